@@ -1,0 +1,74 @@
+// Package arpproxy decides what a router answers to an ARP request on a
+// workload's port. It is a pure function: request and facts in, answer out.
+//
+// A workload's whole world is one link route to the gateway 169.254.1.1, which
+// no interface has. Linux answers for it by proxy_arp, if a route to it happens
+// to exist; here the gateway is an address that the router owns, and answers for
+// at once, whatever routes there are.
+package arpproxy
+
+import (
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// Answer is why a request is answered, or that it is not.
+type Answer uint8
+
+const (
+	Ignored Answer = iota // silence
+	Gateway               // for the gateway address
+	Own                   // for an address of the host
+	Proxy                 // for an address behind another port (RFC 1027)
+	numAnswers
+)
+
+// NumAnswers is the number of answers.
+const NumAnswers = int(numAnswers)
+
+var words = [NumAnswers]string{Ignored: "ignored", Gateway: "gateway", Own: "own", Proxy: "proxy"}
+
+// String is the word of the metrics.
+func (a Answer) String() string { return words[a] }
+
+// Facts are what the answer depends on besides the request.
+type Facts struct {
+	Gateway netip.Addr
+	Own     bool // the target is an address of the host
+	Leaves  bool // a unicast route to the target leaves by another port than the asking one
+}
+
+// Decide says how to answer a well-formed request.
+//
+// A probe, whose sender has no address yet, asks whether anybody owns the
+// target: only an owner may answer (RFC 5227 2.1.1). For the rest a proxy reply
+// is right if the packet that follows could be forwarded, and leaves by another
+// port (RFC 1027 2.3, as Linux does it); so a workload never hears a claim to
+// its own address or to one on its own link.
+func Decide(m *packet.ARPMessage, f Facts) Answer {
+	switch {
+	case m.Op != packet.ARPRequest:
+		return Ignored
+	case m.TargetIP == f.Gateway:
+		return Gateway
+	case f.Own:
+		return Own
+	case m.IsProbe(), m.TargetIP == m.SenderIP, !f.Leaves:
+		return Ignored
+	}
+	return Proxy
+}
+
+// PutReply writes the answer to m as an Ethernet frame into f: unicast, from and
+// about the hardware address mac.
+func PutReply(f *packet.Frame, m *packet.ARPMessage, mac packet.MAC) {
+	f.Reset(packet.EthernetLen + packet.ARPLen)
+	f.SetEthernet(m.SenderMAC, mac, packet.EtherTypeARP)
+	reply := packet.ARPMessage{
+		Op:        packet.ARPReply,
+		SenderMAC: mac, SenderIP: m.TargetIP,
+		TargetMAC: m.SenderMAC, TargetIP: m.SenderIP,
+	}
+	reply.Put(f.Payload())
+}

@@ -1,0 +1,115 @@
+package forwarder
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+const (
+	// icmpErrorMax is the length in bytes of the largest ICMP error (RFC 1812 4.3.2.3).
+	icmpErrorMax = 576
+	// internetworkControl is the precedence of ICMP errors (RFC 1812 4.3.2.5).
+	internetworkControl = 0xc0
+	// icmpRate and icmpBurst limit the errors about what comes in by one port, a
+	// second (RFC 1812 4.3.2.8): enough for a dozen traceroutes at once.
+	icmpRate  = 1000
+	icmpBurst = 200
+)
+
+// Suppressed is why no ICMP error was sent where one was due.
+type Suppressed uint8
+
+const (
+	aboutError     Suppressed = iota // the packet is an ICMP error itself
+	aboutFragment                    // a fragment but the first
+	aboutBroadcast                   // it was sent to more than one station
+	aboutSource                      // its source is not one host
+	rateLimited
+	numSuppressed
+)
+
+var suppressedWords = [numSuppressed]string{"icmp_error", "fragment", "broadcast", "source", "rate_limit"}
+
+// icmpError builds the error that the source of a dropped packet is told, or
+// says why there is none (RFC 1812 4.3.2.7). The quote is the packet as it came.
+func (x *path) icmpError(p *Packet, e verdict.ICMPError) (*packet.Frame, Suppressed, bool) {
+	ip := packet.IPv4(p.frame.Payload())[p.outer:]
+	switch {
+	case packet.IsICMPError(ip):
+		return nil, aboutError, false
+	case ip.FragOffset() != 0:
+		return nil, aboutFragment, false
+	case p.origin == Received && p.outer == 0 && p.frame.DstMAC().IsGroup():
+		return nil, aboutBroadcast, false
+	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]):
+		return nil, aboutSource, false
+	}
+	quote := ip[:min(ip.TotalLen(), len(ip), icmpErrorMax-packet.IPv4MinLen-packet.ICMPHeaderLen)]
+	f := x.borrow()
+	f.Reset(packet.EthernetLen + packet.IPv4MinLen + packet.ICMPHeaderLen + len(quote))
+	b := f.Payload()
+	packet.PutIPv4(b, &packet.Header{
+		TOS: internetworkControl, TotalLen: len(b), ID: x.nextID(), TTL: ownTTL,
+		Protocol: packet.ProtocolICMP, Src: x.source(), Dst: ip.Src(),
+	})
+	quoted := packet.IPv4(b[packet.IPv4MinLen+packet.ICMPHeaderLen:])
+	copy(quoted, quote)
+	if p.lowered {
+		quoted.SetTTL(quoted.TTL() + 1)
+	}
+	rest := uint32(0)
+	if e.Type == packet.ICMPUnreachable && e.Code == packet.CodeFragNeeded {
+		rest = uint32(p.limit)
+	}
+	packet.PutICMPError(b[packet.IPv4MinLen:], e.Type, e.Code, rest, quoted)
+	return f, 0, true
+}
+
+// errorFor is the ICMP error for a drop reason, if its source is to be told.
+func (p *Packet) errorFor(r verdict.Reason) (verdict.ICMPError, bool) {
+	e := r.Info().ICMP
+	if r == verdict.LocalUnsupported {
+		return p.errorForLocal(e)
+	}
+	return e, e != verdict.ICMPError{}
+}
+
+// errorForLocal: what the router itself does not speak. A closed port is said
+// with its own code, ICMP is never answered with an error of protocol, and a
+// fragment is not asked about.
+func (p *Packet) errorForLocal(e verdict.ICMPError) (verdict.ICMPError, bool) {
+	switch p.ip.Protocol() {
+	case packet.ProtocolICMP:
+		return e, false
+	case packet.ProtocolUDP:
+		e.Code = packet.CodePortUnreachable
+	}
+	return e, true
+}
+
+// limiter is a token bucket.
+type limiter struct {
+	mu     sync.Mutex
+	tokens float64
+	last   time.Time
+}
+
+// allow takes a token, if there is one.
+func (l *limiter) allow(now time.Time, rate, burst float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last.IsZero() {
+		l.tokens = burst
+	} else {
+		l.tokens = min(burst, l.tokens+now.Sub(l.last).Seconds()*rate)
+	}
+	l.last = now
+	if l.tokens < 1 {
+		return false
+	}
+	l.tokens--
+	return true
+}

@@ -1,0 +1,76 @@
+package forwarder
+
+import (
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// neigh writes the Ethernet header: from the port's own address to the next
+// hop's. While that is not known the packet waits (worker.hold).
+func (x *path) neigh(p *Packet) verdict.Verdict {
+	n := x.neighbors.Lookup(p.nextHop)
+	if n == nil || n.Port != p.out.ID {
+		return hold
+	}
+	n.Use()
+	p.frame.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)
+	for _, f := range p.extra {
+		f.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)
+	}
+	return edit
+}
+
+// hold keeps a copy of the packet until its next hop is resolved, and asks for it.
+func (w *worker) hold(p *Packet) {
+	q := p.keep()
+	h := w.router.neighbors.Hold(w.now(), p.out.ID, p.nextHop, q, q.size())
+	for _, old := range h.Evicted {
+		w.fail(old, verdict.NeighborQueueFull)
+	}
+	switch {
+	case h.Known: // resolved between the batch's snapshot and now
+		w.path.neighbors = w.router.neighbors.Snapshot()
+		w.conclude(q, w.path.run(q, verdict.Neigh))
+	case h.Refused:
+		w.fail(q, verdict.NeighborQueueFull)
+	}
+	if h.Ask {
+		w.ask(p.out, p.nextHop, packet.Broadcast, p)
+	}
+}
+
+// fail ends the way of a packet that has waited in vain.
+func (w *worker) fail(p *Packet, reason verdict.Reason) {
+	v := verdict.Dropped(reason)
+	p.settle(verdict.Neigh, v)
+	w.conclude(p, v)
+}
+
+// keep copies the packet for as long as it has to wait: the batch's buffers are
+// the reader's again as soon as the batch is written.
+func (p *Packet) keep() *Packet {
+	q := *p
+	q.frame = p.frame.Clone()
+	q.ip = packet.IPv4(q.frame.Payload())[q.outer:]
+	q.extra = nil
+	for _, f := range p.extra {
+		q.extra = append(q.extra, f.Clone())
+	}
+	if p.rec != nil {
+		rec := *p.rec
+		q.rec = &rec
+	}
+	if p.counts != nil && !p.late {
+		p.counts.Held += p.weight
+		q.counts, q.late, q.sampled = &p.in.late, true, false
+	}
+	return &q
+}
+
+func (p *Packet) size() int {
+	n := p.frame.Len
+	for _, f := range p.extra {
+		n += f.Len
+	}
+	return n
+}

@@ -1,0 +1,116 @@
+package forwarder
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// Origin says who made a packet.
+type Origin uint8
+
+const (
+	Received   Origin = iota // read from a port
+	ARPRequest               // the rest is made by the router
+	ARPReply
+	EchoReply
+	ICMPError
+	numOrigins
+)
+
+// NumOrigins counts Received too.
+const NumOrigins = int(numOrigins)
+
+var originWords = [NumOrigins]string{Received: "received", ARPRequest: "arp_request", ARPReply: "arp_reply", EchoReply: "echo_reply", ICMPError: "icmp_error"}
+
+// String is the word of the metrics.
+func (o Origin) String() string { return originWords[o] }
+
+// Packet is a frame on its way, with what the steps found out about it.
+type Packet struct {
+	frame  *packet.Frame
+	extra  []*packet.Frame // what fragmentation or segmentation made of it besides frame
+	in     *Port           // nil if the router made it
+	origin Origin
+	weight uint64 // packets on the wire, when it was received
+
+	ip        packet.IPv4 // from check on
+	route     *rib.Route  // from route on
+	out       *Port       // from route on
+	nextHop   netip.Addr  // from route on; through a tunnel, from encap on
+	limit     int         // from mtu on: bytes of IP that fit through the next link
+	lowered   bool        // ttl has lowered the TTL
+	outer     int         // bytes of outer header that encap has put in front
+	fragments int         // how many mtu cut it into; 0: none
+
+	arp    packet.ARPMessage // of step arp
+	note   string            // why arp or local took it: a constant
+	answer *packet.Frame     // what the router says to it
+	kind   Origin            // of the answer
+
+	counts *ledger        // where it is counted; nil: made by the router, counted apart
+	late   bool           // it has waited; counts is shared, and locked for each count
+	failed verdict.Reason // why a frame of it was not sent
+
+	watched bool // somebody wants to know when each step ended
+	sampled bool
+	start   time.Time
+	last    time.Duration
+	rec     *trace.Record
+}
+
+// settle notes the verdict of a step: the one place where packets are counted
+// and recorded.
+func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
+	if p.counts != nil {
+		p.counts.count(p, s, v)
+	}
+	if p.watched {
+		p.observe(s, v)
+	}
+}
+
+// observe records when a step ended and what it did.
+func (p *Packet) observe(s verdict.Step, v verdict.Verdict) {
+	now := time.Since(p.start)
+	if p.sampled {
+		p.counts.Durations[s].observe(now - p.last)
+	}
+	if p.rec != nil {
+		p.rec.Add(s, v, now.Nanoseconds(), p.facts(s), p.frame)
+	}
+	p.last = time.Since(p.start) // the recording itself is not the next step's time
+}
+
+// facts are what a step decided by, for those who read the trace.
+func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
+	switch s {
+	case verdict.RX:
+		if p.in != nil {
+			f.MAC = p.in.MAC
+		}
+	case verdict.ARP, verdict.Local:
+		f.Note = p.note
+	case verdict.RPF:
+		if p.in != nil {
+			f.Addr = p.in.Address
+		}
+	case verdict.Route:
+		if p.route != nil {
+			f.Route = p.route
+		}
+	case verdict.MTU, verdict.Encap:
+		f.N = p.limit
+	case verdict.Neigh:
+		f.Addr = p.nextHop
+	case verdict.TX:
+		if p.out != nil {
+			p.rec.Out = p.out.Name
+		}
+	}
+	return f
+}

@@ -1,0 +1,81 @@
+// Package forwarder is the packet path: it reads frames from ports, takes each
+// through the steps of one pipeline, and writes it to another port. Live traffic,
+// `explain` and `replay` run the same pipeline.
+//
+// To follow a packet, start at worker.run in worker.go, which reads a batch, then
+// read the table below from top to bottom.
+package forwarder
+
+import (
+	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// steps is the packet path, in the order in which a packet meets it. A step
+// judges and rewrites the packet; it does no I/O, reads no clock, takes no lock,
+// counts nothing and calls no other step: that is the loop's (run).
+//
+// The last step, tx, has no function: its verdict is the kernel's, when the
+// batch is written (worker.flush).
+var steps = [verdict.TX]func(*path, *Packet) verdict.Verdict{
+	verdict.RX:    (*path).rx,    // arp.go
+	verdict.ARP:   (*path).arp,   // arp.go
+	verdict.Check: (*path).check, // check.go
+	verdict.Decap: (*path).decap, // tunnel.go
+	verdict.RPF:   (*path).rpf,   // local.go
+	verdict.Local: (*path).local, // local.go
+	verdict.Route: (*path).route, // route.go
+	verdict.TTL:   (*path).ttl,   // route.go
+	verdict.MTU:   (*path).mtu,   // mtu.go
+	verdict.Encap: (*path).encap, // tunnel.go
+	verdict.Neigh: (*path).neigh, // neigh.go
+}
+
+// The verdicts without a reason.
+var (
+	pass    = verdict.Verdict{Kind: verdict.Pass}
+	edit    = verdict.Verdict{Kind: verdict.Edit}
+	consume = verdict.Verdict{Kind: verdict.Consume}
+	hold    = verdict.Verdict{Kind: verdict.Hold}
+)
+
+// path is what the steps see: the snapshots of one batch, and scratch memory of
+// the worker that runs them.
+type path struct {
+	*state
+	fib        *rib.FIB
+	neighbors  *neigh.Snapshot
+	scratch    []*packet.Frame // frames the router makes in this batch
+	scratchLen int
+}
+
+// run takes a packet through the steps, from one of them on, until one ends its
+// way. pass means that the packet is ready to be sent; hold, that it waits for
+// its next hop and has had no verdict of neigh yet.
+func (x *path) run(p *Packet, from verdict.Step) verdict.Verdict {
+	for s := from; s < verdict.TX; s++ {
+		v := steps[s](x, p)
+		if v.Kind == verdict.Hold {
+			return v
+		}
+		p.settle(s, v)
+		if v.Kind.Ends() {
+			return v
+		}
+	}
+	return pass
+}
+
+// borrow lends an empty frame, until the batch is written.
+func (x *path) borrow() *packet.Frame {
+	if x.scratchLen == len(x.scratch) {
+		f := packet.NewFrame()
+		x.scratch = append(x.scratch, &f)
+	}
+	f := x.scratch[x.scratchLen]
+	x.scratchLen++
+	f.Reset(0)
+	return f
+}

@@ -1,0 +1,108 @@
+package forwarder
+
+import (
+	"net/netip"
+	"slices"
+	"sync/atomic"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// Kind of a port.
+type Kind uint8
+
+const (
+	Workload Kind = iota
+	Uplink
+)
+
+// String is the word of the metrics.
+func (k Kind) String() string {
+	if k == Uplink {
+		return "uplink"
+	}
+	return "workload"
+}
+
+// PortConfig says what a port is. It never changes; a changed port is a new value.
+type PortConfig struct {
+	Name      string // as routes and people call it
+	Kind      Kind
+	Interface string
+	MAC       packet.MAC // the router's own on this port
+	MTU       int        // bytes of IP that the link carries
+	Address   netip.Addr // a workload's: the one it may send from
+}
+
+// Port is a port as the packet path sees it: the configuration of one moment, and
+// what stays over all of them.
+type Port struct {
+	PortConfig
+	ID int
+	*portState
+}
+
+// portState lives as long as the port does.
+type portState struct {
+	link        link.Port
+	workers     []*worker
+	late        ledger // of packets that came in here and had to wait
+	tx          txCounters
+	arpRequests [arpproxy.NumAnswers]atomic.Uint64
+	limiter     limiter // of ICMP errors about what comes in here
+	done        chan struct{}
+}
+
+// txCounters count what leaves by a port; several workers write to it.
+type txCounters struct {
+	packets, bytes, fragments atomic.Uint64
+}
+
+// Settings are what the packet path knows besides ports, routes and neighbours.
+type Settings struct {
+	Gateway    netip.Addr
+	GatewayMAC packet.MAC
+	Uplink     []netip.Prefix // the uplink's addresses, the primary one first
+	Own        []netip.Addr   // every address of the host, the uplink's among them
+	RPF        bool           // workloads may send from their own address alone
+	Peers      []netip.Addr   // whose IP-in-IP is unpacked
+}
+
+// state is an immutable snapshot: settings and ports.
+type state struct {
+	Settings
+	ports []*Port // by ID; nil where one was removed
+	peers *bart.Lite
+}
+
+// source is the address that the router speaks from: of its uplink (RFC 1812
+// 4.3.2.4), or of the gateway while the uplink has none.
+func (s *state) source() netip.Addr {
+	if len(s.Uplink) > 0 {
+		return s.Uplink[0].Addr()
+	}
+	return s.Gateway
+}
+
+// sourceFor is the uplink's address in the subnet of a next hop.
+func (s *state) sourceFor(a netip.Addr) netip.Addr {
+	for _, p := range s.Uplink {
+		if p.Contains(a) {
+			return p.Addr()
+		}
+	}
+	return s.source()
+}
+
+func (s *state) isOwn(a netip.Addr) bool { return slices.Contains(s.Own, a) }
+
+func (s *state) port(id int) *Port {
+	if id < 0 || id >= len(s.ports) {
+		return nil
+	}
+	return s.ports[id]
+}

@@ -1,0 +1,93 @@
+package forwarder
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// Stats are all counters at one moment.
+type Stats struct {
+	Counters  // of all ports, those that are gone among them
+	Ports     []PortStats
+	Made      [NumOrigins]uint64 // packets that the router made itself
+	MadeLost  [NumOrigins]uint64 // of them, those that could not be sent
+	Errors    map[verdict.ICMPError]uint64
+	Withheld  map[string]uint64 // ICMP errors that were due and not sent, by reason
+	Waiting   int               // packets that wait for a neighbour
+	Imbalance int64
+}
+
+// PortStats are the counters of one port.
+type PortStats struct {
+	PortConfig
+	ID          int
+	Received    Counters // of the packets that came in here
+	TxPackets   uint64
+	TxBytes     uint64
+	Fragments   uint64
+	Lost        uint64 // in the kernel, before they could be read
+	ARPRequests [arpproxy.NumAnswers]uint64
+	Neighbors   [neigh.NumStates]int
+	Workers     int
+}
+
+// Stats reads all counters. Each worker is held up for the time of one copy.
+func (r *Router) Stats() *Stats {
+	s := &Stats{Errors: map[verdict.ICMPError]uint64{}, Withheld: map[string]uint64{}}
+	r.mu.Lock() // so that no port is counted twice, as one of the living and of the gone
+	r.gone.read(&s.Counters)
+	for _, p := range r.state.Load().ports {
+		if p != nil {
+			s.addPort(p)
+		}
+	}
+	r.mu.Unlock()
+	for o := range s.Made {
+		s.Made[o], s.MadeLost[o] = r.made[o].total.Load(), r.made[o].lost.Load()
+	}
+	r.icmpErrors.Range(func(k, v any) bool {
+		s.Errors[k.(verdict.ICMPError)] = v.(*atomic.Uint64).Load()
+		return true
+	})
+	for i, word := range suppressedWords {
+		s.Withheld[word] = r.suppressed[i].Load()
+	}
+	s.addNeighbors(r.neighbors.List(time.Now()))
+	return s
+}
+
+func (s *Stats) addPort(p *Port) {
+	ps := PortStats{PortConfig: p.PortConfig, ID: p.ID, Workers: len(p.workers)}
+	for _, w := range p.workers {
+		s.Imbalance += w.counts.read(&ps.Received)
+	}
+	s.Imbalance += p.late.read(&ps.Received)
+	s.Counters.add(&ps.Received)
+	ps.TxPackets, ps.TxBytes, ps.Fragments = p.tx.packets.Load(), p.tx.bytes.Load(), p.tx.fragments.Load()
+	ps.Lost = p.link.Lost()
+	for a := range ps.ARPRequests {
+		ps.ARPRequests[a] = p.arpRequests[a].Load()
+	}
+	s.Ports = append(s.Ports, ps)
+}
+
+func (s *Stats) addNeighbors(list []neigh.Info) {
+	for _, n := range list {
+		s.Waiting += n.Waiting
+		for i := range s.Ports {
+			if s.Ports[i].ID == n.Port {
+				s.Ports[i].Neighbors[n.State]++
+			}
+		}
+	}
+}
+
+// Neighbors lists all neighbours, by address.
+func (r *Router) Neighbors() []neigh.Info { return r.neighbors.List(time.Now()) }
+
+// PortName is the name of a port, "" if there is none of that ID.
+func (r *Router) PortName(id int) string { return r.portName(id) }

@@ -1,0 +1,112 @@
+package forwarder
+
+import (
+	"errors"
+
+	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// outgoing is a frame to be written when the batch is done.
+type outgoing struct {
+	frame *packet.Frame
+	p     *Packet
+	last  bool // of its packet
+}
+
+// send queues a packet's frames for its port. A port that cannot finish what the
+// kernel left undone gets it finished.
+func (w *worker) send(p *Packet) {
+	if p.frame.Offload.Pending() && !p.out.link.CanOffload() {
+		w.path.finish(p)
+	}
+	w.out = append(w.out, outgoing{p.frame, p, len(p.extra) == 0})
+	for i, f := range p.extra {
+		w.out = append(w.out, outgoing{f, p, i == len(p.extra)-1})
+	}
+	if p.fragments > 0 {
+		p.out.tx.fragments.Add(uint64(p.fragments))
+	}
+}
+
+// finish computes checksums and cuts segments for a port that does neither.
+func (x *path) finish(p *Packet) {
+	if p.frame.Offload.IsGSO() {
+		x.segment(p)
+		return
+	}
+	p.frame.FinishChecksum()
+	for _, f := range p.extra {
+		f.FinishChecksum()
+	}
+}
+
+// flush writes what a batch sends, port by port and in order, and gives each
+// packet its last verdict. Then all buffers are the reader's again.
+func (w *worker) flush() {
+	for len(w.out) > 0 {
+		w.writePort(w.out[0].p.out)
+	}
+	w.path.scratchLen, w.madeLen, w.recLen = 0, 0, 0
+}
+
+// writePort writes all that leaves by one port, and keeps the rest queued.
+func (w *worker) writePort(port *Port) {
+	w.batch = w.batch[:0]
+	rest, mine := w.out[:0], w.mine[:0]
+	for _, o := range w.out {
+		if o.p.out.ID == port.ID {
+			mine = append(mine, o)
+			w.batch = append(w.batch, o.frame)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	w.out, w.mine = rest, mine
+	for at := 0; at < len(mine); {
+		n, err := port.link.Write(w.batch[at:])
+		w.countSent(port, mine[at:at+n])
+		at += n
+		if err != nil && at < len(mine) {
+			mine[at].p.failed = txReason(err)
+			at++
+		}
+	}
+	for i := range mine {
+		if mine[i].last {
+			w.settleTX(mine[i].p)
+		}
+	}
+}
+
+func (w *worker) countSent(port *Port, sent []outgoing) {
+	var packets, bytes uint64
+	for i := range sent {
+		n, b := sent[i].frame.OnWire()
+		packets += n
+		bytes += b
+	}
+	port.tx.packets.Add(packets)
+	port.tx.bytes.Add(bytes)
+}
+
+// settleTX gives a packet the verdict of tx: it passes if all its frames went out.
+func (w *worker) settleTX(p *Packet) {
+	v := pass
+	if p.failed != verdict.None {
+		v = verdict.Dropped(p.failed)
+	}
+	p.settle(verdict.TX, v)
+	if v.Kind == verdict.Drop && p.origin != Received {
+		w.router.made[p.origin].lost.Add(1)
+	}
+	w.deliver(p)
+}
+
+func txReason(err error) verdict.Reason {
+	if errors.Is(err, link.ErrQueueFull) {
+		return verdict.TXQueueFull
+	}
+	return verdict.TXError
+}

@@ -1,0 +1,274 @@
+package forwarder
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+const (
+	// batchSize is how many frames one read takes at the most.
+	batchSize = 64
+	// scratchMax is when a batch is written early: frames the router made itself.
+	scratchMax = 512
+	// sampleEvery is how seldom a packet's steps are timed for the histogram.
+	sampleEvery = 1024
+	// readRetry is the pause after a read that failed: an error that stays must not spin.
+	readRetry = 20 * time.Millisecond
+)
+
+// worker takes frames from its port to whichever port they leave by, in one
+// goroutine: no queue between the steps, no hand-over.
+type worker struct {
+	router *Router
+	path   path
+	id     int // of the port it reads
+	link   link.Port
+	counts ledger
+
+	frames  []packet.Frame // of the batch; the buffers are this worker's
+	packets []Packet       // packets[i] is in frames[i]
+	made    []*Packet      // packets the router makes in this batch, reused
+	madeLen int
+	out     []outgoing      // of the batch, in order
+	mine    []outgoing      // of them, those for the port that is being written
+	batch   []*packet.Frame // of one Write
+	records []*trace.Record // for the packets of a batch, while somebody listens
+	recLen  int
+	ticks   uint64
+	clock   time.Time // of this batch; zero: not looked at yet
+}
+
+func newWorker(r *Router, id int, l link.Port) *worker {
+	w := &worker{router: r, id: id, link: l}
+	if l != nil {
+		w.frames, w.packets = make([]packet.Frame, batchSize), make([]Packet, batchSize)
+		for i := range w.frames {
+			w.frames[i] = packet.NewFrame()
+		}
+	}
+	return w
+}
+
+// run is the worker's life: read a batch, take it through the pipeline, write it.
+func (w *worker) run() {
+	for {
+		n, err := w.link.Read(w.frames)
+		if n > 0 {
+			w.counts.mu.Lock()
+			w.begin()
+			w.runBatch(n)
+			w.flush()
+			w.counts.mu.Unlock()
+		}
+		if err != nil && !w.readFailed(err) {
+			return
+		}
+	}
+}
+
+// readFailed says whether to read on.
+func (w *worker) readFailed(err error) bool {
+	switch {
+	case errors.Is(err, os.ErrClosed):
+		return false
+	case errors.Is(err, link.ErrGone):
+		w.router.portGone(w.id)
+		return false
+	}
+	w.router.log.Warn("reading a port failed, trying again", "port", w.router.portName(w.id), "error", err)
+	time.Sleep(readRetry)
+	return true
+}
+
+// begin takes the snapshots that hold for the batch.
+func (w *worker) begin() {
+	w.path.state = w.router.state.Load()
+	w.path.fib = w.router.rib.FIB()
+	w.path.neighbors = w.router.neighbors.Snapshot()
+	w.clock = time.Time{}
+}
+
+func (w *worker) runBatch(n int) {
+	in := w.path.port(w.id)
+	if in == nil {
+		return // the port was removed while this batch was read
+	}
+	listeners := w.router.trace.Listeners()
+	for i := range n {
+		p, f := &w.packets[i], &w.frames[i]
+		packets, bytes := uint64(1), uint64(f.Len)
+		if f.Offload.IsGSO() && f.OffloadValid() {
+			packets, bytes = f.OnWire()
+		}
+		*p = Packet{frame: f, in: in, weight: packets, counts: &w.counts, extra: p.extra[:0]}
+		w.counts.Packets += packets
+		w.counts.Bytes += bytes
+		w.watch(p, listeners)
+		w.conclude(p, w.path.run(p, verdict.RX))
+		if w.path.scratchLen > scratchMax {
+			w.flush()
+		}
+	}
+}
+
+// watch decides whether the packet's steps are timed or recorded.
+func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
+	w.ticks++
+	p.sampled = w.ticks%sampleEvery == 0
+	if listeners != nil {
+		if wanted := listeners.Wanted(p.frame.Bytes()); wanted != 0 {
+			p.rec = w.record(p.frame, p.in.Name)
+			p.rec.For(listeners, wanted)
+		}
+	}
+	if p.sampled || p.rec != nil {
+		p.watched = true
+		p.start = time.Now()
+	}
+}
+
+func (w *worker) record(f *packet.Frame, in string) *trace.Record {
+	if w.recLen == len(w.records) {
+		w.records = append(w.records, &trace.Record{})
+	}
+	r := w.records[w.recLen]
+	w.recLen++
+	r.Begin(w.router.trace.NextID(), time.Now().UnixNano(), in, f)
+	return r
+}
+
+// conclude does what a verdict asks for.
+func (w *worker) conclude(p *Packet, v verdict.Verdict) {
+	switch v.Kind {
+	case verdict.Pass:
+		w.send(p)
+	case verdict.Hold:
+		w.hold(p)
+	case verdict.Consume:
+		w.answer(p)
+		w.learn(p)
+		w.deliver(p)
+	case verdict.Drop:
+		w.dropped(p, v.Reason)
+		w.learn(p)
+		w.deliver(p)
+	}
+}
+
+// answer sends what the router says to a packet that it took.
+func (w *worker) answer(p *Packet) {
+	switch {
+	case p.answer == nil:
+	case p.kind == ARPReply:
+		w.originateAt(p.in, p.answer, p.kind, p)
+	default:
+		w.originate(p.answer, p.kind, p)
+	}
+}
+
+// dropped tells the source, where a rule says so, and counts what is said or
+// held back.
+func (w *worker) dropped(p *Packet, reason verdict.Reason) {
+	if p.origin != Received {
+		w.router.made[p.origin].lost.Add(1)
+		return
+	}
+	e, due := p.errorFor(reason)
+	if !due {
+		return
+	}
+	f, why, ok := w.path.icmpError(p, e)
+	if ok && !p.in.limiter.allow(w.now(), icmpRate, icmpBurst) {
+		why, ok = rateLimited, false
+	}
+	if !ok {
+		w.router.suppressed[why].Add(1)
+		return
+	}
+	w.router.countICMPError(e)
+	w.originate(f, ICMPError, p)
+}
+
+// originate sends an IPv4 packet that the router makes because of another one,
+// by way of the route, like any other.
+func (w *worker) originate(f *packet.Frame, kind Origin, cause *Packet) {
+	f.SetEthernet(packet.MAC{}, packet.MAC{}, packet.EtherTypeIPv4) // to be written by neigh
+	p := w.make(f, kind, cause)
+	p.ip = packet.IPv4(f.Payload())
+	w.conclude(p, w.path.run(p, verdict.Route))
+}
+
+// originateAt sends a whole frame that the router makes, by one port: ARP.
+func (w *worker) originateAt(out *Port, f *packet.Frame, kind Origin, cause *Packet) {
+	p := w.make(f, kind, cause)
+	p.out = out
+	w.send(p)
+}
+
+// make is a packet of the router's own, recorded for those who see its cause.
+func (w *worker) make(f *packet.Frame, kind Origin, cause *Packet) *Packet {
+	w.router.made[kind].total.Add(1)
+	p := w.newPacket()
+	p.frame, p.origin, p.weight = f, kind, 1
+	if cause != nil && cause.rec != nil {
+		p.rec = w.record(f, "")
+		p.rec.ForSame(cause.rec)
+		p.watched, p.start = true, time.Now()
+	}
+	return p
+}
+
+// ask sends an ARP request by a port: to everybody, or to the one station whose
+// address is to be confirmed.
+func (w *worker) ask(out *Port, target netip.Addr, to packet.MAC, cause *Packet) {
+	f := w.path.borrow()
+	f.Reset(packet.EthernetLen + packet.ARPLen)
+	f.SetEthernet(to, out.MAC, packet.EtherTypeARP)
+	m := packet.ARPMessage{
+		Op:        packet.ARPRequest,
+		SenderMAC: out.MAC, SenderIP: w.path.sourceFor(target), TargetIP: target,
+	}
+	m.Put(f.Payload())
+	w.originateAt(out, f, ARPRequest, cause)
+}
+
+// newPacket lends an empty packet, until the batch is written.
+func (w *worker) newPacket() *Packet {
+	if w.madeLen == len(w.made) {
+		w.made = append(w.made, &Packet{})
+	}
+	p := w.made[w.madeLen]
+	w.madeLen++
+	*p = Packet{extra: p.extra[:0]}
+	return p
+}
+
+// now is the time of the batch, looked at when first asked for: a packet that is
+// merely forwarded never asks.
+func (w *worker) now() time.Time {
+	if w.clock.IsZero() {
+		w.clock = time.Now()
+	}
+	return w.clock
+}
+
+func (w *worker) deliver(p *Packet) {
+	if p.rec != nil {
+		w.router.trace.Deliver(p.rec)
+		p.rec = nil
+	}
+}
+
+var ids atomic.Uint32
+
+// nextID numbers the datagrams that this router makes (RFC 6864: unique while
+// fragments may be about).
+func (x *path) nextID() uint16 { return uint16(ids.Add(1)) }

@@ -1,0 +1,152 @@
+package filter
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// wanted says what should have come after the qualifiers.
+var wanted = map[typ]string{
+	host:      "an IPv4 address",
+	network:   "a network such as 10.70.0.0/16",
+	port:      "a port number",
+	portRange: "a port range such as 6000-6008",
+	proto:     "a protocol number or name",
+	mac:       "a MAC address",
+	length:    "a length in bytes",
+}
+
+const onlyIPv4 = "not supported, IPv4 only"
+
+// unsupported are the words of pcap-filter(7) that people may try.
+var unsupported = map[string]string{
+	"ip6": onlyIPv4, "icmp6": onlyIPv4, "vlan": onlyIPv4, "mpls": onlyIPv4, "rarp": onlyIPv4,
+	"pppoed": onlyIPv4, "pppoes": onlyIPv4, "geneve": onlyIPv4, "decnet": onlyIPv4,
+	"gateway": "not supported", "protochain": "not supported", "inbound": "not supported", "outbound": "not supported",
+	"len": `not supported; write "less" or "greater"`,
+}
+
+// keywords are what a misspelt word may have meant.
+var keywords = []string{
+	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "arp", "icmp", "tcp", "udp", "ipip",
+	"ether", "broadcast", "multicast", "less", "greater", "mask", "and", "or", "not",
+}
+
+func (t token) errorf(format string, args ...any) error {
+	what := "end"
+	if t.kind != end {
+		what = fmt.Sprintf("%q", t.text)
+	}
+	return fmt.Errorf("filter: column %d: %s: %s", t.col, what, fmt.Sprintf(format, args...))
+}
+
+func expected(t token, what string) error {
+	if why, ok := symbols[t.text]; ok && t.kind == symbol {
+		return t.errorf("%s", why)
+	}
+	return t.errorf("expected %s", what)
+}
+
+var symbols = map[string]string{
+	"[": "looking at bytes, as in icmp[0], is not supported",
+	"=": "comparisons are not supported", "<": "comparisons are not supported", ">": "comparisons are not supported",
+	"&": `write "and" or "&&"`, "|": `write "or" or "||"`,
+}
+
+func unclosed(t, opening token) error {
+	return expected(t, fmt.Sprintf(`"and", "or", or ")" for the "(" in column %d`, opening.col))
+}
+
+// leftover is for what follows a whole expression: "explicit and tokens, not
+// juxtaposition, are now required for concatenation".
+func leftover(t token) error {
+	switch {
+	case t.kind == shut:
+		return t.errorf(`there is no "(" for it`)
+	case t.kind == word && !slices.Contains(keywords, t.text) && isName(t.text):
+		return unknown(t)
+	}
+	return expected(t, `"and" or "or" before it`)
+}
+
+func unknown(t token) error {
+	if why, ok := unsupported[t.text]; ok {
+		return t.errorf("%s", why)
+	}
+	if _, ok := protocols[t.text]; ok {
+		return t.errorf(`write "ip proto %s"`, t.text)
+	}
+	if meant := nearest(t.text); meant != "" {
+		return t.errorf("unknown word; did you mean %q?", meant)
+	}
+	return t.errorf("unknown word")
+}
+
+// notAddress explains what a word is instead of the IPv4 host or net it had to be.
+func notAddress(t token, want typ) error {
+	_, _, isNet := dotted(strings.Split(t.text, "/")[0])
+	_, err := net.ParseMAC(t.text)
+	switch {
+	case want == host && isNet && !isNumber(t.text):
+		return t.errorf(`a network, not a host; write "net %s"`, t.text)
+	case err == nil:
+		return t.errorf(`a MAC address; write "ether host %s"`, t.text)
+	case strings.Count(t.text, ":") > 1:
+		return t.errorf(onlyIPv4)
+	case isName(t.text):
+		return t.errorf("names are not looked up; write the IPv4 address")
+	}
+	return t.errorf("not %s", wanted[want])
+}
+
+// isName is false of MAC and IPv6 addresses that start with a letter.
+func isName(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsLetter(r) && !strings.Contains(s, ":")
+}
+
+// nearest is the keyword at most a third of the word away from it, or "".
+func nearest(s string) string {
+	s = strings.ToLower(s)
+	best, least := "", max(1, len(s)/3)+1
+	for _, k := range keywords {
+		d := distance(s, k)
+		if sorted(s) == sorted(k) {
+			d = 1 // letters in the wrong order
+		}
+		if d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+func sorted(s string) string {
+	letters := []byte(s)
+	slices.Sort(letters)
+	return string(letters)
+}
+
+// distance is the number of letters to insert, drop or change (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

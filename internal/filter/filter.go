@@ -1,0 +1,132 @@
+// Package filter selects packets with the language of pcap-filter(7), as far
+// as hosts, nets, ports, protocols and and/or/not go, for IPv4 on Ethernet.
+//
+// Match runs on the packet path, before anything is recorded: it reads the
+// frame where it lies and allocates nothing.
+package filter
+
+// Filter is an expression ready to match. It never changes, so that any number
+// of goroutines may use it. The zero Filter matches everything.
+type Filter struct {
+	root *node
+}
+
+// Parse reads an expression; a blank one matches everything. An error is one
+// line and names the column and the word that is wrong.
+//
+// Where pcap-filter(7) asks for more typing, this language is kinder: an
+// address may stand alone for "host", "ip proto" takes names without a
+// backslash, any protocol may qualify a host or net ("icmp host A"), and
+// "ipip" is "ip proto 4".
+func Parse(expr string) (*Filter, error) {
+	p := &parser{toks: lex(expr)}
+	if p.peek().kind == end {
+		return &Filter{}, nil
+	}
+	root, err := p.chain(p.term)
+	if err != nil {
+		return nil, err
+	}
+	if t := p.peek(); t.kind != end {
+		return nil, leftover(t)
+	}
+	return &Filter{root: root}, nil
+}
+
+// Match tells whether the frame, from its Ethernet header on, is selected as
+// it is on the wire. A primitive about a field that the frame is too short to
+// hold does not match; so "not tcp" selects what is too broken to be TCP.
+func (f *Filter) Match(frame []byte) bool {
+	return f.match(frame, 0)
+}
+
+// MatchInner is Match on the innermost packet of IP-in-IP, below at most
+// maxLayers headers. Such a packet still counts as protocol 4, so that
+// "ipip and icmp" selects the pings that travel in a tunnel; Ethernet is the
+// frame's own, and the length is what is left without the outer headers.
+func (f *Filter) MatchInner(frame []byte) bool {
+	return f.match(frame, maxLayers)
+}
+
+func (f *Filter) match(frame []byte, unwrap int) bool {
+	if f.root == nil {
+		return true
+	}
+	var v view
+	v.decode(frame, unwrap)
+	return f.root.match(&v)
+}
+
+// node is an operator with its operands, or a primitive.
+type node struct {
+	op    kind // and, or, not; word for a primitive
+	left  *node
+	right *node
+	prim
+}
+
+// prim is true of a packet that has the layer and, there, the value.
+type prim struct {
+	qual
+	addr, mask uint32 // host, net
+	lo, hi     uint32 // port, portrange, length: inclusive
+	mac        [6]byte
+}
+
+// qual is what pcap-filter(7) calls the qualifiers: proto, dir and type.
+type qual struct {
+	layer layer
+	proto uint8 // of ipProto
+	dir   dir
+	typ   typ
+}
+
+type layer uint8
+
+const (
+	anyLayer layer = iota
+	ether
+	ip
+	arp
+	ipProto
+)
+
+type dir uint8
+
+const (
+	either dir = iota // "src or dst", and the default
+	src
+	dst
+	both // "src and dst"
+)
+
+// test combines what holds of the source with what holds of the destination.
+func (d dir) test(atSrc, atDst bool) bool {
+	switch d {
+	case src:
+		return atSrc
+	case dst:
+		return atDst
+	case both:
+		return atSrc && atDst
+	}
+	return atSrc || atDst
+}
+
+type typ uint8
+
+// Primitives have the types of the first group alone; a net is a host with a
+// mask, a port a range of one, and a proto a layer.
+const (
+	none typ = iota // the layer says it all
+	host
+	mac
+	port
+	length
+	broadcast
+	multicast
+
+	network
+	portRange
+	proto
+)

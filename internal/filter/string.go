@@ -1,0 +1,107 @@
+package filter
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// String is the expression in full: every primitive with its own qualifiers,
+// and parentheses only where they are needed. It parses to the same filter.
+func (f *Filter) String() string {
+	var b strings.Builder
+	if f.root != nil {
+		f.root.write(&b)
+	}
+	return b.String()
+}
+
+func (n *node) write(b *strings.Builder) {
+	switch n.op {
+	case and, or:
+		n.left.write(b)
+		b.WriteString(map[kind]string{and: " and ", or: " or "}[n.op])
+		n.right.operand(b)
+	case not:
+		b.WriteString("not ")
+		n.left.operand(b)
+	default:
+		b.WriteString(n.prim.String())
+	}
+}
+
+// operand is what binds tighter than and/or.
+func (n *node) operand(b *strings.Builder) {
+	if n.op != and && n.op != or {
+		n.write(b)
+		return
+	}
+	b.WriteByte('(')
+	n.write(b)
+	b.WriteByte(')')
+}
+
+func (p *prim) String() string {
+	words := []string{p.layerWord(), [...]string{src: "src", dst: "dst", both: "src and dst"}[p.dir], p.valueWords()}
+	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+}
+
+func (p *prim) layerWord() string {
+	switch p.layer {
+	case ether:
+		return "ether"
+	case ip:
+		return "ip"
+	case arp:
+		return "arp"
+	case ipProto:
+		return protoWord(p.proto)
+	}
+	return ""
+}
+
+func protoWord(n uint8) string {
+	for word, q := range layers {
+		if q.layer == ipProto && q.proto == n {
+			return word
+		}
+	}
+	return "ip proto " + strconv.Itoa(int(n))
+}
+
+func (p *prim) valueWords() string {
+	switch p.typ {
+	case host:
+		return p.addrWords()
+	case mac:
+		return "host " + net.HardwareAddr(p.mac[:]).String()
+	case port:
+		if p.lo == p.hi {
+			return fmt.Sprintf("port %d", p.lo)
+		}
+		return fmt.Sprintf("portrange %d-%d", p.lo, p.hi)
+	case length:
+		if p.hi == math.MaxUint32 {
+			return fmt.Sprintf("greater %d", p.lo)
+		}
+		return fmt.Sprintf("less %d", p.hi)
+	case broadcast:
+		return "broadcast"
+	case multicast:
+		return "multicast"
+	}
+	return ""
+}
+
+func (p *prim) addrWords() string {
+	n, ok := prefixLen(p.mask)
+	switch {
+	case !ok:
+		return fmt.Sprintf("net %s mask %s", quad(p.addr), quad(p.mask))
+	case n == 32:
+		return fmt.Sprintf("host %s", quad(p.addr))
+	}
+	return fmt.Sprintf("net %s/%d", quad(p.addr), n)
+}

@@ -1,0 +1,65 @@
+package link
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+const wholeFrame = 0x40000
+
+// ownTraffic is the classic BPF program that keeps the host's own traffic away
+// from the router: IPv4 to an own address, unless it is IP-in-IP, or an ICMP
+// error, which may be about a tunnel. Frames with a VLAN tag belong to another
+// interface. Everything else the router sees, and judges.
+func ownTraffic(own []netip.Addr) []bpf.Instruction {
+	accept := []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv4, SkipTrue: 1},
+		bpf.RetConstant{Val: wholeFrame},
+		bpf.LoadAbsolute{Off: 30, Size: 4},
+	}
+	for i, a := range own {
+		a4 := a.As4()
+		accept = append(accept, bpf.JumpIf{
+			Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(a4[:]), SkipTrue: uint8(len(own) - i),
+		})
+	}
+	return append(accept,
+		bpf.RetConstant{Val: wholeFrame},
+		bpf.LoadAbsolute{Off: 23, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.ProtocolICMP, SkipTrue: 5},
+		bpf.LoadMemShift{Off: 14},
+		bpf.LoadIndirect{Off: 14, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPUnreachable, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPTimeExceeded, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPParameterProblem, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.RetConstant{Val: wholeFrame},
+	)
+}
+
+// maxOwn is as many addresses as one jump of classic BPF can skip.
+const maxOwn = 200
+
+func attachFilter(fd int, own []netip.Addr) error {
+	raw, err := bpf.Assemble(ownTraffic(own[:min(len(own), maxOwn)]))
+	if err != nil {
+		return fmt.Errorf("packet socket filter: %w", err)
+	}
+	prog := unix.SockFprog{Len: uint16(len(raw)), Filter: (*unix.SockFilter)(unsafe.Pointer(&raw[0]))}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+		return fmt.Errorf("packet socket filter: %w", err)
+	}
+	return nil
+}

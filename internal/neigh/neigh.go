@@ -1,0 +1,98 @@
+// Package neigh knows which hardware address a next hop has: it says when to ask
+// for one, keeps the packets that wait for the answer, and forgets what nobody
+// confirms. It sends nothing and reads no clock: callers pass the time in and
+// carry out what it asks for.
+package neigh
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// State of a neighbour, in iproute2's words.
+type State uint8
+
+const (
+	Incomplete State = iota // asked for, not known yet: packets wait
+	Reachable               // known to be right within ReachableTime
+	Stale                   // was right once, and nobody has used it since
+	Probe                   // in use and being confirmed
+	Failed                  // nobody answered
+	Permanent               // told by whoever made the port
+	numStates
+)
+
+// NumStates is the number of states.
+const NumStates = int(numStates)
+
+var stateWords = [NumStates]string{
+	Incomplete: "incomplete", Reachable: "reachable", Stale: "stale", Probe: "probe", Failed: "failed", Permanent: "permanent",
+}
+
+// String is the word of the metrics and of `show neighbors`.
+func (s State) String() string { return stateWords[s] }
+
+const (
+	// ReachableTime is how long an answer is trusted (RFC 1122 2.3.2.1).
+	ReachableTime = 30 * time.Second
+	// RetransTime is the least time between two requests for one target (RFC 1122 2.3.2.1).
+	RetransTime = time.Second
+	// Tries is how many requests go unanswered before the target has failed.
+	Tries = 3
+	// ForgetTime is how long an entry stays that nobody uses.
+	ForgetTime = 60 * time.Second
+)
+
+// Limits on what strangers can make grow.
+const (
+	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports
+	MaxIncomplete   = 1024    // of them, those being asked for the first time
+	MaxQueue        = 64      // packets that wait for one neighbour
+	MaxWaitingBytes = 8 << 20 // bytes that wait for all neighbours
+)
+
+// Neighbor is what the packet path sees of an entry: it never changes, but for
+// the mark that says it is used.
+type Neighbor struct {
+	MAC  packet.MAC
+	Port int
+	used atomic.Bool
+}
+
+// Use notes that a packet went there, so that the entry is kept right.
+func (n *Neighbor) Use() {
+	if !n.used.Load() { // a store for every packet would bounce between cores
+		n.used.Store(true)
+	}
+}
+
+// Snapshot is the resolved neighbours at one moment.
+type Snapshot struct{ t *bart.Table[*Neighbor] }
+
+// Lookup finds the neighbour, or nil if its hardware address is not known.
+func (s *Snapshot) Lookup(a netip.Addr) *Neighbor {
+	n, _ := s.t.Lookup(a)
+	return n
+}
+
+// Ask is a request to send: to everybody, or to the one whose address is to be confirmed.
+type Ask struct {
+	Port   int
+	Target netip.Addr
+	To     packet.MAC // packet.Broadcast, or the neighbour's
+}
+
+// Info describes an entry to people.
+type Info struct {
+	Addr    netip.Addr
+	Port    int
+	MAC     packet.MAC // zero if not known
+	State   State
+	Age     time.Duration // since it was last known to be right, or first asked for
+	Waiting int           // packets
+}

@@ -1,0 +1,64 @@
+package packet
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Sum is the Internet checksum's running sum (RFC 1071): a one's complement sum
+// of 16-bit words, folded to 16 bits, not yet complemented. b of odd length is
+// padded with a zero.
+func Sum(b []byte, start uint16) uint16 {
+	sum, carry := uint64(start), uint64(0)
+	for len(b) >= 8 {
+		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b), carry)
+		b = b[8:]
+	}
+	tail := uint64(0)
+	for i, x := range b {
+		tail |= uint64(x) << (56 - 8*i)
+	}
+	sum, carry = bits.Add64(sum, tail, carry)
+	sum, carry = bits.Add64(sum, 0, carry)
+	sum += carry
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum>>16 + sum&0xffff)
+}
+
+// Checksum is the Internet checksum of b (RFC 1071).
+func Checksum(b []byte) uint16 { return ^Sum(b, 0) }
+
+// UpdateChecksum is the checksum after one 16-bit word went from old to new:
+// HC' = ~(~HC + ~m + m'), RFC 1624 equation 3, which is right in the corner
+// where the older form gave 0xffff for 0x0000.
+func UpdateChecksum(sum, old, new uint16) uint16 {
+	s := uint32(^sum) + uint32(^old) + uint32(new)
+	s = s>>16 + s&0xffff
+	return ^uint16(s>>16 + s)
+}
+
+// pseudoHeader is the sum of TCP's and UDP's pseudo-header (RFC 9293 3.1).
+func pseudoHeader(ip IPv4, length int) uint16 {
+	var tail [4]byte
+	tail[1] = ip.Protocol()
+	binary.BigEndian.PutUint16(tail[2:], uint16(length))
+	return Sum(tail[:], Sum(ip[12:20], 0))
+}
+
+// FinishChecksum computes the transport checksum that the virtio header says is
+// still to be done, over the whole payload: what a device does on its way out.
+func (f *Frame) FinishChecksum() {
+	if !f.Offload.NeedsChecksum() {
+		return
+	}
+	b := f.Bytes()
+	start, at := int(f.Offload.CsumStart), int(f.Offload.CsumStart)+int(f.Offload.CsumOffset)
+	sum := Checksum(b[start:])
+	if sum == 0 && IPv4(f.Payload()).Protocol() == ProtocolUDP {
+		sum = 0xffff // RFC 768: a zero would mean that there is none
+	}
+	binary.BigEndian.PutUint16(b[at:], sum)
+	f.Offload = Offload{}
+}

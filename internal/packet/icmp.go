@@ -1,0 +1,51 @@
+package packet
+
+import "encoding/binary"
+
+// ICMP types (RFC 792).
+const (
+	ICMPEchoReply        = 0
+	ICMPUnreachable      = 3
+	ICMPSourceQuench     = 4
+	ICMPRedirect         = 5
+	ICMPEchoRequest      = 8
+	ICMPTimeExceeded     = 11
+	ICMPParameterProblem = 12
+)
+
+// Codes of ICMPUnreachable that the router speaks of by name.
+const (
+	CodePortUnreachable = 3
+	CodeFragNeeded      = 4
+)
+
+// ICMPHeaderLen is the length in bytes of the part before an ICMP error's quote.
+const ICMPHeaderLen = 8
+
+// IsICMPError says whether an IPv4 packet is an ICMP error, about which no other
+// may be sent (RFC 1812 4.3.2.7). What is cut before its type counts as one; so
+// does a type that we do not know, as RFC 1122 3.2.2 asks for caution.
+func IsICMPError(ip IPv4) bool {
+	if ip.Protocol() != ProtocolICMP || ip.FragOffset() != 0 {
+		return false
+	}
+	p := ip.Payload()
+	if len(p) == 0 {
+		return true
+	}
+	switch p[0] {
+	case ICMPUnreachable, ICMPSourceQuench, ICMPRedirect, ICMPTimeExceeded, ICMPParameterProblem:
+		return true
+	}
+	return p[0] > 18 // the last query type of RFC 792 and 950
+}
+
+// PutICMPError writes an ICMP error about the packet whose first bytes are quote:
+// b is as long as ICMPHeaderLen and the quote. rest is the header's second word:
+// the next hop's MTU in a fragmentation-needed (RFC 1191 4), else 0.
+func PutICMPError(b []byte, typ, code byte, rest uint32, quote []byte) {
+	b[0], b[1], b[2], b[3] = typ, code, 0, 0
+	binary.BigEndian.PutUint32(b[4:], rest)
+	copy(b[ICMPHeaderLen:], quote)
+	binary.BigEndian.PutUint16(b[2:], Checksum(b))
+}

@@ -1,0 +1,169 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vrouter/vrouter/internal/filter"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+const (
+	maxListeners = 16   // at once; bits of Record.wanted
+	ringSize     = 4096 // records that one listener may fall behind, of some 3 KB
+)
+
+// Options of one listener.
+type Options struct {
+	Filter *filter.Filter
+	Outer  bool // the filter sees the packet on the wire, not the inner one
+	Drops  bool // only what was dropped
+}
+
+// Hub hands the records of all workers to those who listen. While nobody does,
+// it costs the packet path one load a batch.
+type Hub struct {
+	ids     atomic.Uint64
+	records atomic.Uint64
+	lost    atomic.Uint64
+
+	mu        sync.Mutex
+	listeners atomic.Pointer[Listeners] // nil: nobody listens
+}
+
+// Listeners is who listened when a batch began.
+type Listeners struct{ all [maxListeners]*Listener }
+
+// Listener is one who listens, and his ring of records: when he falls behind,
+// the oldest are lost, and counted.
+type Listener struct {
+	opts Options
+	hub  *Hub
+	wake chan struct{}
+
+	mu    sync.Mutex
+	ring  []Record
+	first int
+	n     int
+	lost  uint64
+}
+
+// Listen adds a listener; Close ends it.
+func (h *Hub) Listen(o Options) (*Listener, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := &Listeners{}
+	if old := h.listeners.Load(); old != nil {
+		*next = *old
+	}
+	for i := range next.all {
+		if next.all[i] == nil {
+			l := &Listener{opts: o, hub: h, wake: make(chan struct{}, 1), ring: make([]Record, ringSize)}
+			next.all[i] = l
+			h.listeners.Store(next)
+			return l, nil
+		}
+	}
+	return nil, errors.New("too many traces at once (16); stop one of them")
+}
+
+// Close ends listening.
+func (l *Listener) Close() {
+	h := l.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next, left := &Listeners{}, 0
+	for i, x := range h.listeners.Load().all {
+		if x != nil && x != l {
+			next.all[i] = x
+			left++
+		}
+	}
+	if left == 0 {
+		next = nil
+	}
+	h.listeners.Store(next)
+}
+
+// Listeners is who listens now; nil if nobody does.
+func (h *Hub) Listeners() *Listeners { return h.listeners.Load() }
+
+// NextID numbers a recorded packet.
+func (h *Hub) NextID() uint64 { return h.ids.Add(1) }
+
+// Counts is the number of records made, and of those that a listener lost.
+func (h *Hub) Counts() (records, lost uint64) { return h.records.Load(), h.lost.Load() }
+
+// Wanted says which listeners ask for a frame: 0 for none.
+func (ls *Listeners) Wanted(frame []byte) (bits uint64) {
+	for i, l := range ls.all {
+		if l == nil {
+			continue
+		}
+		if l.opts.Outer && l.opts.Filter.Match(frame) || !l.opts.Outer && l.opts.Filter.MatchInner(frame) {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// For notes whom a record is for: the listeners that Wanted named.
+func (r *Record) For(ls *Listeners, bits uint64) { r.listeners, r.wanted = ls, bits }
+
+// ForSame makes a record for those whom another one is for: the packet that the
+// router made because of theirs.
+func (r *Record) ForSame(cause *Record) {
+	r.listeners, r.wanted, r.Cause = cause.listeners, cause.wanted, cause.ID
+}
+
+// Deliver copies a finished record to those it is for. It never waits for them.
+func (h *Hub) Deliver(r *Record) {
+	h.records.Add(1)
+	for i, l := range r.listeners.all {
+		if l == nil || r.wanted&(1<<i) == 0 || l.opts.Drops && r.Outcome.Kind != verdict.Drop {
+			continue
+		}
+		l.put(r)
+	}
+}
+
+func (l *Listener) put(r *Record) {
+	l.mu.Lock()
+	if l.n == len(l.ring) {
+		l.first = (l.first + 1) % len(l.ring)
+		l.n--
+		l.lost++
+		l.hub.lost.Add(1)
+	}
+	l.ring[(l.first+l.n)%len(l.ring)] = *r
+	l.n++
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for a record and copies it into r. lost is how many were lost
+// before it since the last call.
+func (l *Listener) Next(ctx context.Context, r *Record) (lost uint64, err error) {
+	for {
+		l.mu.Lock()
+		if l.n > 0 {
+			*r = l.ring[l.first]
+			l.first = (l.first + 1) % len(l.ring)
+			l.n--
+			lost, l.lost = l.lost, 0
+			l.mu.Unlock()
+			return lost, nil
+		}
+		l.mu.Unlock()
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,97 @@
+// Package trace keeps what happened to a packet, step by step, and tells it to
+// people and programs. On the packet path a record is fixed memory that is
+// filled in; the words are made later, by whoever listens.
+package trace
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+const (
+	// maxSteps is more than any packet meets.
+	maxSteps = 16
+	// snapLen is how many bytes of a frame a record keeps: Ethernet, two IPv4
+	// headers with options and a transport header.
+	snapLen = 160
+	// maxSnaps is the frame as it came, and after each step that can edit it.
+	maxSnaps = 6
+)
+
+// Record is one packet's way through one router.
+type Record struct {
+	ID      uint64
+	Cause   uint64 // the packet because of which the router made this one; 0: it was received
+	Time    int64  // of arrival, in ns since 1970
+	In, Out string // ports; In is empty for what the router made itself
+	Length  int    // bytes of IP or ARP
+	Packets int    // on the wire: more than 1 for an offloaded frame
+	Outcome verdict.Verdict
+
+	listeners *Listeners // those there were when it began
+	wanted    uint64     // bit i: listener i asked for it
+	steps     [maxSteps]step
+	numSteps  int
+	snaps     [maxSnaps]snap
+	numSnaps  int
+}
+
+type step struct {
+	step    verdict.Step
+	verdict verdict.Verdict
+	ns      int64 // since arrival
+	snap    int   // the frame after this step; the one before it if nothing changed
+	facts   Facts
+}
+
+type snap struct {
+	len  int
+	data [snapLen]byte
+}
+
+// Facts are what a step decided by, for the one line that says why.
+type Facts struct {
+	Route fmt.Stringer // of route
+	Addr  netip.Addr   // neigh: the next hop; rpf: the one source allowed; arp: the address asked for
+	MAC   packet.MAC   // rx, arp: the router's own
+	N     int          // mtu: bytes that fit
+	Note  string       // a constant, never made for one packet
+}
+
+// Begin empties the record and keeps the frame as it came.
+func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
+	r.ID, r.Cause, r.Time, r.In, r.Out = id, 0, timeNS, in, ""
+	r.Outcome = verdict.Verdict{}
+	r.numSteps, r.numSnaps = 0, 0
+	r.keep(f)
+	packets, _ := f.OnWire()
+	r.Packets = int(packets)
+	r.Length = max(0, f.Len-packet.EthernetLen)
+}
+
+// Add appends a step's verdict. ns counts from the packet's arrival.
+func (r *Record) Add(s verdict.Step, v verdict.Verdict, ns int64, facts Facts, f *packet.Frame) {
+	if r.numSteps == maxSteps {
+		return
+	}
+	if v.Kind == verdict.Edit {
+		r.keep(f)
+	}
+	r.steps[r.numSteps] = step{step: s, verdict: v, ns: ns, snap: r.numSnaps - 1, facts: facts}
+	r.numSteps++
+	r.Outcome = v
+}
+
+func (r *Record) keep(f *packet.Frame) {
+	if r.numSnaps == maxSnaps {
+		r.numSnaps-- // the last one counts more than the one before it
+	}
+	s := &r.snaps[r.numSnaps]
+	s.len = copy(s.data[:], f.Bytes())
+	r.numSnaps++
+}
+
+func (r *Record) frame(i int) []byte { return r.snaps[i].data[:r.snaps[i].len] }

@@ -1,0 +1,103 @@
+package trace
+
+import (
+	"time"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// Packet is a record in words: what `vrouter trace -o json` prints, one a line.
+type Packet struct {
+	ID      uint64    `json:"id"`
+	Host    string    `json:"host"`
+	Time    time.Time `json:"time"` // of arrival
+	In      string    `json:"in"`   // port; "" for what the router made itself
+	Out     string    `json:"out"`  // port; "" if it did not leave
+	Outcome string    `json:"outcome"`
+	Reason  string    `json:"reason"`
+	Summary string    `json:"summary"`
+	Src     string    `json:"src"`
+	Dst     string    `json:"dst"`
+	Proto   string    `json:"proto"`
+	Length  int       `json:"length"` // bytes of IP or ARP
+	Packets int       `json:"packets,omitempty"`
+	Cause   uint64    `json:"cause,omitempty"` // the packet that made the router send this one
+	Lost    uint64    `json:"lost,omitempty"`  // records lost before this one, as the reader fell behind
+	Steps   []Step    `json:"steps"`
+}
+
+// Step is what one step did.
+type Step struct {
+	Step    string `json:"step"`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+	NS      int64  `json:"ns"` // since arrival
+	Detail  string `json:"detail"`
+	Route   string `json:"route"`
+	RFC     string `json:"rfc"`
+}
+
+// Outcomes, as JSON and text name them.
+const (
+	Forwarded = "forwarded"
+	Consumed  = "consumed"
+	Dropped   = "dropped"
+)
+
+// View puts a record into words.
+func (r *Record) View(host string) Packet {
+	s := summarise(r.frame(0))
+	p := Packet{
+		ID: r.ID, Host: host, Time: time.Unix(0, r.Time), In: r.In, Out: r.Out,
+		Outcome: outcome(r.Outcome.Kind), Reason: r.Outcome.Reason.String(),
+		Summary: s.text, Src: s.src, Dst: s.dst, Proto: s.proto,
+		Length: r.Length, Cause: r.Cause, Steps: make([]Step, r.numSteps),
+	}
+	if r.Packets > 1 {
+		p.Packets = r.Packets
+	}
+	before := r.frame(0)
+	for i := range p.Steps {
+		st := &r.steps[i]
+		after := r.frame(st.snap)
+		p.Steps[i] = r.viewStep(st, before, after)
+		before = after
+	}
+	return p
+}
+
+func outcome(k verdict.Kind) string {
+	switch k {
+	case verdict.Drop:
+		return Dropped
+	case verdict.Consume:
+		return Consumed
+	}
+	return Forwarded
+}
+
+func (r *Record) viewStep(st *step, before, after []byte) Step {
+	s := Step{
+		Step: st.step.String(), Verdict: st.verdict.Kind.String(), Reason: st.verdict.Reason.String(),
+		NS: st.ns, Detail: r.detail(st, before, after),
+	}
+	if st.facts.Route != nil {
+		s.Route = st.facts.Route.String()
+	}
+	switch st.verdict.Kind {
+	case verdict.Drop:
+		s.RFC = st.verdict.Reason.Info().RFC
+	case verdict.Edit:
+		s.RFC = st.step.Info().RFC
+	}
+	return s
+}
+
+// ipv4 is the IPv4 packet in a kept frame, or nil if there is no whole header.
+func ipv4(frame []byte) packet.IPv4 {
+	if len(frame) < packet.EthernetLen+packet.IPv4MinLen || frame[12] != 8 || frame[13] != 0 {
+		return nil
+	}
+	return packet.IPv4(frame[packet.EthernetLen:])
+}

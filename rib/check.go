@@ -1,0 +1,107 @@
+package rib
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// What a change to a table can fail with. The errors that the methods return
+// wrap one of these, name the route and say what to do.
+var (
+	ErrExists   = errors.New("route exists")
+	ErrNotFound = errors.New("no such route")
+	ErrInvalid  = errors.New("invalid route")
+)
+
+func invalidError(r Route, why string) error {
+	return fmt.Errorf("%s: %w: %s", &r, ErrInvalid, why)
+}
+
+func existsError(r Route) error {
+	return fmt.Errorf("%s: %w from source %s with that prefix and metric %d: replace it, or use another metric",
+		&r, ErrExists, r.Source, r.Metric)
+}
+
+func twiceError(r Route, s Source) error {
+	return fmt.Errorf("%s: %w: source %s lists that prefix and metric %d twice: leave one out, or give it another metric",
+		&r, ErrExists, s, r.Metric)
+}
+
+func notFoundError(p netip.Prefix, s Source, metric int) error {
+	with := ""
+	if metric != anyMetric {
+		with = fmt.Sprintf(" with metric %d", metric)
+	}
+	return fmt.Errorf("%s: %w from source %s%s: list the routes to see which there are",
+		prefixText(p), ErrNotFound, s, with)
+}
+
+// fault tells why the route cannot be in a table and what to do; "" if it can.
+func (r *Route) fault() string {
+	if why := prefixFault(r.Prefix); why != "" {
+		return why
+	}
+	switch {
+	case r.Source > Kernel:
+		return "its source is none of workload, connected, static, kernel"
+	case r.Metric < 0:
+		return "the metric is negative; use 0 or more"
+	}
+	switch r.Type {
+	case Unicast:
+		return r.unicastFault()
+	case Broadcast:
+		return r.broadcastFault()
+	case Blackhole, Unreachable, Prohibit:
+		return r.specialFault()
+	}
+	return "its type is none of unicast, blackhole, unreachable, prohibit, broadcast"
+}
+
+func prefixFault(p netip.Prefix) string {
+	switch {
+	case !p.IsValid() || !p.Addr().Is4():
+		return "the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24"
+	case p != p.Masked():
+		return "the prefix has host bits; write " + p.Masked().String()
+	}
+	return ""
+}
+
+func (r *Route) unicastFault() string {
+	switch {
+	case r.Port < 0:
+		return "a unicast route leaves by a port and this one has none; name a device that the router has"
+	case r.Via.IsValid() && !isHost(r.Via):
+		return "the next hop is not the address of an IPv4 host; give the neighbour's unicast address"
+	case r.Encap > IPIP:
+		return "its encapsulation is neither none nor ipip"
+	case r.Encap == IPIP && !r.Via.IsValid():
+		return "ipip needs a next hop to be sent to; add one, or drop the encapsulation"
+	}
+	return ""
+}
+
+// broadcastFault accepts both forms: with the link's port, as the kernel
+// lists it, and without.
+func (r *Route) broadcastFault() string {
+	if r.Via.IsValid() || r.Encap != None {
+		return "a broadcast route has no next hop and no encapsulation; leave them out"
+	}
+	return ""
+}
+
+func (r *Route) specialFault() string {
+	switch {
+	case r.Via.IsValid() || r.Dev != "" || r.Encap != None:
+		return "a " + r.Type.String() + " route sends nothing; leave out next hop, device and encapsulation"
+	case r.Port != NoPort:
+		return "a " + r.Type.String() + " route has no port; set it to -1"
+	}
+	return ""
+}
+
+func isHost(a netip.Addr) bool {
+	return a.Is4() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}

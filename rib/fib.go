@@ -1,0 +1,80 @@
+package rib
+
+import (
+	"cmp"
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+)
+
+// FIB is the forwarding information base: the routes as they were at one
+// moment. It is immutable, so any number of readers may use it, for as long as
+// they like, without a lock. Get it from [Table.FIB].
+//
+// Nearly every prefix has one candidate, so best holds all routes that win and
+// losers, which is mostly empty, those that lost against one with the same
+// prefix. Together they are every route there is.
+type FIB struct {
+	best   *bart.Fast[*Route]
+	losers *bart.Fast[[]*Route] // by preference; the slices are never written to
+	counts map[string]int       // routes by protocol, winners and losers
+}
+
+// Lookup returns the route with the longest prefix that contains addr
+// (RFC 1812 5.2.4.3), nil if there is none or addr is not IPv4. What it
+// returns may be of any [Type]. It does not allocate.
+func (f *FIB) Lookup(addr netip.Addr) *Route {
+	r, _ := f.best.Lookup(addr)
+	return r
+}
+
+// Size is the number of prefixes; routes to the same prefix count once.
+func (f *FIB) Size() int { return f.best.Size() }
+
+// Candidates returns every route whose prefix contains addr, the best first:
+// the first is what Lookup returns, each of the rest would be if those before
+// it were not there. It is empty if addr is not IPv4.
+func (f *FIB) Candidates(addr netip.Addr) []*Route {
+	if !addr.Is4() {
+		return nil
+	}
+	var all []*Route
+	for p, best := range f.best.Supernets(netip.PrefixFrom(addr, 32)) {
+		all = append(all, best)
+		all = append(all, f.losersAt(p)...)
+	}
+	return all
+}
+
+// candidatesAt appends the routes to exactly that prefix, the best first.
+func (f *FIB) candidatesAt(dst []*Route, p netip.Prefix) []*Route {
+	best, ok := f.best.Get(p)
+	if !ok {
+		return dst
+	}
+	return append(append(dst, best), f.losersAt(p)...)
+}
+
+func (f *FIB) losersAt(p netip.Prefix) []*Route {
+	losers, _ := f.losers.Get(p)
+	return losers
+}
+
+// all yields every route, by prefix (address, then length), then preference.
+func (f *FIB) all(yield func(*Route) bool) {
+	for p, best := range f.best.AllSorted4() {
+		if !yield(best) {
+			return
+		}
+		for _, r := range f.losersAt(p) {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// prefer orders routes to the same prefix, the better one first.
+func prefer(a, b *Route) int {
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Metric, b.Metric))
+}

@@ -1,0 +1,115 @@
+package rib
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// NoPort is the Port of a route that leaves by none.
+const NoPort = -1
+
+// Route is one way to reach a prefix. It is immutable once it is in a table:
+// who got a *Route from there may keep it and read it at any time. The order of
+// the fields keeps it at 112 bytes; there may be a million of them.
+type Route struct {
+	Prefix   netip.Prefix // IPv4, without host bits
+	Via      netip.Addr   // next hop, IPv4; zero: the destination is on the link
+	Dev      string       // name of the port; empty for a type that sends nothing
+	Protocol string       // who made it, in iproute2's word: "static", "kernel", "bird", "workload", …
+	Port     int          // number of the port in the forwarder; NoPort if there is none
+	Metric   int          // 0 and up; lower wins within a source
+	Type     Type
+	Encap    Encap
+	Source   Source
+}
+
+// Type says what becomes of a packet that a route matches. The types other
+// than Unicast are routes too: they win over a shorter prefix like any other
+// (RFC 1812 5.2.4.3), and each ends the packet in its own way.
+type Type uint8
+
+const (
+	Unicast     Type = iota // forwarded
+	Blackhole               // dropped in silence
+	Unreachable             // dropped, Host Unreachable (3/1) to the source; RFC 1812 5.2.7.1
+	Prohibit                // dropped, Administratively Prohibited (3/13); RFC 1812 5.2.7.1
+	Broadcast               // a directed broadcast address; RFC 1812 5.3.5.2
+)
+
+var typeNames = [...]string{"unicast", "blackhole", "unreachable", "prohibit", "broadcast"}
+
+// String gives the word of ip-route(8).
+func (t Type) String() string { return word(typeNames[:], int(t)) }
+
+// Source is where a route comes from. The order is the preference among equal
+// prefixes, the lower wins: an administrative preference, RFC 1812 5.2.4.4.
+type Source uint8
+
+const (
+	Workload  Source = iota // addresses of the workloads on this host
+	Connected               // subnets of the uplink
+	Static                  // configuration and `route add`
+	Kernel                  // imported from the host's own table
+)
+
+var sourceNames = [...]string{"workload", "connected", "static", "kernel"}
+
+// String gives the source's name, in lower case.
+func (s Source) String() string { return word(sourceNames[:], int(s)) }
+
+// Encap is what is put around a packet on its way to the next hop.
+type Encap uint8
+
+const (
+	None Encap = iota
+	IPIP       // IP in IP, outer destination is Via; RFC 2003
+)
+
+var encapNames = [...]string{"none", "ipip"}
+
+// String gives "none" or "ipip", the words of the configuration.
+func (e Encap) String() string { return word(encapNames[:], int(e)) }
+
+func word(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return "unknown(" + strconv.Itoa(i) + ")"
+}
+
+// String gives the route in the words of `ip route`, for example
+// "10.70.2.1/32 via 192.168.0.12 dev ens160 proto static". The prefix always
+// shows its length, save for "default". The source is not part of it.
+func (r *Route) String() string {
+	b := make([]byte, 0, 96)
+	if r.Type != Unicast {
+		b = append(append(b, r.Type.String()...), ' ')
+	}
+	b = append(b, prefixText(r.Prefix)...)
+	if r.Via.IsValid() {
+		b = append(append(b, " via "...), r.Via.String()...)
+	}
+	if r.Dev != "" {
+		b = append(append(b, " dev "...), r.Dev...)
+	}
+	if r.Protocol != "" {
+		b = append(append(b, " proto "...), r.Protocol...)
+	}
+	if r.Dev != "" && !r.Via.IsValid() {
+		b = append(b, " scope link"...)
+	}
+	if r.Encap != None {
+		b = append(append(b, " encap "...), r.Encap.String()...)
+	}
+	if r.Metric != 0 {
+		b = strconv.AppendInt(append(b, " metric "...), int64(r.Metric), 10)
+	}
+	return string(b)
+}
+
+func prefixText(p netip.Prefix) string {
+	if p.IsValid() && p.Bits() == 0 && p.Addr().Is4() {
+		return "default"
+	}
+	return p.String()
+}
