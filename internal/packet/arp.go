@@ -39,7 +39,7 @@ func ParseARP(b []byte) (ARPMessage, bool) {
 		SenderMAC: MAC(b[8:]), SenderIP: netip.AddrFrom4([4]byte(b[14:18])),
 		TargetMAC: MAC(b[18:]), TargetIP: netip.AddrFrom4([4]byte(b[24:28])),
 	}
-	ok := (m.Op == ARPRequest || m.Op == ARPReply) && m.SenderMAC.IsUnicast() && !m.SenderIP.IsMulticast()
+	ok := (m.Op == ARPRequest || m.Op == ARPReply) && m.SenderMAC.IsUnicast() && b[14] < 224 // no multicast, no broadcast
 	return m, ok
 }
 

@@ -56,8 +56,8 @@ func (f *Frame) FinishChecksum() {
 	b := f.Bytes()
 	start, at := int(f.Offload.CsumStart), int(f.Offload.CsumStart)+int(f.Offload.CsumOffset)
 	sum := Checksum(b[start:])
-	if sum == 0 && IPv4(f.Payload()).Protocol() == ProtocolUDP {
-		sum = 0xffff // RFC 768: a zero would mean that there is none
+	if sum == 0 {
+		sum = 0xffff // the same number; in UDP a zero would mean that there is none (RFC 768)
 	}
 	binary.BigEndian.PutUint16(b[at:], sum)
 	f.Offload = Offload{}

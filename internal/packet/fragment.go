@@ -29,8 +29,11 @@ func Fragment(f *Frame, mtu int, next func() *Frame) {
 }
 
 // Fragmentable says whether a fragment of mtu bytes can carry the header and
-// eight bytes of data: without that there is nothing to cut.
-func Fragmentable(ip IPv4, mtu int) bool { return mtu >= ip.HeaderLen()+8 }
+// eight bytes of data: without that there is nothing to cut. Nor can a fragment
+// be cut that ends where no datagram does: the offset would wrap around.
+func Fragmentable(ip IPv4, mtu int) bool {
+	return mtu >= ip.HeaderLen()+8 && ip.FragOffset()+ip.TotalLen()-ip.HeaderLen() <= IPv4MaxLen
+}
 
 // laterHeader is the header for the fragments after the first: the options with
 // the copy bit alone, padded to a multiple of four bytes.

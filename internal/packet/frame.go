@@ -87,9 +87,10 @@ func (f *Frame) SetEthernet(dst, src MAC, etherType uint16) {
 	binary.BigEndian.PutUint16(h[12:], etherType)
 }
 
-// Prepend makes room for n bytes of header behind the Ethernet header, which is
-// to be written anew. The room comes out of the headroom.
+// Prepend makes room for n bytes of header, EthernetLen at least, behind the
+// Ethernet header, which moves along. The room comes out of the headroom.
 func (f *Frame) Prepend(n int) {
+	copy(f.Buf[f.Off-n:], f.Buf[f.Off:f.Off+EthernetLen])
 	f.Off -= n
 	f.Len += n
 	f.Offload.Move(n)

@@ -12,6 +12,15 @@ const (
 
 const needsChecksum = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
 
+const (
+	// maxSegments is more than 64 KB at Linux's least segment size (48 bytes,
+	// net.ipv4.tcp_min_snd_mss) make, with TCP options taken off.
+	maxSegments = 4096
+
+	tcpChecksum = 16 // where the checksum is in the header
+	udpChecksum = 6
+)
+
 // Offload is the virtio header of a frame: what the kernel left undone, trusting
 // the device to do it. Offsets count from the Ethernet header.
 type Offload struct {
@@ -62,18 +71,65 @@ func (o *Offload) IsGSO() bool { return o.GSOType&^GSOECN != GSONone }
 // Pending says whether the frame may go only to a port that can finish it.
 func (o *Offload) Pending() bool { return o.NeedsChecksum() || o.IsGSO() }
 
-// OffloadValid says whether the virtio header speaks the truth about the frame:
-// a kind that we know, a segment size, and offsets that lie inside.
+// OffloadValid says whether the virtio header speaks the truth about the frame,
+// which holds an Ethernet header: a kind that we know, and offsets that lie
+// inside, behind the IPv4 header. It is asked again when the frame gets shorter.
 func (f *Frame) OffloadValid() bool {
 	o := &f.Offload
-	if o.NeedsChecksum() && (o.CsumStart < EthernetLen+IPv4MinLen || int(o.CsumStart)+int(o.CsumOffset)+2 > f.Len) {
-		return false
-	}
-	if !o.IsGSO() {
+	if !o.Pending() {
 		return true
 	}
-	kind := o.GSOType &^ GSOECN
-	return (kind == GSOTCPv4 || kind == GSOUDPL4) && o.GSOSize != 0 && o.NeedsChecksum() && f.headersLen() > 0
+	start := EthernetLen + IPv4MinLen
+	if !o.NeedsChecksum() || int(o.CsumStart) < start || int(o.CsumStart)+int(o.CsumOffset)+2 > f.Len {
+		return false
+	}
+	if o.IsGSO() {
+		return f.gsoValid()
+	}
+	if f.EtherType() == EtherTypeIPv4 {
+		start = EthernetLen + IPv4(f.Payload()).HeaderLen()
+	}
+	return int(o.CsumStart) >= start
+}
+
+// gsoValid says whether the frame can be cut: its headers are those that the
+// virtio header speaks of, and it does not make more segments than anything but
+// an attack on our memory would.
+func (f *Frame) gsoValid() bool {
+	o := &f.Offload
+	protocol, sumAt := byte(ProtocolTCP), uint16(tcpChecksum)
+	if o.GSOType&^GSOECN == GSOUDPL4 {
+		protocol, sumAt = ProtocolUDP, udpChecksum
+	} else if o.GSOType&^GSOECN != GSOTCPv4 {
+		return false
+	}
+	h := f.headersLen()
+	return o.CsumOffset == sumAt && h > 0 && f.Len-h <= int(o.GSOSize)*maxSegments && f.leadsTo(protocol)
+}
+
+// leadsTo says whether IPv4 headers, one in the other as in IP-in-IP, lead from
+// the Ethernet header to CsumStart, where the protocol begins.
+func (f *Frame) leadsTo(protocol byte) bool {
+	b, start := f.Bytes(), int(f.Offload.CsumStart)
+	for at := EthernetLen; at+IPv4MinLen <= start; {
+		ip := IPv4(b[at:start])
+		if ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.IsFragment() {
+			return false
+		}
+		if at += ip.HeaderLen(); at == start {
+			return ip.Protocol() == protocol
+		}
+		if ip.Protocol() != ProtocolIPIP {
+			return false
+		}
+	}
+	return false
+}
+
+// InTunnel says whether a GSO frame, whose offload header is valid, is IP-in-IP.
+// A virtio header cannot tell a device so: we have to cut such a frame ourselves.
+func (f *Frame) InTunnel() bool {
+	return f.Offload.IsGSO() && IPv4(f.Payload()).Protocol() == ProtocolIPIP
 }
 
 // headersLen is the length of the Ethernet, IPv4 and transport headers of a GSO

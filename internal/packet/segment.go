@@ -12,10 +12,11 @@ const (
 // it stands for, each with its own lengths, identification, sequence number and
 // checksums, as a device would. next lends an empty frame for each; their
 // headroom is the usual one. (linux Documentation/networking/segmentation-offloads)
+// A frame without payload is one packet.
 func Segment(f *Frame, next func() *Frame) {
 	h, size := f.headersLen(), int(f.Offload.GSOSize)
 	src := f.Bytes()
-	for i, at := 0, h; at < len(src); i, at = i+1, at+size {
+	for i, at := 0, h; i == 0 || at < len(src); i, at = i+1, at+size {
 		payload := src[at:min(at+size, len(src))]
 		s := next()
 		s.Reset(h + len(payload))
@@ -29,11 +30,15 @@ func Segment(f *Frame, next func() *Frame) {
 // finishSegment sets what differs from segment to segment: segment i starts at
 // byte offset of the payload.
 func (f *Frame) finishSegment(s *Frame, i, offset int, last bool) {
-	ip := IPv4(s.Payload())
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-	binary.BigEndian.PutUint16(ip[4:], ip.ID()+uint16(i))
-	ip.SetChecksum()
-	l4 := ip[int(f.Offload.CsumStart)-EthernetLen:]
+	b, start := s.Bytes(), int(f.Offload.CsumStart)
+	var ip IPv4
+	for at := EthernetLen; at < start; at += ip.HeaderLen() { // a tunnel's header, too
+		ip = IPv4(b[at:])
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+		binary.BigEndian.PutUint16(ip[4:], ip.ID()+uint16(i))
+		ip.SetChecksum()
+	}
+	l4 := b[start:]
 	sumAt := int(f.Offload.CsumOffset)
 	if f.Offload.GSOType&^GSOECN == GSOTCPv4 {
 		finishTCP(l4, i, offset, last)

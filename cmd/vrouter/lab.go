@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/examples"
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/demo"
+	"github.com/vrouter/vrouter/internal/lab"
+	"github.com/vrouter/vrouter/internal/sandbox"
+)
+
+func newLab(c *cli) *cobra.Command {
+	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabExec())
+}
+
+// loadLab reads a lab file, or takes the tutorial's.
+func loadLab(file string) (*config.Lab, error) {
+	if file == "" {
+		return config.ParseLab("the tutorial's lab", examples.LabTutorial)
+	}
+	return config.LoadLab(file)
+}
+
+func newLabUp(c *cli) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "up [-f FILE]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := loadLab(file)
+			if err != nil {
+				return err
+			}
+			if err := sandbox.CheckTUN(); err != nil {
+				return err
+			}
+			l, err := lab.Up(cmd.Context(), config, lab.Options{})
+			if err != nil {
+				return err
+			}
+			if err := c.printLab(cmd, l); err != nil {
+				return err
+			}
+			if h := l.Hosts[0]; len(h.Workloads) > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "\nTry: vrouter lab exec %s/%s -- ip addr\n     vrouter lab exec %s -- vrouter trace\n", h.Name, h.Workloads[0].Name, h.Name)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "lab file")
+	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	c.output = "text"
+	return cmd
+}
+
+func newLabDown() *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Stop the lab's routers and remove all it made", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			l, err := lab.Load()
+			if err != nil {
+				return err
+			}
+			return l.Down()
+		},
+	}
+}
+
+func newLabStatus(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "status", Short: "What runs in the lab, and how to get in", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Load()
+			if err != nil {
+				return err
+			}
+			return c.printLab(cmd, l)
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
+	return c.print(cmd, l.Status(), func() *table {
+		t := &table{headings: []string{"HOST", "WORKLOAD", "ADDRESS", "ROUTER", "NAMESPACE (ip netns exec)", "SOCKET"}}
+		for _, h := range l.Status() {
+			state := "stopped"
+			if h.Running {
+				state = fmt.Sprintf("running, pid %d", h.PID)
+			}
+			t.add(h.Name, "", h.Address, state, h.Namespace, h.Socket)
+			for _, w := range h.Workloads {
+				t.add(h.Name, w.Name, w.Address, "", w.Namespace, "")
+			}
+		}
+		return t
+	})
+}
+
+func newLabExec() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "exec HOST[/WORKLOAD] -- COMMAND…", Short: "Run a command on a host, or in a workload, of the lab",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usagef("%s takes where and what: %s k8s-master-1/ns1 -- ip route", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			l, err := lab.Load()
+			if err != nil {
+				return err
+			}
+			return l.Exec(args[0], args[1:])
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // what follows the place is the command's own
+	return cmd
+}
+
+func newDemo() *cobra.Command {
+	return &cobra.Command{
+		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
+		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
+			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := sandbox.CheckTUN(); err != nil {
+				return err
+			}
+			if !sandbox.Inside() {
+				status, err := sandbox.Run(cmd.Context())
+				if err == nil && status != 0 {
+					os.Exit(status) // the inner one has said why
+				}
+				return err
+			}
+			if err := sandbox.Enter(); err != nil {
+				return err
+			}
+			config, err := loadLab("")
+			if err != nil {
+				return err
+			}
+			return demo.Run(cmd.Context(), cmd.OutOrStdout(), config)
+		},
+	}
+}

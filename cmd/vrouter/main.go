@@ -1,0 +1,120 @@
+// Command vrouter is a router in user space that shows every step a packet takes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// usageError is a command whose words were wrong: exit status 2.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	started := false
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return usagef("%s: %w", cmd.CommandPath(), err)
+		}
+		started = true
+		return nil
+	}
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 130 // interrupted, as a shell says it
+	}
+	fmt.Fprintln(os.Stderr, "vrouter: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	if errors.As(err, &usage) || !started {
+		return 2
+	}
+	return 1
+}
+
+// cli is what commands share.
+type cli struct {
+	socket string
+	output string // text, json
+}
+
+func newRoot() *cobra.Command {
+	c := &cli{}
+	root := &cobra.Command{
+		Use:   "vrouter",
+		Short: "A router in user space that shows every step a packet takes",
+		Long: "vrouter does, in the open, what Calico's networking does inside the Linux kernel: it answers ARP\n" +
+			"for the gateway 169.254.1.1, finds the longest prefix, and forwards over raw sockets. Every step is\n" +
+			"counted, and can be traced. `vrouter demo` shows it all on this machine.",
+		SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; `vrouter help` lists them", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; `%s --help` lists what it takes", err, cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to talk to")
+	root.AddCommand(
+		newDemo(), newLab(c), newRun(), newDown(), newTrace(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
+	)
+	return root
+}
+
+// defaultSocket is the usual one, or the one that `lab exec` chose.
+func defaultSocket() string {
+	if s := os.Getenv("VROUTER_SOCKET"); s != "" {
+		return s
+	}
+	return config.DefaultControlSocket
+}
+
+// get asks the router for a path.
+func (c *cli) get(cmd *cobra.Command, path string, v any) error {
+	client := control.NewClient(c.socket)
+	defer client.Close()
+	return client.Get(cmd.Context(), path, v)
+}
+
+// outputFlag adds -o.
+func (c *cli) outputFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}

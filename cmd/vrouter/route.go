@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+func newRoute(c *cli) *cobra.Command {
+	return group("route", "Routes of the running router", newRouteList(c), newRouteGet(c))
+}
+
+func newRouteList(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "All routes, the best of each prefix first", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Route
+			if err := c.get(cmd, "/v1/routes", &list); err != nil {
+				return err
+			}
+			if c.output != "text" {
+				return c.print(cmd, list, nil)
+			}
+			for _, r := range list {
+				fmt.Fprintln(cmd.OutOrStdout(), r.Text+unused(r))
+			}
+			return nil
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func unused(r control.Route) string {
+	if r.Used {
+		return ""
+	}
+	return "  (not used: another one is preferred)"
+}
+
+func newRouteGet(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "get ADDRESS", Short: "The route that a packet to an address takes, and those that it does not", Args: exactArgs(1, "one address"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var l control.Lookup
+			if err := c.get(cmd, "/v1/routes/"+url.PathEscape(args[0]), &l); err != nil {
+				return err
+			}
+			if c.output != "text" {
+				return c.print(cmd, l, nil)
+			}
+			return printLookup(cmd, &l)
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func printLookup(cmd *cobra.Command, l *control.Lookup) error {
+	if l.Route == nil {
+		return fmt.Errorf("no route to %s: a packet there is dropped (no_route); add one to `routes` in the configuration", l.Address)
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s  by  %s\n", l.Address, l.Route.Text)
+	if l.NextHop != "" {
+		fmt.Fprintf(out, "  next hop %s is %s\n", l.NextHop, l.Neighbor)
+	}
+	for _, r := range l.Others {
+		fmt.Fprintf(out, "  not by  %s\n", r.Text)
+	}
+	return nil
+}

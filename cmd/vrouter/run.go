@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/metrics"
+)
+
+func newRun() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "run --config FILE", Short: "Be the router of this host", Args: noArgs,
+		Long: "Runs in the foreground and logs to stderr. On SIGINT or SIGTERM it stops forwarding; workloads keep\n" +
+			"their interface, address, routes and connections, and the next start takes them over.\n" +
+			"`vrouter down` removes them.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			return runRouter(cmd.Context(), c)
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "", "configuration file")
+	_ = cmd.MarkFlagRequired("config")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
+}
+
+// runRouter wires the parts together: sockets first, as somebody else may have
+// them; then the router; and all of it ends when ctx does.
+func runRouter(ctx context.Context, c *config.Host) error {
+	log := newLogger(c.Log)
+	socket, err := control.Listen(c.Control.Socket)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	var scrape *metrics.Server
+	if c.Metrics.Listen != "" {
+		if scrape, err = metrics.Listen(c.Metrics.Listen); err != nil {
+			return err
+		}
+		defer scrape.Close()
+	}
+	n, err := node.Start(c, log)
+	if err != nil {
+		return err
+	}
+	s := control.NewServer(n, socket, control.Version{
+		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
+	}, log)
+	defer s.Close()
+	go logError(log, "control socket", s.Serve)
+	if scrape != nil {
+		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion()}
+		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
+	}
+	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
+	err = n.Run(ctx)
+	log.Info("stopped", "node", c.Node)
+	return err
+}
+
+func logError(log *slog.Logger, what string, f func() error) {
+	if err := f(); err != nil {
+		log.Error(what, "error", err)
+	}
+}
+
+func newLogger(c config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // checked by config
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+func newDown() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "down --config FILE", Short: "Remove the workloads' interfaces and namespaces that a router has left", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			socket, err := control.Listen(c.Control.Socket)
+			if err != nil {
+				return err // the router still runs
+			}
+			defer socket.Close()
+			return node.Remove(c)
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+func newShow(c *cli) *cobra.Command {
+	return group("show", "Show the state of the running router",
+		newShowPorts(c), newShowDrops(c), newShowNeighbors(c), newShowConfig(c))
+}
+
+func newShowPorts(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "ports", Short: "Ports, and what went in and out", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Port
+			if err := c.get(cmd, "/v1/ports", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX"}}
+				for _, p := range list {
+					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func newShowDrops(c *cli) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "drops", Short: "Dropped packets by reason", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Drop
+			if err := c.get(cmd, "/v1/drops", &list); err != nil {
+				return err
+			}
+			if !all && c.output == "text" {
+				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"REASON", "PACKETS", "PORTS", "MEANS"}}
+				for _, d := range list {
+					t.add(d.Reason, d.Packets, portsOf(d.Ports), d.Help)
+				}
+				return t
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the reasons that count 0")
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func portsOf(m map[string]uint64) string {
+	var words []string
+	for port, n := range m {
+		words = append(words, fmt.Sprintf("%s:%d", port, n))
+	}
+	slices.Sort(words)
+	return strings.Join(words, " ")
+}
+
+func newShowNeighbors(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "neighbors", Aliases: []string{"neighbours", "neigh"}, Short: "Next hops and their hardware addresses", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Neighbor
+			if err := c.get(cmd, "/v1/neighbors", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"ADDRESS", "PORT", "MAC", "STATE", "AGE", "WAITING"}}
+				for _, n := range list {
+					age := time.Duration(n.Age * float64(time.Second)).Round(100 * time.Millisecond)
+					t.add(n.Address, n.Port, n.MAC, n.State, age, n.Waiting)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func newShowConfig(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "config", Short: "The configuration that is in force, as a file", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var text string
+			if err := c.get(cmd, "/v1/config", &text); err != nil {
+				return err
+			}
+			fmt.Fprint(cmd.OutOrStdout(), text)
+			return nil
+		},
+	}
+}
+
+func newWorkload(c *cli) *cobra.Command {
+	list := &cobra.Command{
+		Use: "list", Short: "Workloads that are attached", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Workload
+			if err := c.get(cmd, "/v1/workloads", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE"}}
+				for _, w := range list {
+					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(list)
+	return group("workload", "Workloads of the running router", list)
+}
+
+func newVersion(*cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "The version of vrouter", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintf(cmd.OutOrStdout(), "vrouter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return nil
+		},
+	}
+}

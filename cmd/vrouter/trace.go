@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/filter"
+	"github.com/vrouter/vrouter/internal/trace"
+)
+
+func newTrace(c *cli) *cobra.Command {
+	var o control.TraceOptions
+	var inner bool
+	var count int
+	cmd := &cobra.Command{
+		Use:   "trace [FILTER]",
+		Short: "Live trace of the running router, a block a packet and a line a step",
+		Long: "FILTER is the language of pcap-filter(7) as far as hosts, nets, ports, protocols and and/or/not go:\n" +
+			"`vrouter trace icmp and host 10.70.2.1`. Without one, every packet is traced.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Filter = strings.Join(args, " ")
+			if _, err := filter.Parse(o.Filter); err != nil {
+				return usageError{err}
+			}
+			if inner && o.Outer {
+				return usagef("--inner and --outer exclude each other")
+			}
+			write, err := c.tracePrinter(cmd)
+			if err != nil {
+				return err
+			}
+			return c.trace(cmd, o, count, write)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.Drops, "drops", false, "only packets that are dropped")
+	f.BoolVar(&inner, "inner", false, "the filter sees the inner packet of IP-in-IP (default)")
+	f.BoolVar(&o.Outer, "outer", false, "the filter sees the packet as on the wire")
+	f.IntVarP(&count, "count", "c", 0, "stop after so many packets; 0: never")
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func (c *cli) tracePrinter(cmd *cobra.Command) (func(*trace.Packet) error, error) {
+	out := cmd.OutOrStdout()
+	switch c.output {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		return func(p *trace.Packet) error { return enc.Encode(p) }, nil
+	case "text":
+		return func(p *trace.Packet) error { return p.WriteText(out) }, nil
+	}
+	return nil, usagef("-o %s: there is text and json", c.output)
+}
+
+func (c *cli) trace(cmd *cobra.Command, o control.TraceOptions, count int, write func(*trace.Packet) error) error {
+	client := control.NewClient(c.socket)
+	defer client.Close()
+	t, err := client.Trace(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for n := 0; count == 0 || n < count; n++ {
+		p, err := t.Next()
+		switch {
+		case cmd.Context().Err() != nil:
+			return nil // Ctrl-C is how a trace ends
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("the router at %s has stopped", c.socket)
+		case err != nil:
+			return err
+		}
+		if err := write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

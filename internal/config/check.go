@@ -1,0 +1,135 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"os"
+	"strconv"
+)
+
+// checker makes checked values of raw ones. It is made for one file: addresses are unique over all
+// hosts of a lab.
+type checker struct {
+	*report
+	addresses claims
+}
+
+func newChecker(r *report) *checker { return &checker{report: r, addresses: claims{}} }
+
+// claims remembers who was the first to take what only one can have.
+type claims map[string]place
+
+func (c *checker) claim(taken claims, what string, at place, advice string) {
+	if first, ok := taken[what]; ok {
+		c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
+		return
+	}
+	taken[what] = at
+}
+
+// standalone is the host of a host file.
+func (c *checker) standalone(raw *rawHost) Host {
+	if !raw.node.given {
+		name, err := os.Hostname()
+		if err != nil {
+			c.fail(raw.node.place, "missing, and the host's name cannot be read (%v): name the host", err)
+		}
+		raw.node = raw.node.or(name)
+	}
+	if !raw.uplink.iface.given {
+		c.fail(raw.uplink.iface.place, "missing: name the interface towards the other hosts, such as ens160")
+	}
+	if raw.uplink.address.given {
+		c.fail(raw.uplink.address.place, "the address is read from the kernel: remove this line; only lab files have it")
+	}
+	return c.host(raw)
+}
+
+// host checks what host files and lab files share.
+func (c *checker) host(raw *rawHost) Host {
+	h := Host{
+		Node:    c.name(raw.node),
+		Uplink:  Uplink{Interface: c.interfaceName(raw.uplink.iface)},
+		Gateway: c.gateway(raw.gateway),
+		IPIP:    c.ipip(raw.ipip),
+		Kernel:  c.kernel(raw.kernel),
+		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
+		Offload: c.boolean(raw.offload.or("true")),
+		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen))},
+		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket))},
+		Log: Log{
+			Level:  c.oneOf(raw.log.level.or(LogInfo), LogDebug, LogInfo, LogWarn, LogError),
+			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),
+		},
+	}
+	h.Workloads = c.workloads(raw.workloads, h.Gateway.Address)
+	h.Routes = c.routes(raw.routes)
+	return h
+}
+
+func (c *checker) gateway(raw rawGateway) Gateway {
+	return Gateway{
+		Address: c.unicast(raw.address.or(DefaultGatewayAddress)),
+		MAC:     c.mac(raw.mac.or(DefaultGatewayMAC)),
+	}
+}
+
+func (c *checker) ipip(raw rawIPIP) IPIP {
+	t := IPIP{Mode: c.oneOf(raw.mode.or(IPIPNever), IPIPNever, IPIPAlways, IPIPCrossSubnet)}
+	if raw.peers != nil {
+		t.Peers = []netip.Addr{}
+	}
+	taken := claims{}
+	for _, peer := range raw.peers {
+		addr := c.unicast(peer)
+		c.claim(taken, addr.String(), peer.place, "remove one of them")
+		t.Peers = append(t.Peers, addr)
+	}
+	return t
+}
+
+func (c *checker) kernel(raw rawKernel) Kernel {
+	k := Kernel{Guard: c.boolean(raw.guard.or("true"))}
+	for _, protocol := range raw.imports {
+		k.Import = append(k.Import, c.protocol(protocol))
+	}
+	return k
+}
+
+func (c *checker) oneOf(s scalar, words ...string) string {
+	for _, word := range words {
+		if s.text == word {
+			return word
+		}
+	}
+	c.fail(s.place, "%s is not known: write %s", quote(s.text), list(words, "or"))
+	return ""
+}
+
+// boolean knows the spellings of YAML 1.2, where yes, no, on and off are text.
+func (c *checker) boolean(s scalar) bool {
+	switch s.text {
+	case "true", "True", "TRUE":
+		return true
+	case "false", "False", "FALSE":
+		return false
+	}
+	c.fail(s.place, "%s is neither true nor false: write one of them", quote(s.text))
+	return false
+}
+
+// number wants plain decimal digits: 010 and 1_0 are different numbers in different YAMLs.
+func (c *checker) number(s scalar, least, most uint64, unit string) int {
+	n, err := strconv.ParseUint(s.text, 10, 64)
+	if err != nil || n < least || n > most || strconv.FormatUint(n, 10) != s.text {
+		c.fail(s.place, "%s is not %s: write a whole number from %d to %d", quote(s.text), unit, least, most)
+		return 0
+	}
+	return int(n)
+}
+
+const (
+	minMTU    = 68    // RFC 791 3.2: every module must be able to forward 68 bytes
+	maxMTU    = 65521 // the largest IPv4 packet, less the Ethernet header: what a TAP accepts
+	maxMetric = math.MaxUint32
+)

@@ -1,0 +1,190 @@
+// Package config reads the YAML files that say what a router, or a lab of routers, is to do. What
+// it hands out is checked and complete, so nobody after it looks at a value twice; what it refuses,
+// it refuses in one line: FILE:LINE:COLUMN: key: reason: what to do.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+)
+
+// What stands where a file says nothing.
+const (
+	DefaultWorkloadInterface  = "eth0"
+	DefaultLabUplinkInterface = "ens160"
+	DefaultGatewayAddress     = "169.254.1.1"
+	DefaultGatewayMAC         = "ee:ee:ee:ee:ee:ee"
+	DefaultMetricsListen      = "127.0.0.1:9473"
+	DefaultControlSocket      = "/run/vrouter/vrouter.sock"
+)
+
+// Kinds of route.
+const (
+	RouteUnicast     = "unicast"
+	RouteBlackhole   = "blackhole"
+	RouteUnreachable = "unreachable"
+	RouteProhibit    = "prohibit"
+)
+
+// Encapsulations of a route; "" leaves it to the ipip mode.
+const (
+	EncapNone = "none"
+	EncapIPIP = "ipip"
+)
+
+// IP-in-IP modes, with the meaning of Calico's ipipMode.
+const (
+	IPIPNever       = "never"
+	IPIPAlways      = "always"
+	IPIPCrossSubnet = "cross-subnet"
+)
+
+// Reverse path filters.
+const (
+	RPFStrict = "strict"
+	RPFOff    = "off"
+)
+
+// Log levels and formats.
+const (
+	LogDebug = "debug"
+	LogInfo  = "info"
+	LogWarn  = "warn"
+	LogError = "error"
+
+	LogText = "text"
+	LogJSON = "json"
+)
+
+// Host is the configuration of one router.
+type Host struct {
+	Node      string     `yaml:"node"`
+	Uplink    Uplink     `yaml:"uplink"`
+	Workloads []Workload `yaml:"workloads,omitempty"`
+	Routes    []Route    `yaml:"routes,omitempty"`
+	IPIP      IPIP       `yaml:"ipip"`
+	Gateway   Gateway    `yaml:"gateway"`
+	Kernel    Kernel     `yaml:"kernel"`
+	RPF       string     `yaml:"rpf"`
+	Offload   bool       `yaml:"offload"`
+	Metrics   Metrics    `yaml:"metrics"`
+	Control   Control    `yaml:"control"`
+	Log       Log        `yaml:"log"`
+}
+
+// Uplink is the interface towards the other hosts.
+type Uplink struct {
+	Interface string `yaml:"interface"`
+	// Address is set by lab files alone: a router reads it from the kernel, and follows its changes.
+	Address netip.Prefix `yaml:"-"`
+}
+
+// Workload is a network namespace attached to the router.
+type Workload struct {
+	Name      string       `yaml:"name"`
+	Interface string       `yaml:"interface"`
+	Address   netip.Prefix `yaml:"address"` // its own address, with the length of its subnet
+	Namespace string       `yaml:"namespace,omitempty"`
+	MTU       int          `yaml:"mtu,omitempty"` // bytes; 0: what fits through the uplink
+}
+
+// Route is a static route.
+type Route struct {
+	To     netip.Prefix
+	Via    netip.Addr // zero for any type but unicast
+	Type   string
+	Encap  string
+	Metric int // of two routes to one prefix, the lower one is used
+}
+
+// IPIP is the encapsulation of what goes to other hosts, and whom to believe when it comes in.
+type IPIP struct {
+	Mode  string       `yaml:"mode"`
+	Peers []netip.Addr `yaml:"peers,omitzero"` // nil: the next hops of the routes; empty: nobody
+}
+
+// Gateway is what workloads take for their router.
+type Gateway struct {
+	Address netip.Addr       `yaml:"address"`
+	MAC     net.HardwareAddr `yaml:"mac"`
+}
+
+// Kernel is the relation to the host's own stack.
+type Kernel struct {
+	Import []string `yaml:"import,omitempty"` // protocols, by name or number
+	Guard  bool     `yaml:"guard"`
+}
+
+// Metrics says where they are served; Listen "" serves none.
+type Metrics struct {
+	Listen string `yaml:"listen"`
+}
+
+// Control is where the commands find the router.
+type Control struct {
+	Socket string `yaml:"socket"`
+}
+
+// Log is what the router writes to stderr, and how.
+type Log struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// Lab is a set of hosts to build on one machine.
+type Lab struct {
+	Hosts []Host
+	Links []Link // none: one subnet joins all hosts
+}
+
+// Link is a subnet that joins hosts; Gateway leads to the other links.
+type Link struct {
+	Subnet  netip.Prefix
+	Gateway netip.Addr
+}
+
+// Load reads the configuration of one host.
+func Load(file string) (*Host, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: give the path of a configuration file", err)
+	}
+	return Parse(file, data)
+}
+
+// Parse is Load for a file that was read already; errors call it name.
+func Parse(name string, data []byte) (*Host, error) {
+	problem := &report{file: name}
+	var raw rawHost
+	problem.read(data, &raw)
+	c := newChecker(problem)
+	h := c.standalone(&raw)
+	if problem.err != nil {
+		return nil, problem.err
+	}
+	return &h, nil
+}
+
+// LoadLab reads a lab file.
+func LoadLab(file string) (*Lab, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: give the path of a lab file", err)
+	}
+	return ParseLab(file, data)
+}
+
+// ParseLab is LoadLab for a file that was read already; errors call it name.
+func ParseLab(name string, data []byte) (*Lab, error) {
+	problem := &report{file: name}
+	var raw rawLab
+	problem.read(data, &raw)
+	c := newChecker(problem)
+	lab := c.lab(&raw)
+	if problem.err != nil {
+		return nil, problem.err
+	}
+	return &lab, nil
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestYAML(t *testing.T) {
+	h := defaults("k8s-master-1")
+	h.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24")}}
+	h.Routes = []Route{
+		{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
+		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20},
+	}
+	h.IPIP.Peers = []netip.Addr{}
+	h.Metrics.Listen = ""
+	got, err := h.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `node: k8s-master-1
+uplink:
+  interface: ens160
+workloads:
+  - name: ns1
+    interface: eth0
+    address: 10.70.1.1/24
+routes:
+  - to: 10.70.2.1/32
+    via: 192.168.0.12
+    type: unicast
+    encap: ipip
+  - to: 10.70.9.0/24
+    type: blackhole
+    metric: 20
+ipip:
+  mode: never
+  peers: []
+gateway:
+  address: 169.254.1.1
+  mac: ee:ee:ee:ee:ee:ee
+kernel:
+  guard: true
+rpf: strict
+offload: true
+metrics:
+  listen: ""
+control:
+  socket: /run/vrouter/vrouter.sock
+log:
+  level: info
+  format: text
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("wrong file (-want +got):\n%s", diff)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := genHost(t)
+		file, err := want.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse("f.yaml", file)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, file)
+		}
+		if diff := cmp.Diff(want, got, equateNetip); diff != "" {
+			t.Fatalf("reading what was written gives something else (-want +got):\n%s\n%s", diff, file)
+		}
+	})
+}
+
+var (
+	genName  = rapid.StringMatching(`[A-Za-z0-9_][A-Za-z0-9._-]{0,20}`)
+	genIface = rapid.OneOf(rapid.SampledFrom([]string{"eth0", "null", "~", "no", "0x1f", "1e3", "-", "#", "&a", "*a", "!t", "{", "'", `"`, "<<", "é", `\n`}),
+		rapid.StringMatching(`[!-$&-.0-9;-~]{3,15}`))
+	genPath = rapid.OneOf(rapid.SampledFrom([]string{"/", "/a: b #c", "/ ", "/'\"", "/é", `/\`, "/a:"}),
+		rapid.StringMatching(`/[ -~]{0,40}`))
+	genBool = rapid.Bool()
+)
+
+func genHost(t *rapid.T) *Host {
+	h := &Host{
+		Node:    genName.Draw(t, "node"),
+		Uplink:  Uplink{Interface: genIface.Draw(t, "uplink")},
+		IPIP:    genIPIP(t),
+		Gateway: Gateway{Address: genAddr(t, 192, 168, 1), MAC: net.HardwareAddr{2 * rapid.Byte().Draw(t, "mac"), 1, 2, 3, 4, rapid.Byte().Draw(t, "mac")}},
+		Kernel:  Kernel{Import: genList(t, rapid.SampledFrom([]string{"static", "bird", "0", "255", "no", "null", "-"})), Guard: genBool.Draw(t, "guard")},
+		RPF:     rapid.SampledFrom([]string{RPFStrict, RPFOff}).Draw(t, "rpf"),
+		Offload: genBool.Draw(t, "offload"),
+		Metrics: Metrics{Listen: rapid.SampledFrom([]string{"", ":0", "[::1]:9473", "localhost:65535"}).Draw(t, "listen")},
+		Control: Control{Socket: genPath.Draw(t, "socket")},
+		Log: Log{
+			Level:  rapid.SampledFrom([]string{LogDebug, LogInfo, LogWarn, LogError}).Draw(t, "level"),
+			Format: rapid.SampledFrom([]string{LogText, LogJSON}).Draw(t, "format"),
+		},
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "workloads") {
+		h.Workloads = append(h.Workloads, genWorkload(t, i))
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "routes") {
+		h.Routes = append(h.Routes, genRoute(t, i))
+	}
+	return h
+}
+
+func genAddr(t *rapid.T, a, b, c byte) netip.Addr {
+	return netip.AddrFrom4([4]byte{a, b, c, rapid.Byte().Draw(t, "address")})
+}
+
+func genIPIP(t *rapid.T) IPIP {
+	i := IPIP{Mode: rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "mode")}
+	switch rapid.IntRange(0, 2).Draw(t, "peers") {
+	case 1:
+		i.Peers = []netip.Addr{}
+	case 2:
+		i.Peers = []netip.Addr{genAddr(t, 192, 168, 2), genAddr(t, 192, 168, 3)}
+	}
+	return i
+}
+
+func genList(t *rapid.T, of *rapid.Generator[string]) []string {
+	var all []string
+	for range rapid.IntRange(0, 3).Draw(t, "entries") {
+		all = append(all, of.Draw(t, "entry"))
+	}
+	return all
+}
+
+func genWorkload(t *rapid.T, i int) Workload {
+	w := Workload{
+		Name:      fmt.Sprintf("%d%s", i, rapid.StringMatching(`[A-Za-z0-9._-]{0,20}`).Draw(t, "name")),
+		Interface: genIface.Draw(t, "interface"),
+		Address:   netip.PrefixFrom(genAddr(t, 10, 70, byte(i)), rapid.SampledFrom([]int{8, 16, 31, 32}).Draw(t, "length")),
+	}
+	if w.Address == w.Address.Masked() && w.Address.Bits() < 31 {
+		w.Address = netip.PrefixFrom(w.Address.Addr().Next(), w.Address.Bits())
+	}
+	if genBool.Draw(t, "has namespace") {
+		w.Namespace = fmt.Sprintf("/%d%s", i, genPath.Draw(t, "namespace"))
+	}
+	if genBool.Draw(t, "has mtu") {
+		w.MTU = rapid.IntRange(68, 65521).Draw(t, "mtu")
+	}
+	return w
+}
+
+func genRoute(t *rapid.T, metric int) Route {
+	r := Route{
+		To:     netip.PrefixFrom(genAddr(t, 10, 71, 1), rapid.IntRange(0, 32).Draw(t, "length")).Masked(),
+		Type:   rapid.SampledFrom([]string{RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit}).Draw(t, "type"),
+		Metric: metric,
+	}
+	if r.Type == RouteUnicast {
+		r.Via = genAddr(t, 192, 168, 4)
+		r.Encap = rapid.SampledFrom([]string{"", EncapNone, EncapIPIP}).Draw(t, "encap")
+	}
+	return r
+}

@@ -1,0 +1,108 @@
+package config
+
+import "net/netip"
+
+func (c *checker) lab(raw *rawLab) Lab {
+	if len(raw.hosts) == 0 {
+		c.fail(place{"hosts", 1, 1}, "missing: list at least one host, with its node and uplink.address")
+	}
+	var lab Lab
+	nodes := claims{}
+	for i := range raw.hosts {
+		h := c.labHost(&raw.hosts[i])
+		c.claim(nodes, h.Node, raw.hosts[i].node.place, "give each host its own name")
+		lab.Hosts = append(lab.Hosts, h)
+	}
+	for i := range raw.links {
+		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1))
+	}
+	c.apart(raw.links, lab.Links)
+	for i := range lab.Hosts {
+		c.joined(raw.hosts[i].uplink.address.place, &lab, i)
+	}
+	return lab
+}
+
+// labHost is a host whose uplink the lab makes, so that the file gives its address.
+func (c *checker) labHost(raw *rawHost) Host {
+	if !raw.node.given {
+		c.fail(raw.node.place, "missing: a lab has many hosts on one machine; name each of them")
+	}
+	address := raw.uplink.address
+	if !address.given {
+		c.fail(address.place, "missing: give the address of the uplink, such as 192.168.0.11/24")
+	}
+	raw.uplink.iface = raw.uplink.iface.or(DefaultLabUplinkInterface)
+	uplink := c.hostAddress(address)
+	c.claim(c.addresses, uplink.Addr().String(), address.place, "give each host its own address")
+	h := c.host(raw)
+	h.Uplink.Address = uplink
+	return h
+}
+
+func (c *checker) link(raw *rawLink, gatewayNeeded bool) Link {
+	if !raw.subnet.given {
+		c.fail(raw.subnet.place, "missing: give the subnet of this link, such as 192.168.0.0/24")
+	}
+	link := Link{Subnet: c.prefix(raw.subnet)}
+	if c.err == nil && (link.Subnet.Bits() == 0 || link.Subnet.Bits() == 32) {
+		c.fail(raw.subnet.place, "%v is not a subnet with hosts: write a prefix length from 1 to 31", link.Subnet)
+	}
+	if !raw.gateway.given {
+		if gatewayNeeded {
+			c.fail(raw.gateway.place, "missing: with more than one link, each needs a gateway to lead to the others")
+		}
+		return link
+	}
+	link.Gateway = c.linkGateway(raw.gateway, link.Subnet)
+	return link
+}
+
+func (c *checker) linkGateway(s scalar, subnet netip.Prefix) netip.Addr {
+	gateway := c.unicast(s)
+	if c.err != nil {
+		return netip.Addr{}
+	}
+	if !subnet.Contains(gateway) {
+		c.fail(s.place, "%v is not in %v, the subnet of this link: give one of its addresses", gateway, subnet)
+	}
+	c.refuseEnds(s.place, gateway, subnet)
+	c.claim(c.addresses, gateway.String(), s.place, "give the gateway its own address")
+	return gateway
+}
+
+// apart refuses links that share addresses: a host's link is found by its address.
+func (c *checker) apart(raw []rawLink, links []Link) {
+	for i := range links {
+		for j := range i {
+			if links[i].Subnet.Overlaps(links[j].Subnet) {
+				first := raw[j].subnet.place
+				c.fail(raw[i].subnet.place, "%v overlaps %v of %s in line %d: give each link its own addresses",
+					links[i].Subnet, links[j].Subnet, first.key, first.line)
+			}
+		}
+	}
+}
+
+// joined refuses a host that no cable of the lab would reach.
+func (c *checker) joined(at place, lab *Lab, i int) {
+	address := lab.Hosts[i].Uplink.Address
+	if len(lab.Links) == 0 {
+		if first := lab.Hosts[0].Uplink.Address.Masked(); address.Masked() != first {
+			c.fail(at, "%v is not in %v, the subnet of %s: give all hosts addresses of one subnet, or list the subnets in links",
+				address, first, lab.Hosts[0].Node)
+		}
+		return
+	}
+	for _, link := range lab.Links {
+		if !link.Subnet.Contains(address.Addr()) {
+			continue
+		}
+		if address.Bits() != link.Subnet.Bits() {
+			c.fail(at, "%v has another prefix length than its link %v: write %v/%d",
+				address, link.Subnet, address.Addr(), link.Subnet.Bits())
+		}
+		return
+	}
+	c.fail(at, "%v is in none of the links: give it an address of one, or add a link for its subnet", address)
+}

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+var (
+	nameForm     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+	protocolForm = regexp.MustCompile(`^[a-z0-9_-]+$`)
+	digits       = regexp.MustCompile(`^[0-9]+$`)
+	hostForm     = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
+)
+
+const (
+	maxInterface = 15  // IFNAMSIZ less the closing zero
+	maxSocket    = 107 // sun_path of unix(7) less the closing zero
+)
+
+// name becomes the name of a file: /run/netns/ns1.
+func (c *checker) name(s scalar) string {
+	switch {
+	case strings.Contains(s.text, "/"):
+		c.fail(s.place, "%s has a slash, and a name is not a path: leave the directories out", quote(s.text))
+	case !nameForm.MatchString(s.text):
+		c.fail(s.place, "%s is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first", quote(s.text))
+	}
+	return s.text
+}
+
+// interfaceName is what dev_valid_name() of Linux accepts, less % (which asks for a number to be
+// put in) and what does not print.
+func (c *checker) interfaceName(s scalar) string {
+	name := s.text
+	wrong := func(char rune) bool {
+		return strings.ContainsRune("/:%", char) || unicode.IsSpace(char) || !unicode.IsPrint(char)
+	}
+	if name == "" || name == "." || name == ".." || len(name) > maxInterface || strings.ContainsFunc(name, wrong) {
+		c.fail(s.place, "%s is not an interface name: use 1 to %d bytes, without spaces, slash, colon and percent sign", quote(name), maxInterface)
+	}
+	return name
+}
+
+func (c *checker) path(s scalar) string {
+	switch {
+	case !path.IsAbs(s.text):
+		c.fail(s.place, "%s is not an absolute path: start it with a slash", quote(s.text))
+	case strings.ContainsFunc(s.text, func(char rune) bool { return !unicode.IsPrint(char) }):
+		c.fail(s.place, "%s has characters that do not print: use a path without them", quote(s.text))
+	}
+	return s.text
+}
+
+func (c *checker) socket(s scalar) string {
+	if len(s.text) > maxSocket {
+		c.fail(s.place, "%s has %d bytes, and the kernel takes %d for a socket: use a shorter path", quote(s.text), len(s.text), maxSocket)
+	}
+	return c.path(s)
+}
+
+func (c *checker) listen(s scalar) string {
+	if s.text == "" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s.text)
+	if err != nil {
+		c.fail(s.place, "%s is not host:port: write it like %s, or \"\" for no metrics", quote(s.text), DefaultMetricsListen)
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err != nil && !hostForm.MatchString(host) {
+		c.fail(s.place, "%s is neither an address nor the name of a host: write it like %s", quote(host), DefaultMetricsListen)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		c.fail(s.place, "port %s is not a number from 0 to 65535: write it like %s", quote(port), DefaultMetricsListen)
+	}
+	return s.text
+}
+
+// protocol is one of rtnetlink's: a number, or a name of /etc/iproute2/rt_protos.
+func (c *checker) protocol(s scalar) string {
+	if digits.MatchString(s.text) {
+		c.number(s, 0, 255, "a routing protocol")
+		return s.text
+	}
+	if !protocolForm.MatchString(s.text) {
+		c.fail(s.place, "%s is not a routing protocol: write a name, such as static or bird, or a number from 0 to 255", quote(s.text))
+	}
+	return s.text
+}

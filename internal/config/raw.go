@@ -1,0 +1,124 @@
+package config
+
+import "github.com/goccy/go-yaml/ast"
+
+// The raw types are the shape of the files: which keys there are, and what of them is a list.
+
+type rawHost struct {
+	node      scalar
+	uplink    rawUplink
+	workloads []rawWorkload
+	routes    []rawRoute
+	ipip      rawIPIP
+	gateway   rawGateway
+	kernel    rawKernel
+	rpf       scalar
+	offload   scalar
+	metrics   rawMetrics
+	control   rawControl
+	log       rawLog
+}
+
+func (h *rawHost) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{
+		{"node", &h.node},
+		{"uplink", &h.uplink},
+		{"workloads", each(&h.workloads)},
+		{"routes", each(&h.routes)},
+		{"ipip", &h.ipip},
+		{"gateway", &h.gateway},
+		{"kernel", &h.kernel},
+		{"rpf", &h.rpf},
+		{"offload", &h.offload},
+		{"metrics", &h.metrics},
+		{"control", &h.control},
+		{"log", &h.log},
+	})
+}
+
+type rawUplink struct{ iface, address scalar }
+
+func (u *rawUplink) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"interface", &u.iface}, {"address", &u.address}})
+}
+
+type rawWorkload struct{ name, iface, address, namespace, mtu scalar }
+
+func (w *rawWorkload) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{
+		{"name", &w.name},
+		{"interface", &w.iface},
+		{"address", &w.address},
+		{"namespace", &w.namespace},
+		{"mtu", &w.mtu},
+	})
+}
+
+type rawRoute struct{ to, via, kind, encap, metric scalar }
+
+func (t *rawRoute) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{
+		{"to", &t.to},
+		{"via", &t.via},
+		{"type", &t.kind},
+		{"encap", &t.encap},
+		{"metric", &t.metric},
+	})
+}
+
+type rawIPIP struct {
+	mode  scalar
+	peers []scalar
+}
+
+func (t *rawIPIP) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"mode", &t.mode}, {"peers", each(&t.peers)}})
+}
+
+type rawGateway struct{ address, mac scalar }
+
+func (g *rawGateway) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"address", &g.address}, {"mac", &g.mac}})
+}
+
+type rawKernel struct {
+	imports []scalar
+	guard   scalar
+}
+
+func (k *rawKernel) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"import", each(&k.imports)}, {"guard", &k.guard}})
+}
+
+type rawMetrics struct{ listen scalar }
+
+func (m *rawMetrics) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"listen", &m.listen}})
+}
+
+type rawControl struct{ socket scalar }
+
+func (c *rawControl) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"socket", &c.socket}})
+}
+
+type rawLog struct{ level, format scalar }
+
+func (l *rawLog) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"level", &l.level}, {"format", &l.format}})
+}
+
+type rawLab struct {
+	hosts []rawHost
+	links []rawLink
+}
+
+func (l *rawLab) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"hosts", each(&l.hosts)}, {"links", each(&l.links)}})
+}
+
+type rawLink struct{ subnet, gateway scalar }
+
+func (l *rawLink) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"subnet", &l.subnet}, {"gateway", &l.gateway}})
+}

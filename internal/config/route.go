@@ -1,0 +1,54 @@
+package config
+
+import "fmt"
+
+func (c *checker) routes(raw []rawRoute) []Route {
+	var routes []Route
+	taken := claims{}
+	for i := range raw {
+		t := c.route(&raw[i])
+		c.claim(taken, fmt.Sprintf("%v with metric %d", t.To, t.Metric), raw[i].to.place,
+			"remove one of them, or give it another metric")
+		routes = append(routes, t)
+	}
+	return routes
+}
+
+func (c *checker) route(raw *rawRoute) Route {
+	if !raw.to.given {
+		c.fail(raw.to.place, "missing: give the destination, such as 10.70.2.0/24")
+	}
+	t := Route{
+		To:   c.prefix(raw.to),
+		Type: c.oneOf(raw.kind.or(RouteUnicast), RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit),
+	}
+	if raw.metric.given {
+		t.Metric = c.number(raw.metric, 0, maxMetric, "a metric")
+	}
+	if t.Type == RouteUnicast {
+		c.nextHop(raw, &t)
+	} else {
+		c.noNextHop(raw, t.Type)
+	}
+	return t
+}
+
+func (c *checker) nextHop(raw *rawRoute, t *Route) {
+	if !raw.via.given {
+		c.fail(raw.via.place, "missing: give the next hop, such as 192.168.0.12, or a type: blackhole, unreachable or prohibit")
+	}
+	t.Via = c.unicast(raw.via)
+	if raw.encap.given {
+		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP)
+	}
+}
+
+// noNextHop refuses what a route that leads nowhere cannot use.
+func (c *checker) noNextHop(raw *rawRoute, kind string) {
+	if raw.via.given {
+		c.fail(raw.via.place, "a %s route has no next hop: remove via, or the type", kind)
+	}
+	if raw.encap.given {
+		c.fail(raw.encap.place, "a %s route sends nothing to encapsulate: remove encap, or the type", kind)
+	}
+}

@@ -1,0 +1,65 @@
+package config
+
+import (
+	"net/netip"
+	"path"
+	"strings"
+)
+
+func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr) []Workload {
+	var workloads []Workload
+	names, interfaces := claims{}, claims{}
+	for i := range raw {
+		w := c.workload(&raw[i])
+		c.claim(names, w.Name, raw[i].name.place, "give each workload its own name")
+		c.claim(interfaces, w.Interface+" in "+namespacePath(w), interfacePlace(&raw[i]),
+			"give one of them another interface or namespace")
+		if w.Address.Addr() == gateway {
+			c.fail(raw[i].address.place, "%v is the address of the gateway: give the workload another one", gateway)
+		}
+		c.claim(c.addresses, w.Address.Addr().String(), raw[i].address.place, "give each workload its own address")
+		workloads = append(workloads, w)
+	}
+	return workloads
+}
+
+func (c *checker) workload(raw *rawWorkload) Workload {
+	if !raw.name.given {
+		c.fail(raw.name.place, "missing: name the workload, such as ns1")
+	}
+	if !raw.address.given {
+		c.fail(raw.address.place, "missing: give the workload its address, such as 10.70.1.1/24")
+	}
+	w := Workload{
+		Name:      c.name(raw.name),
+		Interface: c.interfaceName(raw.iface.or(DefaultWorkloadInterface)),
+		Address:   c.hostAddress(raw.address),
+	}
+	if raw.namespace.given {
+		w.Namespace = c.path(raw.namespace)
+	}
+	if raw.mtu.given {
+		w.MTU = c.number(raw.mtu, minMTU, maxMTU, "an MTU in bytes")
+	}
+	return w
+}
+
+// namespacePath is one name for a namespace that can be given by name or path; /var/run is a link
+// to /run on every distribution, and both spellings are common.
+func namespacePath(w Workload) string {
+	if w.Namespace == "" {
+		return "/run/netns/" + w.Name
+	}
+	clean := path.Clean(w.Namespace)
+	if rest, ok := strings.CutPrefix(clean, "/var/run/"); ok {
+		return "/run/" + rest
+	}
+	return clean
+}
+
+func interfacePlace(raw *rawWorkload) place {
+	if raw.namespace.given {
+		return raw.namespace.place
+	}
+	return raw.iface.place
+}

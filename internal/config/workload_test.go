@@ -1,0 +1,87 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestErrorsOfWorkloads(t *testing.T) {
+	const notInterface = " is not an interface name: use 1 to 15 bytes, without spaces, slash, colon and percent sign"
+	const notName = " is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first"
+	const notMTU = " is not an MTU in bytes: write a whole number from 68 to 65521"
+	long := strings.Repeat("a", 64)
+	checkHostErrors(t, minimal+"workloads:\n- {", [][2]string{
+		{"address: 10.70.1.1/24}", "4:3: workloads[0].name: missing: name the workload, such as ns1"},
+		{"name: ns1}", "4:3: workloads[0].address: missing: give the workload its address, such as 10.70.1.1/24"},
+		{"name: a/b, address: 10.70.1.1/24}", `4:10: workloads[0].name: "a/b" has a slash, and a name is not a path: leave the directories out`},
+		{"name: .a, address: 10.70.1.1/24}", `4:10: workloads[0].name: ".a"` + notName},
+		{"name: '', address: 10.70.1.1/24}", `4:10: workloads[0].name: ""` + notName},
+		{"name: " + long + ", address: 10.70.1.1/24}", `4:10: workloads[0].name: "` + long + `"` + notName},
+		{"name: a, address: 10.70.1.1/24, interface: a/b}", `4:47: workloads[0].interface: "a/b"` + notInterface},
+		{"name: a, address: 10.70.1.1/24, interface: 'a b'}", `4:47: workloads[0].interface: "a b"` + notInterface},
+		{"name: a, address: 10.70.1.1/24, interface: ..}", `4:47: workloads[0].interface: ".."` + notInterface},
+		{"name: a, address: 10.70.1.1/24, interface: ''}", `4:47: workloads[0].interface: ""` + notInterface},
+		{"name: a, address: 10.70.1.1/24, interface: tap%d}", `4:47: workloads[0].interface: "tap%d"` + notInterface},
+		{"name: a, address: 10.70.1.1/24, interface: abcdefghijklmnop}", `4:47: workloads[0].interface: "abcdefghijklmnop"` + notInterface},
+		{"name: a, address: 10.70.1.1/24, namespace: other}", `4:47: workloads[0].namespace: "other" is not an absolute path: start it with a slash`},
+		{"name: a, address: 10.70.1.1/24, namespace: \"/a\\nb\"}", `4:47: workloads[0].namespace: "/a\nb" has characters that do not print: use a path without them`},
+		{"name: a, address: 10.70.1.1/24, mtu: 67}", `4:41: workloads[0].mtu: "67"` + notMTU},
+		{"name: a, address: 10.70.1.1/24, mtu: 65522}", `4:41: workloads[0].mtu: "65522"` + notMTU},
+		{"name: a, address: 10.70.1.1/24, mtu: 0x5dc}", `4:41: workloads[0].mtu: "0x5dc"` + notMTU},
+		{"name: a, address: 10.70.1.1/24, mtu: big}", `4:41: workloads[0].mtu: "big"` + notMTU},
+	})
+}
+
+func TestErrorsOfWorkloadAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"10.70.1.1":            "10.70.1.1 has no prefix length: write 10.70.1.1/24, or /32 for an address without a subnet",
+		"10.70.1.0/24":         "10.70.1.0 is the network address of 10.70.1.0/24: give another address of that subnet, such as 10.70.1.1",
+		"10.70.1.255/24":       "10.70.1.255 is the broadcast address of 10.70.1.0/24: give another address of that subnet, such as 10.70.1.254",
+		"10.70.1.3/30":         "10.70.1.3 is the broadcast address of 10.70.1.0/30: give another address of that subnet, such as 10.70.1.2",
+		"10.70.1.1/0":          "10.70.1.1/0 has prefix length 0: write one from 1 to 32, such as 10.70.1.1/24",
+		"10.70.1.1/33":         `"10.70.1.1/33" is not an IPv4 address with a prefix length: write it like 10.70.2.0/24`,
+		"ten":                  `"ten" is not an IPv4 address with a prefix length: write it like 10.70.2.0/24`,
+		"0.0.0.0/24":           "0.0.0.0 means this network: give the address of one host",
+		"127.0.0.1/8":          "127.0.0.1 is a loopback address: give the address of one host",
+		"224.0.0.1/24":         "224.0.0.1 is a multicast address: give the address of one host",
+		"240.0.0.1/24":         "240.0.0.1 is a reserved address: give the address of one host",
+		"255.255.255.255/32":   "255.255.255.255 is the broadcast address: give the address of one host",
+		"169.254.7.1/24":       "169.254.7.1 is a link-local address, which is never routed: give one from another network",
+		"10.9.9.9/24":          "10.9.9.9 is the address of the gateway: give the workload another one",
+		"fd00::1/64":           `"fd00::1/64" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
+		"fd00::1":              `"fd00::1" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
+		"::ffff:10.70.1.1/120": `"::ffff:10.70.1.1/120" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
+	} {
+		t.Run(address, func(t *testing.T) {
+			_, err := Parse("f.yaml", []byte(minimal+"gateway: {address: 10.9.9.9}\nworkloads:\n  - name: ns1\n    address: '"+address+"'\n"))
+			checkError(t, err, "f.yaml:6:14: workloads[0].address: "+want)
+		})
+	}
+}
+
+func TestAddressesAtTheEndsOfTheSmallestSubnets(t *testing.T) {
+	for _, address := range []string{"10.70.1.0/31", "10.70.1.1/31", "10.70.1.0/32", "10.70.1.255/32", "10.70.1.2/30"} {
+		if _, err := Parse("f.yaml", []byte(minimal+"workloads: [{name: ns1, address: "+address+"}]\n")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestErrorsOfEqualWorkloads(t *testing.T) {
+	checkHostErrors(t, minimal+"workloads:\n- {name: a, address: 10.70.1.1/24, namespace: /x}\n- {name: b, address: 10.70.1.2/24}\n- {", [][2]string{
+		{"name: a, address: 10.70.1.3/24}", "6:10: workloads[2].name: a is already taken by workloads[0].name in line 4: give each workload its own name"},
+		{"name: c, address: 10.70.1.1/16}", "6:22: workloads[2].address: 10.70.1.1 is already taken by workloads[0].address in line 4: give each workload its own address"},
+		{"name: c, address: 10.70.1.3/24, namespace: /x/}", "6:47: workloads[2].namespace: eth0 in /x is already taken by workloads[0].namespace in line 4: give one of them another interface or namespace"},
+		{"name: c, address: 10.70.1.3/24, namespace: /var/run/netns/b}", "6:47: workloads[2].namespace: eth0 in /run/netns/b is already taken by workloads[1].interface in line 5: give one of them another interface or namespace"},
+	})
+}
+
+func TestTwoInterfacesInOneNamespace(t *testing.T) {
+	_, err := Parse("f.yaml", []byte(minimal+`workloads:
+  - {name: a, address: 10.70.1.1/24, namespace: /x}
+  - {name: b, address: 10.70.1.2/24, namespace: /x, interface: eth1}
+`))
+	if err != nil {
+		t.Error(err)
+	}
+}

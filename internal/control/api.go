@@ -1,0 +1,88 @@
+// Package control is how commands speak with a running router: HTTP and JSON on
+// a unix socket, with one set of types for both ends.
+package control
+
+// Port is a line of `vrouter show ports`.
+type Port struct {
+	Port      string            `json:"port"`
+	Kind      string            `json:"kind"` // workload, uplink
+	Interface string            `json:"interface"`
+	MAC       string            `json:"mac"` // the router's own
+	MTU       int               `json:"mtu"` // bytes of IP
+	Address   string            `json:"address,omitempty"`
+	Workers   int               `json:"workers"`
+	RxPackets uint64            `json:"rx_packets"`
+	RxBytes   uint64            `json:"rx_bytes"`
+	RxLost    uint64            `json:"rx_lost"` // in the kernel, before the router read them
+	TxPackets uint64            `json:"tx_packets"`
+	TxBytes   uint64            `json:"tx_bytes"`
+	Forwarded uint64            `json:"forwarded"` // of the received ones
+	Consumed  uint64            `json:"consumed"`
+	Dropped   uint64            `json:"dropped"`
+	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
+}
+
+// Drop is a line of `vrouter show drops`.
+type Drop struct {
+	Reason  string            `json:"reason"`
+	Packets uint64            `json:"packets"`
+	Ports   map[string]uint64 `json:"ports,omitempty"`
+	Help    string            `json:"help"`
+	RFC     string            `json:"rfc,omitempty"`
+}
+
+// Neighbor is a line of `vrouter show neighbors`.
+type Neighbor struct {
+	Address string  `json:"address"`
+	Port    string  `json:"port"`
+	MAC     string  `json:"mac"` // "" if it is not known
+	State   string  `json:"state"`
+	Age     float64 `json:"age_seconds"` // since it was last known to be right
+	Waiting int     `json:"waiting"`     // packets
+}
+
+// Route is a line of `vrouter route list`.
+type Route struct {
+	Prefix   string `json:"prefix"`
+	Type     string `json:"type"`
+	Via      string `json:"via,omitempty"`
+	Dev      string `json:"dev,omitempty"`
+	Protocol string `json:"protocol"`
+	Metric   int    `json:"metric"`
+	Encap    string `json:"encap"`
+	Used     bool   `json:"used"` // the best of those to its prefix
+	Text     string `json:"text"` // in the words of `ip route`
+}
+
+// Lookup is the answer of `vrouter route get`: the route that wins, those that
+// lose, best first, and the next hop's hardware address.
+type Lookup struct {
+	Address  string  `json:"address"`
+	Route    *Route  `json:"route"` // null: no route
+	Others   []Route `json:"others"`
+	NextHop  string  `json:"next_hop,omitempty"`
+	Neighbor string  `json:"neighbor,omitempty"` // hardware address, or the state it is in
+}
+
+// Workload is a line of `vrouter workload list`.
+type Workload struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Interface string `json:"interface"`
+	Address   string `json:"address"`
+	MAC       string `json:"mac"`
+	MTU       int    `json:"mtu"`
+}
+
+// Version of the running router.
+type Version struct {
+	Version   string `json:"version"`
+	GoVersion string `json:"go_version"`
+	Node      string `json:"node"`
+	PID       int    `json:"pid"`
+}
+
+// Error is the body of every answer that is no success.
+type Error struct {
+	Error string `json:"error"`
+}

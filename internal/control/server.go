@@ -1,0 +1,170 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/filter"
+	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/trace"
+)
+
+// Server answers commands about one router.
+type Server struct {
+	node    *node.Node
+	version Version
+	listen  net.Listener
+	http    http.Server
+	stop    context.CancelFunc
+}
+
+// Listen takes the socket, or says who has it.
+func Listen(socket string) (net.Listener, error) {
+	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("control socket %s: another vrouter answers there; stop it, or give this one its own `control.socket`", socket)
+	}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", socket, err)
+	}
+	if st, err := os.Lstat(socket); err == nil && st.Mode()&os.ModeSocket != 0 {
+		os.Remove(socket) // left by one that was killed: nobody answers there
+	}
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", socket, err)
+	}
+	if err := os.Chmod(socket, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket %s: %w", socket, err)
+	}
+	return l, nil
+}
+
+// NewServer serves a node on a listener until Close.
+func NewServer(n *node.Node, l net.Listener, v Version, log *slog.Logger) *Server {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{node: n, version: v, listen: l, stop: stop}
+	s.http = http.Server{
+		Handler:           s.routes(),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers until Close.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends all answers, the traces that are running among them.
+func (s *Server) Close() error {
+	s.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		return s.http.Close()
+	}
+	return nil
+}
+
+func (s *Server) routes() http.Handler {
+	m := http.NewServeMux()
+	get := func(path string, f func(*http.Request) (any, error)) {
+		m.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
+	}
+	get("/v1/version", func(*http.Request) (any, error) { return s.version, nil })
+	get("/v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
+	get("/v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
+	get("/v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
+	get("/v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })
+	get("/v1/routes", func(*http.Request) (any, error) { return routes(s.node), nil })
+	get("/v1/routes/{address}", s.lookup)
+	get("/v1/config", s.config)
+	m.HandleFunc("GET /v1/trace", s.trace)
+	return m
+}
+
+// badRequest is an error of the one who asked.
+type badRequest struct{ error }
+
+func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
+	v, err := f(r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	if errors.As(err, &badRequest{}) {
+		status = http.StatusBadRequest
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(Error{err.Error()})
+}
+
+func (s *Server) lookup(r *http.Request) (any, error) {
+	a, err := netip.ParseAddr(r.PathValue("address"))
+	if err != nil || !a.Is4() {
+		return nil, badRequest{fmt.Errorf("route get: %q is no IPv4 address; write one like 10.70.2.1", r.PathValue("address"))}
+	}
+	return lookup(s.node, a), nil
+}
+
+func (s *Server) config(*http.Request) (any, error) {
+	y, err := s.node.Config.YAML()
+	return string(y), err
+}
+
+// trace streams records, one JSON object a line, until the client goes.
+func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f, err := filter.Parse(q.Get("filter"))
+	if err != nil {
+		fail(w, badRequest{err})
+		return
+	}
+	l, err := s.node.Router.Trace().Listen(trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	defer l.Close()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w)
+	_ = flush.Flush() // the client knows now that the trace is on
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	var rec trace.Record
+	for {
+		lost, err := l.Next(r.Context(), &rec)
+		if err != nil {
+			return
+		}
+		p := rec.View(s.node.Config.Node)
+		p.Lost = lost
+		if enc.Encode(&p) != nil || flush.Flush() != nil {
+			return
+		}
+	}
+}

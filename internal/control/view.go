@@ -1,0 +1,127 @@
+package control
+
+import (
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
+)
+
+func ports(n *node.Node) []Port {
+	list := []Port{}
+	for _, p := range n.Router.Stats().Ports {
+		v := Port{
+			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU, Workers: p.Workers,
+			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
+			Drops: map[string]uint64{},
+		}
+		if p.Address.IsValid() {
+			v.Address = p.Address.String()
+		}
+		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
+		for _, r := range verdict.Reasons() {
+			if c := p.Received.Drops[r]; c > 0 {
+				v.Drops[r.String()] = c
+			}
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func drops(n *node.Node) []Drop {
+	s := n.Router.Stats()
+	list := []Drop{}
+	for _, r := range verdict.Reasons() {
+		d := Drop{Reason: r.String(), Packets: s.Drops[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC}
+		for _, p := range s.Ports {
+			if c := p.Received.Drops[r]; c > 0 {
+				d.Ports[p.Name] = c
+			}
+		}
+		list = append(list, d)
+	}
+	return list
+}
+
+func neighbors(n *node.Node) []Neighbor {
+	list := []Neighbor{}
+	for _, i := range n.Router.Neighbors() {
+		v := Neighbor{Address: i.Addr.String(), Port: n.Router.PortName(i.Port), State: i.State.String(), Age: i.Age.Seconds(), Waiting: i.Waiting}
+		if i.MAC != (packet.MAC{}) {
+			v.MAC = i.MAC.String()
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func workloads(n *node.Node) []Workload {
+	list := []Workload{}
+	for _, w := range n.Workloads() {
+		list = append(list, Workload{
+			Name: w.Name, Namespace: string(w.Namespace), Interface: w.Interface,
+			Address: w.Address.String(), MAC: w.MAC.String(), MTU: w.MTU,
+		})
+	}
+	return list
+}
+
+// routes are those that people have to do with: a subnet's broadcast addresses
+// are in `route get` alone, as they are in ip-route(8).
+func routes(n *node.Node) []Route {
+	list := []Route{}
+	var last netip.Prefix
+	for _, r := range n.RIB.Routes() {
+		if r.Type != rib.Broadcast {
+			list = append(list, route(r, r.Prefix != last))
+		}
+		last = r.Prefix
+	}
+	return list
+}
+
+func route(r *rib.Route, used bool) Route {
+	v := Route{
+		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
+		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),
+	}
+	if r.Via.IsValid() {
+		v.Via = r.Via.String()
+	}
+	return v
+}
+
+func lookup(n *node.Node, a netip.Addr) Lookup {
+	l := Lookup{Address: a.String(), Others: []Route{}}
+	for i, r := range n.RIB.Candidates(a) {
+		v := route(r, i == 0)
+		if i > 0 {
+			l.Others = append(l.Others, v)
+			continue
+		}
+		l.Route = &v
+		if r.Type == rib.Unicast {
+			l.NextHop, l.Neighbor = nextHop(n, r, a)
+		}
+	}
+	return l
+}
+
+func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
+	if r.Via.IsValid() {
+		a = r.Via
+	}
+	neighbor = "unknown: the first packet asks"
+	for _, i := range n.Router.Neighbors() {
+		if i.Addr == a {
+			neighbor = i.State.String()
+			if i.MAC != (packet.MAC{}) {
+				neighbor = i.MAC.String()
+			}
+		}
+	}
+	return a.String(), neighbor
+}

@@ -1,0 +1,38 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// Exec replaces this process by a command on HOST or in HOST/WORKLOAD. Commands
+// of vrouter speak to that host's router by themselves there. It returns only if
+// it fails.
+func (l *Lab) Exec(where string, args []string) error {
+	hostName, workloadName, inWorkload := strings.Cut(where, "/")
+	h, err := l.Host(hostName)
+	if err != nil {
+		return err
+	}
+	namespace := h.Namespace
+	if inWorkload {
+		w, err := h.Workload(workloadName)
+		if err != nil {
+			return err
+		}
+		namespace = w.Namespace
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return err
+	}
+	env := append(os.Environ(), "VROUTER_SOCKET="+h.Socket)
+	return workload.Named(namespace).Do(func() error {
+		return fmt.Errorf("%s: %w", path, syscall.Exec(path, args, env))
+	})
+}

@@ -1,0 +1,146 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// join gives each host its uplink: two hosts are joined by one veth, as by a
+// cable; more of them, or more than one subnet, by bridges in a namespace of
+// their own, which routes between the subnets and knows nothing of the workloads.
+func (l *Lab) join(c *config.Lab) error {
+	if l.Fabric == "" {
+		if err := l.cable(); err != nil {
+			return fmt.Errorf("joining the hosts: %w", err)
+		}
+	} else if err := l.bridges(c); err != nil {
+		return fmt.Errorf("joining the hosts: %w", err)
+	}
+	for _, h := range l.Hosts {
+		gateway := netip.Addr{}
+		if link := linkOf(c, h.config.Uplink.Address); link != nil {
+			gateway = link.Gateway
+		}
+		if err := workload.Named(h.Namespace).Do(func() error { return h.setUplink(gateway) }); err != nil {
+			return fmt.Errorf("%s: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+// cable makes a veth from the first host to the second; both ends have the
+// uplink's name.
+func (l *Lab) cable() error {
+	a, b := l.Hosts[0], l.Hosts[1]
+	return workload.Named(a.Namespace).Do(func() error { return addVeth(a.Uplink, b.Uplink, b.Namespace) })
+}
+
+// addVeth makes a veth in the calling thread's namespace, its other end in another.
+func addVeth(name, peer, peerNamespace string) error {
+	ns, err := netns.GetFromName(peerNamespace)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return netlink.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: peer, PeerNamespace: netlink.NsFd(ns),
+	})
+}
+
+// bridges makes one for each link, with a port for each host in it.
+func (l *Lab) bridges(c *config.Lab) error {
+	n, err := workload.Create(fabric)
+	if err != nil {
+		return err
+	}
+	return n.Do(func() error {
+		if err := quiet(); err != nil {
+			return err
+		}
+		links := c.Links
+		if len(links) == 0 {
+			links = []config.Link{{Subnet: c.Hosts[0].Uplink.Address.Masked()}}
+		}
+		for i, link := range links {
+			if err := l.bridge(fmt.Sprintf("link%d", i), link); err != nil {
+				return err
+			}
+		}
+		if len(links) > 1 {
+			return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
+		}
+		return nil
+	})
+}
+
+func (l *Lab) bridge(name string, link config.Link) error {
+	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
+	if err := netlink.LinkAdd(br); err != nil {
+		return fmt.Errorf("bridge %s: %w", name, err)
+	}
+	if link.Gateway.IsValid() {
+		if err := addAddress(br, netip.PrefixFrom(link.Gateway, link.Subnet.Bits())); err != nil {
+			return err
+		}
+	}
+	for i, h := range l.Hosts {
+		if !link.Subnet.Contains(h.config.Uplink.Address.Addr()) {
+			continue
+		}
+		port := fmt.Sprintf("host%d", i)
+		if err := addVeth(port, h.Uplink, h.Namespace); err != nil {
+			return err
+		}
+		p, err := netlink.LinkByName(port)
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkSetMaster(p, br); err != nil {
+			return err
+		}
+		if err := netlink.LinkSetUp(p); err != nil {
+			return err
+		}
+	}
+	return netlink.LinkSetUp(br)
+}
+
+// setUplink gives the uplink its address, and the host its default route.
+func (h *Host) setUplink(gateway netip.Addr) error {
+	link, err := netlink.LinkByName(h.Uplink)
+	if err != nil {
+		return err
+	}
+	if err := addAddress(link, h.config.Uplink.Address); err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return err
+	}
+	if !gateway.IsValid() {
+		return nil
+	}
+	_, all, _ := net.ParseCIDR("0.0.0.0/0")
+	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: all, Gw: gateway.AsSlice()})
+}
+
+func addAddress(l netlink.Link, a netip.Prefix) error {
+	return netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), 32)}})
+}
+
+func linkOf(c *config.Lab, a netip.Prefix) *config.Link {
+	for i := range c.Links {
+		if c.Links[i].Subnet.Contains(a.Addr()) {
+			return &c.Links[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+// Package node puts one host's router together: configuration in; ports, routes
+// and neighbours for the forwarder out; and it follows what the host changes.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/workload"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// watchEvery is how often namespaces are looked for that were removed: the kernel
+// tells nobody about it, and our own end of the TAP keeps a namespace alive.
+const watchEvery = time.Second
+
+// Node is the running router of one host.
+type Node struct {
+	Config *config.Host
+	Router *forwarder.Router
+	RIB    *rib.Table
+	log    *slog.Logger
+
+	mu        sync.Mutex // uplink, workloads and what follows from them
+	uplink    *uplink
+	workloads map[string]*attached
+	gone      chan string // ports whose device vanished
+}
+
+// attached is a workload and its port.
+type attached struct {
+	*workload.Workload
+	port int
+}
+
+// Start builds the router and begins to forward. If it fails, what it built is
+// taken back.
+func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
+	n = &Node{Config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
+	n.Router = forwarder.New(n.RIB, log, n.portGone)
+	defer func() {
+		if err != nil {
+			n.abandon()
+		}
+	}()
+	if err := n.openUplink(); err != nil {
+		return n, err
+	}
+	for i := range c.Workloads {
+		if err := n.attach(&c.Workloads[i]); err != nil {
+			return n, err
+		}
+	}
+	if err := n.setStaticRoutes(); err != nil {
+		return n, err
+	}
+	return n, nil
+}
+
+// abandon ends a start that failed: what this run made goes, what it found stays.
+func (n *Node) abandon() {
+	n.Router.Close()
+	for _, w := range n.workloads {
+		if err := w.Undo(); err != nil {
+			n.log.Warn("taking back a workload", "workload", w.Name, "error", err)
+		}
+	}
+}
+
+// Run follows the host until ctx ends; then the router stops, and workloads keep
+// their interfaces, addresses, routes and connections for the next start.
+func (n *Node) Run(ctx context.Context) error {
+	events, err := n.subscribe(ctx)
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	watch := time.NewTicker(watchEvery)
+	defer watch.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return n.Close()
+		case <-events:
+			n.refreshUplink()
+		case <-watch.C:
+			n.watchNamespaces()
+		case port := <-n.gone:
+			n.detachGone(port)
+		}
+	}
+}
+
+// Close stops forwarding.
+func (n *Node) Close() error {
+	n.Router.Close()
+	return nil
+}
+
+func (n *Node) portGone(port string) {
+	select {
+	case n.gone <- port:
+	default: // the watch over the namespaces will find it as well
+	}
+}
+
+// attach sets a workload up and gives it a port and a route.
+func (n *Node) attach(c *config.Workload) error {
+	mtu := c.MTU
+	if mtu == 0 {
+		mtu = n.workloadMTU()
+	}
+	w, err := workload.Attach(workload.Spec{
+		Name: c.Name, Namespace: workload.Namespace(c.Namespace), Interface: c.Interface,
+		Address: c.Address, Gateway: n.Config.Gateway.Address, MTU: mtu, Offload: n.Config.Offload,
+	})
+	if err != nil {
+		return err
+	}
+	a := &attached{Workload: w}
+	n.workloads[c.Name] = a
+	a.port, err = n.Router.AddPort(forwarder.PortConfig{
+		Name: c.Name, Kind: forwarder.Workload, Interface: c.Interface,
+		MAC: packet.MAC(n.Config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
+	}, w.TAP)
+	if err != nil {
+		return err
+	}
+	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
+	n.Router.StartPort(a.port)
+	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
+	return n.setWorkloadRoutes()
+}
+
+// setWorkloadRoutes gives each workload its host route: `10.70.1.1 dev ns1 scope link`.
+func (n *Node) setWorkloadRoutes() error {
+	var routes []rib.Route
+	for name, w := range n.workloads {
+		routes = append(routes, rib.Route{
+			Prefix: netip.PrefixFrom(w.Address.Addr(), 32), Dev: name, Port: w.port, Protocol: "workload",
+		})
+	}
+	return n.RIB.SetSource(rib.Workload, routes)
+}
+
+// watchNamespaces detaches workloads whose namespace was removed.
+func (n *Node) watchNamespaces() {
+	for name, w := range n.workloads {
+		if w.Gone() {
+			n.detachGone(name)
+		}
+	}
+}
+
+func (n *Node) detachGone(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.workloads[name]
+	if w == nil {
+		return
+	}
+	delete(n.workloads, name)
+	n.Router.RemovePort(w.port)
+	if err := n.setWorkloadRoutes(); err != nil {
+		n.log.Error("routes of the workloads", "error", err)
+	}
+	n.log.Error("workload detached: its namespace or interface was removed; restart vrouter to attach it again",
+		"workload", name, "namespace", w.Namespace, "interface", w.Interface)
+}
+
+// workloadMTU is what fits through the uplink, with the outer header where
+// packets may get one.
+func (n *Node) workloadMTU() int {
+	mtu := n.uplink.mtu
+	if n.tunnels() {
+		mtu -= packet.IPv4MinLen
+	}
+	return mtu
+}
+
+// tunnels says whether any packet may be encapsulated.
+func (n *Node) tunnels() bool {
+	if n.Config.IPIP.Mode != config.IPIPNever {
+		return true
+	}
+	for _, r := range n.Config.Routes {
+		if r.Encap == config.EncapIPIP {
+			return true
+		}
+	}
+	return false
+}
+
+// Remove takes back what a router with this configuration leaves on the host.
+func Remove(c *config.Host) error {
+	var errs []error
+	for _, w := range c.Workloads {
+		err := workload.Remove(workload.Spec{Name: w.Name, Namespace: workload.Namespace(w.Namespace), Interface: w.Interface})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("workload %s: %w", w.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Workloads lists what is attached, by name.
+func (n *Node) Workloads() []*workload.Workload {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []*workload.Workload
+	for _, name := range slices.Sorted(maps.Keys(n.workloads)) {
+		list = append(list, n.workloads[name].Workload)
+	}
+	return list
+}

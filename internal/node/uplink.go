@@ -1,0 +1,246 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// uplink is the interface towards the other hosts, as the kernel last told.
+type uplink struct {
+	index     int
+	mac       packet.MAC
+	mtu       int
+	addresses []netip.Prefix
+	own       []netip.Addr // of all interfaces
+	socket    *link.AFPacket
+	port      int
+}
+
+// readUplink asks the kernel.
+func readUplink(name string) (*uplink, error) {
+	l, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, fmt.Errorf("uplink %s: there is no such interface; name the one towards the other hosts as `uplink.interface` (ip link shows them)", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("uplink %s: %w", name, err)
+	}
+	a := l.Attrs()
+	if len(a.HardwareAddr) != 6 {
+		return nil, fmt.Errorf("uplink %s is no Ethernet interface", name)
+	}
+	u := &uplink{index: a.Index, mac: packet.MAC(a.HardwareAddr), mtu: a.MTU}
+	all, err := netlink.AddrList(nil, unix.AF_INET)
+	if err != nil {
+		return nil, fmt.Errorf("uplink %s: listing addresses: %w", name, err)
+	}
+	for _, x := range all {
+		ip, ok := netip.AddrFromSlice(x.IP.To4())
+		if !ok {
+			continue
+		}
+		u.own = append(u.own, ip)
+		if x.LinkIndex == a.Index {
+			bits, _ := x.Mask.Size()
+			u.addresses = append(u.addresses, netip.PrefixFrom(ip, bits))
+		}
+	}
+	return u, nil
+}
+
+// openUplink reads the interface, opens a packet socket on it and adds the port.
+func (n *Node) openUplink() error {
+	u, err := readUplink(n.Config.Uplink.Interface)
+	if err != nil {
+		return err
+	}
+	if len(u.addresses) == 0 {
+		n.log.Warn("the uplink has no IPv4 address yet: nothing can be sent by it", "interface", n.Config.Uplink.Interface)
+	}
+	if u.socket, err = link.OpenAFPacket(u.index, u.own); err != nil {
+		return fmt.Errorf("uplink %s: %w", n.Config.Uplink.Interface, err)
+	}
+	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.socket); err != nil {
+		u.socket.Close()
+		return err
+	}
+	n.uplink = u
+	if err := n.applyUplink(); err != nil {
+		return err
+	}
+	n.Router.StartPort(u.port)
+	return nil
+}
+
+func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
+	name := n.Config.Uplink.Interface
+	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: name, MAC: u.mac, MTU: u.mtu}
+}
+
+// applyUplink tells the forwarder and the routes what the uplink is now.
+func (n *Node) applyUplink() error {
+	c := n.Config
+	n.Router.Configure(forwarder.Settings{
+		Gateway: c.Gateway.Address, GatewayMAC: packet.MAC(c.Gateway.MAC),
+		Uplink: n.uplink.addresses, Own: n.uplink.own,
+		RPF: c.RPF == "strict", Peers: n.peers(),
+	})
+	return n.RIB.SetSource(rib.Connected, n.connectedRoutes())
+}
+
+// connectedRoutes are the uplink's subnets, and their broadcast addresses, which
+// are not forwarded to (RFC 1812 5.3.5, RFC 2644).
+func (n *Node) connectedRoutes() []rib.Route {
+	var routes []rib.Route
+	seen := map[netip.Prefix]bool{}
+	for _, a := range n.uplink.addresses {
+		p := a.Masked()
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		routes = append(routes, rib.Route{Prefix: p, Dev: n.Config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
+		if p.Bits() <= 30 {
+			routes = append(routes, broadcast(p.Addr()), broadcast(lastAddr(p)))
+		}
+	}
+	return routes
+}
+
+func broadcast(a netip.Addr) rib.Route {
+	return rib.Route{Prefix: netip.PrefixFrom(a, 32), Type: rib.Broadcast, Port: rib.NoPort, Protocol: "kernel"}
+}
+
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+// subscribe lets a message arrive whenever a link or an address of the host
+// changed. A subscription that the kernel closed, as it could not keep up, is
+// made anew, and everything is looked at again.
+func (n *Node) subscribe(ctx context.Context) (<-chan struct{}, error) {
+	events := make(chan struct{}, 1)
+	links, addrs, err := subscribeOnce(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("following the uplink: %w", err)
+	}
+	go func() {
+		for ctx.Err() == nil {
+			if !relay(ctx, links, addrs, events) {
+				return
+			}
+			n.log.Warn("lost track of the host's interfaces; looking at all of them again")
+			for links, addrs, err = subscribeOnce(ctx); err != nil; links, addrs, err = subscribeOnce(ctx) {
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return
+				}
+			}
+			notify(events)
+		}
+	}()
+	return events, nil
+}
+
+func subscribeOnce(ctx context.Context) (chan netlink.LinkUpdate, chan netlink.AddrUpdate, error) {
+	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
+	if err := netlink.LinkSubscribe(links, ctx.Done()); err != nil {
+		return nil, nil, err
+	}
+	if err := netlink.AddrSubscribe(addrs, ctx.Done()); err != nil {
+		return nil, nil, err
+	}
+	return links, addrs, nil
+}
+
+// relay turns updates into one event until ctx ends (false) or a channel closes.
+func relay(ctx context.Context, links chan netlink.LinkUpdate, addrs chan netlink.AddrUpdate, events chan<- struct{}) bool {
+	for {
+		ok := true
+		select {
+		case _, ok = <-links:
+		case _, ok = <-addrs:
+		case <-ctx.Done():
+			return false
+		}
+		if !ok {
+			return ctx.Err() == nil
+		}
+		notify(events)
+	}
+}
+
+func notify(events chan<- struct{}) {
+	select {
+	case events <- struct{}{}:
+	default: // one is waiting already, and will find everything
+	}
+}
+
+// refreshUplink looks at the uplink again and takes over what changed.
+func (n *Node) refreshUplink() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	u, err := readUplink(n.Config.Uplink.Interface)
+	if err != nil {
+		if n.uplink.index != 0 {
+			n.log.Error("the uplink is gone; waiting for it to come back", "error", err)
+			n.uplink.index = 0
+		}
+		return
+	}
+	u.socket, u.port = n.uplink.socket, n.uplink.port
+	if u.index != n.uplink.index {
+		if err := n.reopenUplink(u); err != nil {
+			n.log.Error("opening the uplink again", "error", err)
+			return
+		}
+	}
+	changed := u.differs(n.uplink)
+	n.uplink = u
+	if !changed {
+		return
+	}
+	n.log.Info("the uplink changed", "interface", n.Config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
+	n.Router.UpdatePort(u.port, n.uplinkPort(u))
+	if err := u.socket.SetOwn(u.own); err != nil {
+		n.log.Error("filter of the uplink", "error", err)
+	}
+	if err := errors.Join(n.applyUplink(), n.setStaticRoutes()); err != nil {
+		n.log.Error("routes after a change of the uplink", "error", err)
+	}
+}
+
+// reopenUplink replaces the packet socket, as the interface is another one now.
+func (n *Node) reopenUplink(u *uplink) (err error) {
+	if u.socket, err = link.OpenAFPacket(u.index, u.own); err != nil {
+		return err
+	}
+	n.Router.RemovePort(u.port)
+	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.socket); err != nil {
+		return err
+	}
+	n.Router.StartPort(u.port)
+	return nil
+}
+
+func (u *uplink) differs(o *uplink) bool {
+	return u.index != o.index || u.port != o.port || u.mac != o.mac || u.mtu != o.mtu ||
+		fmt.Sprint(u.addresses, u.own) != fmt.Sprint(o.addresses, o.own)
+}

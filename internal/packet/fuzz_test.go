@@ -1,0 +1,68 @@
+package packet
+
+import "testing"
+
+// FuzzFrame: nothing that looks at a frame before it is known to be good may
+// panic, and what is called good can be cut and finished.
+//
+// OffloadValid needs a whole Ethernet header; so do Payload and all that read it.
+// The methods of IPv4 need a whole header, IsICMPError a whole packet: check.
+func FuzzFrame(f *testing.F) {
+	for _, g := range []gso{
+		{kind: GSOTCPv4, size: 1448, payload: 4000, tcpOpts: 12},
+		{kind: GSOTCPv4, size: 100},
+		{kind: GSOUDPL4, size: 1000, payload: 2500},
+		{kind: GSOTCPv4 | GSOECN, size: 500, payload: 900, outer: 1},
+	} {
+		s := g.frame()
+		var o [VnetLen]byte
+		s.Offload.Put(o[:])
+		f.Add(o[:], s.Bytes())
+	}
+	arp := make([]byte, ARPLen)
+	request.Put(arp)
+	f.Add(make([]byte, VnetLen), append([]byte(dstMAC+srcMAC+"\x08\x06"), arp...))
+	f.Add(make([]byte, VnetLen), append([]byte(dstMAC+srcMAC+"\x08\x00"), datagram([]byte{148, 4, 0, 0}, 2000, 8, true)...))
+	f.Fuzz(func(t *testing.T, vnet, b []byte) {
+		if len(vnet) < VnetLen || len(b) > EthernetLen+IPv4MaxLen {
+			return
+		}
+		fr := FrameOf(b)
+		fr.Offload = ParseOffload(vnet)
+		fr.OnWire() // the trace asks before rx has judged
+		if len(b) < EthernetLen {
+			return
+		}
+		ParseARP(fr.Payload())
+		if !fr.OffloadValid() {
+			return
+		}
+		if fr.IPLen() > fr.Len-EthernetLen {
+			t.Errorf("IP of %d bytes in a frame of %d", fr.IPLen(), fr.Len)
+		}
+		fuzzCut(t, fr)
+	})
+}
+
+func fuzzCut(t *testing.T, fr *Frame) {
+	if fr.Offload.IsGSO() {
+		for _, s := range segments(t, fr) {
+			fuzzFragment(s.Clone())
+		}
+		return
+	}
+	fr.FinishChecksum()
+	fuzzFragment(fr)
+}
+
+func fuzzFragment(fr *Frame) {
+	ip := IPv4(fr.Payload())
+	if len(ip) < IPv4MinLen || ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.TotalLen() < ip.HeaderLen() || ip.TotalLen() > len(ip) {
+		return
+	}
+	fr.Trim(ip.TotalLen())
+	IsICMPError(ip)
+	if fr.IPLen() > 576 && Fragmentable(ip, 576) {
+		Fragment(fr, 576, func() *Frame { g := NewFrame(); return &g })
+	}
+}

@@ -1,0 +1,89 @@
+// Package sandbox runs this program again inside namespaces of its own: what it
+// builds there is seen by nobody else, and goes when it ends, however it ends.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const marker = "VROUTER_SANDBOX"
+
+// Inside says whether this is the inner program.
+func Inside() bool { return os.Getenv(marker) != "" }
+
+// Run runs this program again, with the same arguments, in its own network and
+// mount namespaces, and in a user namespace of its own where it is not root. It
+// returns the inner program's exit status.
+func Run(ctx context.Context) (status int, err error) {
+	// The inner program dies with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := command(ctx, os.Geteuid() != 0)
+	err = cmd.Start()
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0 {
+		cmd = command(ctx, true) // a root without the right to make namespaces
+		err = cmd.Start()
+	}
+	if err != nil {
+		return 1, fmt.Errorf("making namespaces: %w; run as root (sudo), or allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)", err)
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
+}
+
+func command(ctx context.Context, userNamespace bool) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), marker+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if userNamespace {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	cmd.SysProcAttr = attr
+	return cmd
+}
+
+// Enter finishes the inside: mounts of its own, and an empty /run, where named
+// namespaces and control sockets go.
+func Enter() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mounting an empty /run: %w", err)
+	}
+	return nil
+}
+
+// CheckTUN says what to do where TAPs cannot be made.
+func CheckTUN() error {
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: load the module (modprobe tun)", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: run as root (sudo), or let this user open it (chmod 666 /dev/net/tun)", err)
+	case err != nil:
+		return err
+	}
+	return f.Close()
+}

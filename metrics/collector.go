@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"runtime"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// Collector turns the counters of a router into metrics, at scrape time.
+type Collector struct {
+	Router  *forwarder.Router
+	RIB     *rib.Table
+	Version string
+}
+
+// Registry is the collector's own, with Go's and the process's usual metrics.
+func (c *Collector) Registry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range table {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.Router.Stats()
+	buildInfo.value(ch, 1, c.Version, runtime.Version())
+	for i := range s.Ports {
+		collectPort(ch, &s.Ports[i])
+	}
+	collectSteps(ch, &s.Counters)
+	collectMade(ch, s)
+	neighborsWaiting.value(ch, float64(s.Waiting))
+	c.collectRoutes(ch)
+	records, lost := c.Router.Trace().Counts()
+	traceRecords.value(ch, float64(records))
+	traceLost.value(ch, float64(lost))
+	imbalance.value(ch, float64(s.Imbalance))
+}
+
+func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
+	portInfo.value(ch, 1, p.Name, p.Kind.String(), p.Interface, p.MAC.String(), strconv.Itoa(p.MTU))
+	portRxPackets.value(ch, float64(p.Received.Packets), p.Name)
+	portRxBytes.value(ch, float64(p.Received.Bytes), p.Name)
+	portTxPackets.value(ch, float64(p.TxPackets), p.Name)
+	portTxBytes.value(ch, float64(p.TxBytes), p.Name)
+	portRxLost.value(ch, float64(p.Lost), p.Name)
+	fragments.value(ch, float64(p.Fragments), p.Name)
+	for _, r := range verdict.Reasons() {
+		dropPackets.value(ch, float64(p.Received.Drops[r]), p.Name, r.String())
+	}
+	for a := range arpproxy.NumAnswers {
+		arpRequests.value(ch, float64(p.ARPRequests[a]), p.Name, arpproxy.Answer(a).String())
+	}
+	for s := range neigh.NumStates {
+		neighbors.value(ch, float64(p.Neighbors[s]), p.Name, neigh.State(s).String())
+	}
+}
+
+func collectSteps(ch chan<- prometheus.Metric, c *forwarder.Counters) {
+	for s := range verdict.NumSteps {
+		step := verdict.Step(s).String()
+		for k := range verdict.NumKinds {
+			stepPackets.value(ch, float64(c.Steps[s][k]), step, verdict.Kind(k).String())
+		}
+		collectDuration(ch, step, &c.Durations[s])
+	}
+	for l, word := range forwarder.LookupWords {
+		routeLookups.value(ch, float64(c.Lookups[l]), word)
+	}
+}
+
+func collectDuration(ch chan<- prometheus.Metric, step string, h *forwarder.Histogram) {
+	buckets, count := map[float64]uint64{}, uint64(0)
+	for i, bound := range forwarder.DurationBuckets {
+		count += h.Buckets[i]
+		buckets[bound.Seconds()] = count
+	}
+	count += h.Buckets[len(forwarder.DurationBuckets)]
+	ch <- prometheus.MustNewConstHistogram(stepDuration.desc, count, h.Sum.Seconds(), buckets, step)
+}
+
+func collectMade(ch chan<- prometheus.Metric, s *forwarder.Stats) {
+	for o := forwarder.Received + 1; int(o) < forwarder.NumOrigins; o++ {
+		originated.value(ch, float64(s.Made[o]), o.String())
+		originatedLost.value(ch, float64(s.MadeLost[o]), o.String())
+	}
+	for e, n := range s.Errors {
+		icmpSent.value(ch, float64(n), strconv.Itoa(int(e.Type)), strconv.Itoa(int(e.Code)))
+	}
+	for reason, n := range s.Withheld {
+		icmpSuppressed.value(ch, float64(n), reason)
+	}
+}
+
+// collectRoutes names the sources of the router's own routes even where there is none.
+func (c *Collector) collectRoutes(ch chan<- prometheus.Metric) {
+	counts := c.RIB.Counts()
+	for _, protocol := range []string{"workload", "kernel", "static"} {
+		if _, ok := counts[protocol]; !ok {
+			counts[protocol] = 0
+		}
+	}
+	for protocol, n := range counts {
+		routes.value(ch, float64(n), protocol)
+	}
+}

@@ -1,0 +1,94 @@
+// Package metrics reads the router's counters when Prometheus scrapes them. The
+// packet path knows nothing of it.
+package metrics
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metric describes one metric family: the documentation is generated from the table.
+type Metric struct {
+	Name   string
+	Kind   string // counter, gauge, histogram
+	Labels []string
+	Help   string
+	desc   *prometheus.Desc
+}
+
+func counter(name, help string, labels ...string) *Metric {
+	return newMetric("counter", name, help, labels)
+}
+func gauge(name, help string, labels ...string) *Metric {
+	return newMetric("gauge", name, help, labels)
+}
+
+var table []*Metric
+
+func newMetric(kind, name, help string, labels []string) *Metric {
+	m := &Metric{Name: "vrouter_" + name, Kind: kind, Labels: labels, Help: help}
+	m.desc = prometheus.NewDesc(m.Name, help, labels, nil)
+	table = append(table, m)
+	return m
+}
+
+// Table lists every metric family, in the order of the documentation.
+func Table() []*Metric { return table }
+
+// String is the metric as one writes it: its name with its labels.
+func (m *Metric) String() string {
+	if len(m.Labels) == 0 {
+		return m.Name
+	}
+	return fmt.Sprintf("%s{%s}", m.Name, strings.Join(m.Labels, ","))
+}
+
+func (m *Metric) value(ch chan<- prometheus.Metric, v float64, labels ...string) {
+	t := prometheus.CounterValue
+	if m.Kind == "gauge" {
+		t = prometheus.GaugeValue
+	}
+	ch <- prometheus.MustNewConstMetric(m.desc, t, v, labels...)
+}
+
+// Every metric family. Packets and bytes are counted as they are on the wire,
+// bytes with their Ethernet header: an offloaded frame of 44 segments is 44 packets.
+var (
+	buildInfo = gauge("build_info", "The version of vrouter, and of the Go that built it; always 1.", "version", "goversion")
+	portInfo  = gauge("port_info", "What a port is; always 1. The mac is the router's own.", "port", "kind", "interface", "mac", "mtu")
+
+	portRxPackets = counter("port_receive_packets_total", "Packets read from a port.", "port")
+	portRxBytes   = counter("port_receive_bytes_total", "Bytes read from a port, with Ethernet headers.", "port")
+	portTxPackets = counter("port_transmit_packets_total", "Packets sent by a port, those that the router made among them.", "port")
+	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
+	portRxLost    = counter("port_receive_lost_packets_total", "Packets that the kernel dropped before the router could read them.", "port")
+
+	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them.", "step", "verdict")
+	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason.", "port", "reason")
+
+	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
+	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
+	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`.", "port", "answer")
+
+	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
+	neighborsWaiting = gauge("neighbor_waiting_packets", "Packets that wait for a neighbour's hardware address.")
+	routes           = gauge("routes", "Routes by protocol.", "protocol")
+	routeLookups     = counter("route_lookups_total", "Lookups of received packets: hit, miss, or a route that leads nowhere.", "result")
+
+	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
+	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest inner packet that the path to a peer carries.", "peer")
+
+	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
+	icmpSuppressed = counter("icmp_errors_suppressed_total", "ICMP errors that were not sent: about what none may be sent, or too many a second.", "reason")
+	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
+	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
+
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
+
+	traceRecords = counter("trace_records_total", "Packets recorded for a trace.")
+	traceLost    = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
+	imbalance    = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour: 0, always.")
+)
