@@ -64,9 +64,15 @@ var arpNotes = [arpproxy.NumAnswers]string{
 	arpproxy.Proxy:   "answered by proxy: the route to it leaves by another port",
 }
 
+// leaves says whether a packet to the target would be forwarded, and by another
+// port: what may not be forwarded (check) is not to be claimed either.
 func (x *path) leaves(p *Packet) bool {
+	target := p.arp.TargetIP.As4()
+	if notOneHost(target[:]) || isLinkLocal(target[:]) {
+		return false
+	}
 	r := x.fib.Lookup(p.arp.TargetIP)
-	return r != nil && r.Type == rib.Unicast && r.Port != p.in.ID
+	return r != nil && r.Type == rib.Unicast && r.Port != p.in.ID && x.port(r.Port) != nil
 }
 
 // arpUplink answers nothing: on the uplink the host's own stack speaks for the
@@ -107,10 +113,5 @@ func (w *worker) learn(p *Packet) {
 	create := p.in.Kind == Uplink && m.Op == packet.ARPRequest &&
 		w.path.isOwn(m.TargetIP) && w.path.onUplink(m.SenderIP)
 	_, released := w.router.neighbors.Learn(w.now(), p.in.ID, m.SenderIP, m.SenderMAC, create)
-	if len(released) > 0 {
-		w.path.neighbors = w.router.neighbors.Snapshot()
-	}
-	for _, q := range released {
-		w.conclude(q, w.path.run(q, verdict.Neigh))
-	}
+	w.resume(released)
 }

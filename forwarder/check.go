@@ -15,6 +15,9 @@ func (x *path) check(p *Packet) verdict.Verdict {
 	}
 	p.frame.Trim(p.ip.TotalLen())
 	p.ip = packet.IPv4(p.frame.Payload())
+	if !p.frame.OffloadValid() { // again, now that what is not the packet's is gone
+		return verdict.Dropped(verdict.FrameTooShort)
+	}
 	if reason := x.badAddress(p); reason != verdict.None {
 		return verdict.Dropped(reason)
 	}

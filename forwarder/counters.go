@@ -27,6 +27,7 @@ type Counters struct {
 type ledger struct {
 	mu sync.Mutex
 	Counters
+	moved *ledger // where counting goes on, once the port is gone
 }
 
 // Results of a route lookup.
@@ -43,7 +44,7 @@ var LookupWords = [NumLookups]string{"hit", "miss", "blackhole"}
 // count enters a step's verdict.
 func (c *ledger) count(p *Packet, s verdict.Step, v verdict.Verdict) {
 	if p.late {
-		c.mu.Lock()
+		c = c.lock()
 		defer c.mu.Unlock()
 		if v.Kind.Ends() || s == verdict.TX {
 			c.Resumed += p.weight
@@ -56,6 +57,25 @@ func (c *ledger) count(p *Packet, s verdict.Step, v verdict.Verdict) {
 	if v.Kind == verdict.Drop {
 		c.Drops[v.Reason] += p.weight
 	}
+}
+
+// lock takes the ledger that counts for this one, and returns it.
+func (c *ledger) lock() *ledger {
+	c.mu.Lock()
+	if to := c.moved; to != nil {
+		c.mu.Unlock()
+		return to.lock()
+	}
+	return c
+}
+
+// moveTo adds what was counted to another ledger, whose lock the caller holds,
+// and has all that comes later counted there.
+func (c *ledger) moveTo(to *ledger) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	to.add(&c.Counters)
+	c.Counters, c.moved = Counters{}, to
 }
 
 func lookup(v verdict.Verdict) int {

@@ -33,20 +33,27 @@ const (
 
 var suppressedWords = [numSuppressed]string{"icmp_error", "fragment", "broadcast", "source", "rate_limit"}
 
-// icmpError builds the error that the source of a dropped packet is told, or
-// says why there is none (RFC 1812 4.3.2.7). The quote is the packet as it came.
-func (x *path) icmpError(p *Packet, e verdict.ICMPError) (*packet.Frame, Suppressed, bool) {
+// mayTell says whether the source of a dropped packet may be told, or why not
+// (RFC 1812 4.3.2.7).
+func mayTell(p *Packet) (why Suppressed, ok bool) {
 	ip := packet.IPv4(p.frame.Payload())[p.outer:]
 	switch {
 	case packet.IsICMPError(ip):
-		return nil, aboutError, false
+		return aboutError, false
 	case ip.FragOffset() != 0:
-		return nil, aboutFragment, false
-	case p.origin == Received && p.outer == 0 && p.frame.DstMAC().IsGroup():
-		return nil, aboutBroadcast, false
+		return aboutFragment, false
+	case p.frame.DstMAC().IsGroup():
+		return aboutBroadcast, false
 	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]):
-		return nil, aboutSource, false
+		return aboutSource, false
 	}
+	return 0, true
+}
+
+// icmpError builds the error that the source of a dropped packet is told. The
+// quote is the packet as it came.
+func (x *path) icmpError(p *Packet, e verdict.ICMPError) *packet.Frame {
+	ip := packet.IPv4(p.frame.Payload())[p.outer:]
 	quote := ip[:min(ip.TotalLen(), len(ip), icmpErrorMax-packet.IPv4MinLen-packet.ICMPHeaderLen)]
 	f := x.borrow()
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + packet.ICMPHeaderLen + len(quote))
@@ -65,7 +72,7 @@ func (x *path) icmpError(p *Packet, e verdict.ICMPError) (*packet.Frame, Suppres
 		rest = uint32(p.limit)
 	}
 	packet.PutICMPError(b[packet.IPv4MinLen:], e.Type, e.Code, rest, quoted)
-	return f, 0, true
+	return f
 }
 
 // errorFor is the ICMP error for a drop reason, if its source is to be told.

@@ -29,13 +29,24 @@ func (w *worker) hold(p *Packet) {
 	}
 	switch {
 	case h.Known: // resolved between the batch's snapshot and now
-		w.path.neighbors = w.router.neighbors.Snapshot()
-		w.conclude(q, w.path.run(q, verdict.Neigh))
+		w.resume([]*Packet{q})
 	case h.Refused:
 		w.fail(q, verdict.NeighborQueueFull)
+	case h.Elsewhere:
+		w.fail(q, verdict.NeighborUnresolved)
 	}
 	if h.Ask {
 		w.ask(p.out, p.nextHop, packet.Broadcast, p)
+	}
+}
+
+// resume sends packets on that have waited, with the neighbours as they are now.
+func (w *worker) resume(packets []*Packet) {
+	if len(packets) > 0 {
+		w.path.neighbors = w.router.neighbors.Snapshot()
+	}
+	for _, p := range packets {
+		w.conclude(p, w.path.run(p, verdict.Neigh))
 	}
 }
 
@@ -44,6 +55,14 @@ func (w *worker) fail(p *Packet, reason verdict.Reason) {
 	v := verdict.Dropped(reason)
 	p.settle(verdict.Neigh, v)
 	w.conclude(p, v)
+}
+
+// failAll ends the way of packets whose next hop did not answer.
+func (w *worker) failAll(packets []*Packet) {
+	for _, p := range packets {
+		w.fail(p, verdict.NeighborUnresolved)
+		w.relieve()
+	}
 }
 
 // keep copies the packet for as long as it has to wait: the batch's buffers are

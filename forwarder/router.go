@@ -131,7 +131,13 @@ func (r *Router) StartPort(id int) {
 
 // SetNeighbor enters a neighbour that needs no asking.
 func (r *Router) SetNeighbor(id int, a netip.Addr, mac packet.MAC) {
-	r.neighbors.SetPermanent(id, a, mac, time.Now())
+	released := r.neighbors.SetPermanent(id, a, mac, time.Now())
+	if len(released) > 0 {
+		w := newWorker(r, -1, nil)
+		w.begin()
+		w.resume(released)
+		w.flush()
+	}
 }
 
 // UpdatePort replaces what a port is, as its interface has changed.
@@ -156,16 +162,14 @@ func (r *Router) RemovePort(id int) {
 	r.publish(func(next *state) { next.ports[id] = nil })
 	house := newWorker(r, -1, nil)
 	house.begin()
-	for _, p := range r.neighbors.RemovePort(id) {
-		house.fail(p, verdict.NeighborUnresolved)
-	}
+	house.failAll(r.neighbors.RemovePort(id))
 	house.flush()
 	r.gone.mu.Lock()
 	defer r.gone.mu.Unlock()
 	for _, w := range port.workers {
-		w.counts.read(&r.gone.Counters)
+		w.counts.moveTo(&r.gone)
 	}
-	port.late.read(&r.gone.Counters)
+	port.late.moveTo(&r.gone) // packets that came in here may still wait elsewhere
 }
 
 // housekeeping does what no packet causes: neighbours' deadlines.
@@ -192,11 +196,10 @@ func (r *Router) tick(w *worker, now time.Time) {
 	for _, a := range asks {
 		if out := w.path.port(a.Port); out != nil {
 			w.ask(out, a.Target, a.To, nil)
+			w.relieve()
 		}
 	}
-	for _, p := range failed {
-		w.fail(p, verdict.NeighborUnresolved)
-	}
+	w.failAll(failed)
 	w.flush()
 }
 

@@ -39,7 +39,7 @@ type PortStats struct {
 func (r *Router) Stats() *Stats {
 	s := &Stats{Errors: map[verdict.ICMPError]uint64{}, Withheld: map[string]uint64{}}
 	r.mu.Lock() // so that no port is counted twice, as one of the living and of the gone
-	r.gone.read(&s.Counters)
+	s.Imbalance = r.gone.read(&s.Counters)
 	for _, p := range r.state.Load().ports {
 		if p != nil {
 			s.addPort(p)

@@ -44,6 +44,9 @@ func (x *path) decap(p *Packet) verdict.Verdict {
 	p.frame.Strip(outer.HeaderLen())
 	p.frame.Trim(inner.TotalLen())
 	p.ip = packet.IPv4(p.frame.Payload())
+	if !p.frame.OffloadValid() {
+		return verdict.Dropped(verdict.FrameTooShort)
+	}
 	if p.ip.TOS()&ecnMask != ecn {
 		p.ip.SetECN(ecn)
 	}

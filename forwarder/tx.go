@@ -18,7 +18,7 @@ type outgoing struct {
 // send queues a packet's frames for its port. A port that cannot finish what the
 // kernel left undone gets it finished.
 func (w *worker) send(p *Packet) {
-	if p.frame.Offload.Pending() && !p.out.link.CanOffload() {
+	if p.frame.Offload.Pending() && (!p.out.link.CanOffload() || p.frame.InTunnel()) {
 		w.path.finish(p)
 	}
 	w.out = append(w.out, outgoing{p.frame, p, len(p.extra) == 0})

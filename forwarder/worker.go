@@ -113,9 +113,14 @@ func (w *worker) runBatch(n int) {
 		w.counts.Bytes += bytes
 		w.watch(p, listeners)
 		w.conclude(p, w.path.run(p, verdict.RX))
-		if w.path.scratchLen > scratchMax {
-			w.flush()
-		}
+		w.relieve()
+	}
+}
+
+// relieve writes what there is if the router has made a lot of it.
+func (w *worker) relieve() {
+	if w.path.scratchLen > scratchMax {
+		w.flush()
 	}
 }
 
@@ -185,7 +190,7 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 	if !due {
 		return
 	}
-	f, why, ok := w.path.icmpError(p, e)
+	why, ok := mayTell(p)
 	if ok && !p.in.limiter.allow(w.now(), icmpRate, icmpBurst) {
 		why, ok = rateLimited, false
 	}
@@ -194,7 +199,7 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 		return
 	}
 	w.router.countICMPError(e)
-	w.originate(f, ICMPError, p)
+	w.originate(w.path.icmpError(p, e), ICMPError, p)
 }
 
 // originate sends an IPv4 packet that the router makes because of another one,

@@ -16,7 +16,6 @@ type Server struct {
 	http   http.Server
 }
 
-
 // Listen takes the address.
 func Listen(address string) (*Server, error) {
 	l, err := net.Listen("tcp", address)

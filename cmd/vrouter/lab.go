@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -106,7 +107,7 @@ func newLabExec() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec HOST[/WORKLOAD] -- COMMAND…", Short: "Run a command on a host, or in a workload, of the lab",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) < 2 {
+			if len(withoutDashes(args)) < 2 {
 				return usagef("%s takes where and what: %s k8s-master-1/ns1 -- ip route", cmd.CommandPath(), cmd.CommandPath())
 			}
 			return nil
@@ -116,11 +117,20 @@ func newLabExec() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			args = withoutDashes(args)
 			return l.Exec(args[0], args[1:])
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows the place is the command's own
 	return cmd
+}
+
+// withoutDashes takes away the -- behind the place, if it is there.
+func withoutDashes(args []string) []string {
+	if len(args) > 1 && args[1] == "--" {
+		return slices.Delete(slices.Clone(args), 1, 2)
+	}
+	return args
 }
 
 func newDemo() *cobra.Command {

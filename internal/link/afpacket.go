@@ -109,8 +109,8 @@ func (p *AFPacket) Read(frames []packet.Frame) (int, error) {
 	if len(p.msgs) < len(frames) {
 		p.msgs, p.iovs = make([]mmsghdr, len(frames)), make([]unix.Iovec, len(frames))
 	}
-	if err := p.raw.Read(p.ready); err != nil {
-		return 0, readError(err)
+	if p.raw.Read(p.ready) != nil {
+		return 0, os.ErrClosed // the one error that waiting can end with
 	}
 	return p.n, p.err
 }

@@ -2,7 +2,6 @@ package link
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,10 +14,7 @@ var ErrQueueFull = errors.New("the port's queue is full")
 
 // readError puts the kernel's answer into the words of the interface Port.
 func readError(err error) error {
-	switch {
-	case errors.Is(err, os.ErrClosed):
-		return os.ErrClosed
-	case err == unix.EBADFD || err == unix.ENODEV || err == unix.ENXIO:
+	if err == unix.EBADFD || err == unix.ENODEV || err == unix.ENXIO {
 		return ErrGone
 	}
 	return err

@@ -48,7 +48,8 @@ func NewTable[P any]() *Table[P] {
 func (t *Table[P]) Snapshot() *Snapshot { return t.snapshot.Load() }
 
 // SetPermanent enters a neighbour that needs no asking: a workload's interface.
-func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time.Time) {
+// What waited for it is returned.
+func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time.Time) (released []P) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[a]
@@ -59,6 +60,7 @@ func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time
 	t.setState(e, Permanent)
 	e.port, e.mac, e.since = port, mac, now
 	t.publish(a, e)
+	return t.takeQueue(e)
 }
 
 // RemovePort forgets every neighbour on a port, and returns what waited for them.
@@ -76,10 +78,11 @@ func (t *Table[P]) RemovePort(port int) (failed []P) {
 
 // Held says what became of a packet given to Hold.
 type Held[P any] struct {
-	Ask     bool // send a request for the target now
-	Refused bool // no room: the packet itself is to be dropped
-	Known   bool // resolved in the meantime: look again and send the packet
-	Evicted []P  // older packets that had to make room
+	Ask       bool // send a request for the target now
+	Refused   bool // no room: the packet itself is to be dropped
+	Known     bool // resolved in the meantime: look again and send the packet
+	Elsewhere bool // the target is on another port: the packet cannot reach it
+	Evicted   []P  // older packets that had to make room
 }
 
 // Hold lets a packet of some bytes wait for a next hop that is not resolved.
@@ -87,6 +90,9 @@ func (t *Table[P]) Hold(now time.Time, port int, a netip.Addr, p P, bytes int) (
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[a]
+	if e != nil && e.port != port && e.state != Failed {
+		return Held[P]{Elsewhere: true}
+	}
 	if e != nil && e.seen != nil {
 		return Held[P]{Known: true}
 	}
@@ -100,22 +106,32 @@ func (t *Table[P]) Hold(now time.Time, port int, a netip.Addr, p P, bytes int) (
 			return Held[P]{Refused: true}
 		}
 		t.setState(e, Incomplete)
-		e.since, e.tries = now, 0
+		e.port, e.since, e.tries = port, now, 0
 	}
-	for len(e.queue) > 0 && (len(e.queue) >= MaxQueue || t.waiting+bytes > MaxWaitingBytes) {
-		h.Evicted = append(h.Evicted, t.takeOldest(e))
-	}
-	if t.waiting+bytes > MaxWaitingBytes {
-		h.Refused = true
-	} else {
-		e.queue = append(e.queue, waiting[P]{p, bytes})
-		t.waiting += bytes
-	}
+	h.Refused, h.Evicted = t.enqueue(e, waiting[P]{p, bytes})
 	if e.tries == 0 && now.Sub(e.asked) >= RetransTime {
 		h.Ask = true
 		e.asked, e.tries = now, 1
 	}
 	return h
+}
+
+// enqueue lets a packet wait. The oldest of the same target make room for it
+// (RFC 1122 2.3.2.2), unless even all of them would not.
+func (t *Table[P]) enqueue(e *entry[P], w waiting[P]) (refused bool, evicted []P) {
+	own := 0
+	for i := range e.queue {
+		own += e.queue[i].bytes
+	}
+	if t.waiting-own+w.bytes > MaxWaitingBytes {
+		return true, nil
+	}
+	for len(e.queue) > 0 && (len(e.queue) >= MaxQueue || t.waiting+w.bytes > MaxWaitingBytes) {
+		evicted = append(evicted, t.takeOldest(e))
+	}
+	e.queue = append(e.queue, w)
+	t.waiting += w.bytes
+	return false, evicted
 }
 
 // newEntry makes an entry to be asked for, or nil if there are too many.

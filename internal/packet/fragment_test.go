@@ -12,9 +12,9 @@ func fragmented(ip IPv4, mtu int) []IPv4 {
 	f := FrameOf(append([]byte(dstMAC+srcMAC+"\x08\x00"), ip...))
 	all := []*Frame{f}
 	Fragment(f, mtu, func() *Frame {
-		g := NewFrame()
-		all = append(all, &g)
-		return &g
+		g := &Frame{Buf: make([]byte, Headroom+EthernetLen+mtu)}
+		all = append(all, g)
+		return g
 	})
 	var ips []IPv4
 	for _, g := range all {

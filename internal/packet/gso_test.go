@@ -85,9 +85,9 @@ func segments(t rapid.TB, f *Frame) []*Frame {
 	ipLen := f.IPLen()
 	var all []*Frame
 	Segment(f, func() *Frame {
-		s := NewFrame()
-		all = append(all, &s)
-		return &s
+		s := &Frame{Buf: make([]byte, Headroom+EthernetLen+ipLen)}
+		all = append(all, s)
+		return s
 	})
 	sum, largest := 0, 0
 	for _, s := range all {

@@ -104,7 +104,7 @@ func (f *Frame) gsoValid() bool {
 		return false
 	}
 	h := f.headersLen()
-	return o.CsumOffset == sumAt && h > 0 && f.Len-h <= int(o.GSOSize)*maxSegments && f.leadsTo(protocol)
+	return o.CsumOffset == sumAt && o.GSOSize > 0 && h > 0 && f.Len-h <= int(o.GSOSize)*maxSegments && f.leadsTo(protocol)
 }
 
 // leadsTo says whether IPv4 headers, one in the other as in IP-in-IP, lead from

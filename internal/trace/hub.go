@@ -74,8 +74,12 @@ func (l *Listener) Close() {
 	h := l.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	old := h.listeners.Load()
+	if old == nil {
+		return // closed before
+	}
 	next, left := &Listeners{}, 0
-	for i, x := range h.listeners.Load().all {
+	for i, x := range old.all {
 		if x != nil && x != l {
 			next.all[i] = x
 			left++

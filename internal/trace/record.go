@@ -70,6 +70,9 @@ func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	packets, _ := f.OnWire()
 	r.Packets = int(packets)
 	r.Length = max(0, f.Len-packet.EthernetLen)
+	if ip := ipv4(f.Bytes()); ip != nil {
+		r.Length = min(r.Length, ip.TotalLen()) // a short frame is padded
+	}
 }
 
 // Add appends a step's verdict. ns counts from the packet's arrival.

@@ -1,0 +1,234 @@
+package forwarder_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// inTime runs a test on a clock of its own, that moves on when nothing is left
+// to do: seconds pass at once, and to the same instant each time.
+func inTime(t *testing.T, name string, test func(b *bed)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { test(newBed(t)) })
+	})
+}
+
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait() // for what was due at that very moment
+}
+
+// neighbor is what the router knows of an address; the zero Info if nothing.
+func (b *bed) neighbor(ip string) neigh.Info {
+	for _, n := range b.router.Neighbors() {
+		if n.Addr == addr(ip) {
+			return n
+		}
+	}
+	return neigh.Info{}
+}
+
+// requests takes what a port has sent, all of it ARP requests for the other
+// host, and says to whom.
+func (b *bed) requests() (to []packet.MAC) {
+	b.t.Helper()
+	for _, f := range b.uplink.Sent() {
+		m, ok := packet.ParseARP(f.Payload())
+		if !ok || f.EtherType() != packet.EtherTypeARP || m.Op != packet.ARPRequest || m.TargetIP != addr(peerIP) ||
+			m.SenderIP != addr(hostIP) || m.SenderMAC != uplinkMAC || m.TargetMAC != (packet.MAC{}) || f.SrcMAC() != uplinkMAC {
+			b.t.Errorf("not a request for the other host: %s", decode(f))
+		}
+		to = append(to, f.DstMAC())
+	}
+	return to
+}
+
+func (b *bed) reply(mac packet.MAC) {
+	b.uplink.Send(arp(packet.ARPReply, mac, peerIP, uplinkMAC, hostIP, uplinkMAC))
+}
+
+func TestARPNeighbors(t *testing.T) {
+	otherMAC := packet.MAC{2, 0, 0, 0, 0, 99}
+	inTime(t, "A5_new_mac_of_a_known_neighbour", func(b *bed) {
+		b.resolve()
+		b.uplink.Send(arp(packet.ARPRequest, otherMAC, peerIP, packet.MAC{}, "192.168.0.77", packet.Broadcast))
+		b.ns1.Send(ping(farIP))
+		if got := one(b.t, b.uplink).DstMAC(); got != otherMAC {
+			b.t.Errorf("sent to %s, want %s", got, otherMAC)
+		}
+	})
+	inTime(t, "A5_strangers_add_no_entry", func(b *bed) {
+		for _, f := range []*packet.Frame{
+			arp(packet.ARPRequest, otherMAC, peerIP, packet.MAC{}, "192.168.0.77", packet.Broadcast), // for somebody else
+			arp(packet.ARPRequest, otherMAC, "10.5.5.5", packet.MAC{}, hostIP, packet.Broadcast),     // from another subnet
+			arp(packet.ARPRequest, otherMAC, nobody, packet.MAC{}, hostIP, packet.Broadcast),         // a probe
+			arp(packet.ARPRequest, otherMAC, hostIP, packet.MAC{}, hostIP, packet.Broadcast),         // in our own name
+			arp(packet.ARPRequest, otherMAC, gateway, packet.MAC{}, hostIP, packet.Broadcast),        // in the gateway's
+			arp(packet.ARPReply, otherMAC, peerIP, uplinkMAC, hostIP, uplinkMAC),                     // a reply nobody asked for
+			arp(packet.ARPRequest, otherMAC, ns1IP, packet.MAC{}, hostIP, packet.Broadcast),          // in a workload's name
+		} {
+			b.uplink.Send(f)
+		}
+		b.ns1.Send(arp(packet.ARPRequest, otherMAC, peerIP, packet.MAC{}, gateway, packet.Broadcast))
+		for _, n := range b.router.Neighbors() {
+			if n.State != neigh.Permanent || n.MAC == otherMAC {
+				b.t.Errorf("learnt %+v", n)
+			}
+		}
+	})
+	inTime(t, "A5_new_mac_of_a_workload", func(b *bed) {
+		b.ns1.Send(arp(packet.ARPRequest, otherMAC, ns1IP, packet.MAC{}, gateway, packet.Broadcast))
+		b.ns1.Sent()
+		b.ns2.Send(frame(ether(ns2MAC, gatewayMAC), ip4(ns2IP, ns1IP, 253)))
+		if got := one(b.t, b.ns1).DstMAC(); got != otherMAC {
+			b.t.Errorf("sent to %s, want %s", got, otherMAC)
+		}
+	})
+	inTime(t, "A6_packets_wait", func(b *bed) {
+		for i := range 3 {
+			b.ns1.Send(edited(ping(farIP), func(ip packet.IPv4) { ip[5] = byte(i) }))
+		}
+		if got := b.requests(); len(got) != 1 || got[0] != packet.Broadcast {
+			b.t.Errorf("asked %v, want one request to everybody", got)
+		}
+		if n := b.router.Stats().Waiting; n != 3 {
+			b.t.Errorf("%d packets wait, want 3", n)
+		}
+		b.reply(peerMAC)
+		for i, f := range b.uplink.Sent() {
+			if id := packet.IPv4(f.Payload()).ID(); int(id) != i || f.DstMAC() != peerMAC {
+				b.t.Errorf("packet %d came as number %d, to %s", id, i, f.DstMAC())
+			}
+		}
+	})
+	inTime(t, "A7_one_request_a_second", func(b *bed) {
+		for range 29 {
+			b.ns1.Send(ping(farIP))
+			pass(100 * time.Millisecond)
+		}
+		if got := b.requests(); len(got) != 3 {
+			b.t.Errorf("%d requests in 2.9 s, want 3", len(got))
+		}
+	})
+	inTime(t, "A7_confirmed_by_unicast", func(b *bed) { confirm(b, true) })
+	inTime(t, "A7_expires", func(b *bed) { confirm(b, false) })
+}
+
+// confirm keeps an entry in use for more than 30 s after the answer.
+func confirm(b *bed, answer bool) {
+	b.ns1.Send(ping(farIP))
+	b.reply(peerMAC)
+	b.uplink.Sent()
+	b.uplink.Discard = true
+	for range 299 {
+		pass(100 * time.Millisecond)
+		b.ns1.Send(ping(farIP))
+	}
+	b.uplink.Discard = false
+	pass(300 * time.Millisecond)
+	b.ns1.Send(ping(farIP))
+	one(b.t, b.uplink) // it is used all the while
+	pass(100 * time.Millisecond)
+	if got := b.requests(); !slices.Equal(got, []packet.MAC{peerMAC}) {
+		b.t.Fatalf("asked %v after 30 s, want %s", got, peerMAC)
+	}
+	if answer {
+		b.reply(peerMAC)
+		pass(20 * time.Second)
+		if n := b.neighbor(peerIP); n.State != neigh.Reachable || len(b.requests()) != 0 {
+			b.t.Errorf("confirmed, it is %s", n.State)
+		}
+		return
+	}
+	pass(4 * time.Second)
+	if got := b.requests(); len(got) != 2 {
+		b.t.Errorf("%d more requests, want 2", len(got))
+	}
+	if n := b.neighbor(peerIP); n.State != neigh.Failed {
+		b.t.Errorf("unanswered, it is %s", n.State)
+	}
+}
+
+// A8: no answer after three tries.
+func TestARPUnresolved(t *testing.T) {
+	inTime(t, "A8_host_unreachable_to_each_source", func(b *bed) {
+		b.ns1.Send(ping(farIP), edited(ping(farIP), func(ip packet.IPv4) { ip[5] = 8 }))
+		b.ns2.Send(frame(ether(ns2MAC, gatewayMAC), ip4(ns2IP, farIP, 253)))
+		pass(2900 * time.Millisecond)
+		b.silent("ns1")
+		b.silent("ns2")
+		pass(300 * time.Millisecond)
+		sent := b.ns1.Sent()
+		if len(sent) != 2 {
+			b.t.Fatalf("%d errors to ns1, want 2", len(sent))
+		}
+		tellsOf(3, 1)(b.t, ping(farIP), sent[0])
+		tellsOf(3, 1)(b.t, edited(ping(farIP), func(ip packet.IPv4) { ip[5] = 8 }), sent[1])
+		tellsOf(3, 1)(b.t, frame(ether(ns2MAC, gatewayMAC), ip4(ns2IP, farIP, 253)), one(b.t, b.ns2))
+		b.dropsAre("ns1", "neighbor_unresolved", 2)
+		b.dropsAre("ns2", "neighbor_unresolved", 1)
+		if got := b.requests(); len(got) != 3 {
+			b.t.Errorf("%d requests, want 3", len(got))
+		}
+	})
+	inTime(t, "A8_in_a_tunnel", func(b *bed) {
+		b.via("10.70.3.0/24", peerIP, rib.IPIP)
+		in := ping("10.70.3.1")
+		b.ns1.Send(in)
+		pass(4 * time.Second)
+		tellsOf(3, 1)(b.t, in, one(b.t, b.ns1))
+	})
+	inTime(t, "A8_a_next_hop_on_another_port", func(b *bed) {
+		b.via("10.70.3.0/24", ns2IP, rib.None) // which the uplink will never reach
+		in := ping("10.70.3.1")
+		b.ns1.Send(in)
+		tellsOf(3, 1)(b.t, in, one(b.t, b.ns1))
+		b.dropsAre("ns1", "neighbor_unresolved", 1)
+	})
+	inTime(t, "A6_queue_overflows", func(b *bed) {
+		for i := range neigh.MaxQueue + 5 {
+			b.ns1.Send(edited(ping(farIP), func(ip packet.IPv4) { ip[5] = byte(i) }))
+		}
+		b.silent("ns1") // neighbor_queue_full says nothing
+		b.dropsAre("ns1", "neighbor_queue_full", 5)
+		b.uplink.Sent()
+		b.reply(peerMAC)
+		sent := b.uplink.Sent()
+		if len(sent) != neigh.MaxQueue || packet.IPv4(sent[0].Payload()).ID() != 5 {
+			b.t.Errorf("%d packets came, the first is number %d; want %d and 5", len(sent), packet.IPv4(sent[0].Payload()).ID(), neigh.MaxQueue)
+		}
+	})
+	inTime(t, "A6_told_while_packets_wait", func(b *bed) {
+		b.via("10.70.3.0/24", peerIP, rib.None)
+		b.ns1.Send(ping("10.70.3.1"))
+		b.requests()
+		b.router.SetNeighbor(b.uplinkID, addr(peerIP), peerMAC)
+		toPeer(b.t, ping("10.70.3.1"), one(b.t, b.uplink))
+	})
+}
+
+// Many that nobody answers for must not cost more than their own bytes: errors
+// are limited before they are built.
+func TestARPManyUnresolved(t *testing.T) {
+	inTime(t, "A8_limited", func(b *bed) {
+		b.settings.Uplink[0] = prefix(hostIP + "/16")
+		b.router.Configure(b.settings)
+		b.route(rib.Route{Prefix: prefix("192.168.0.0/16"), Dev: "ens160", Port: b.uplinkID, Source: rib.Connected})
+		for i := range 900 {
+			to := packet.IPv4Addr([]byte{192, 168, byte(1 + i>>8), byte(i)}).String()
+			b.ns1.Send(ping(to), ping(to))
+		}
+		pass(4 * time.Second)
+		if n := len(b.ns1.Sent()); n < 200 || n > 400 { // in one or two ticks
+			b.t.Errorf("%d errors, want about 200", n)
+		}
+		b.dropsAre("ns1", "neighbor_unresolved", 1800)
+	})
+}

@@ -1,0 +1,140 @@
+package neigh
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"pgregory.net/rapid"
+)
+
+// model is what must be true of a table whatever is done to it.
+type model struct {
+	n     *Table[int]
+	now   time.Time
+	next  int                  // number of the next packet
+	out   []int                // packets that came out, in any way
+	asked map[netip.Addr]int64 // ns of the last request
+}
+
+func (m *model) came(t *rapid.T, packets ...int) {
+	for _, p := range packets {
+		if slices.Contains(m.out, p) {
+			t.Fatalf("packet %d came out twice", p)
+		}
+	}
+	m.out = append(m.out, packets...)
+}
+
+// requested holds requests to their pace (RFC 1122 2.3.2.1).
+func (m *model) requested(t *rapid.T, a netip.Addr) {
+	if last, ok := m.asked[a]; ok && m.now.UnixNano()-last < int64(RetransTime) {
+		t.Fatalf("%s asked for twice within %s", a, time.Duration(m.now.UnixNano()-last))
+	}
+	m.asked[a] = m.now.UnixNano()
+}
+
+func (m *model) hold(t *rapid.T) {
+	a, port := drawHost(t), rapid.IntRange(0, 1).Draw(t, "port")
+	if seen := m.n.Snapshot().Lookup(a); seen != nil && seen.Port == port && rapid.Bool().Draw(t, "up to date") {
+		seen.Use()
+		return
+	}
+	p := m.next
+	m.next++
+	h := m.n.Hold(m.now, port, a, p, rapid.SampledFrom([]int{64, 1500, MaxWaitingBytes / 3}).Draw(t, "bytes"))
+	m.came(t, h.Evicted...)
+	if h.Known || h.Refused || h.Elsewhere {
+		m.came(t, p)
+	}
+	if seen := m.n.Snapshot().Lookup(a); h.Known && (seen == nil || seen.Port != port) {
+		t.Fatalf("%s is said to be known on port %d, and is %+v", a, port, seen)
+	}
+	if h.Ask {
+		m.requested(t, a)
+	}
+}
+
+func (m *model) learn(t *rapid.T) {
+	a := drawHost(t)
+	mac := packet.MAC{2, 0, 0, 0, 0, rapid.ByteRange(1, 3).Draw(t, "mac")}
+	known, released := m.n.Learn(m.now, rapid.IntRange(0, 1).Draw(t, "port"), a, mac, rapid.Bool().Draw(t, "create"))
+	m.came(t, released...)
+	if seen := m.n.Snapshot().Lookup(a); known && (seen == nil || seen.MAC != mac) {
+		t.Fatalf("%s was learnt as %s, and is %+v", a, mac, seen)
+	}
+}
+
+func (m *model) pass(t *rapid.T) {
+	m.now = m.now.Add(rapid.SampledFrom([]time.Duration{tick, 300 * time.Millisecond, time.Second, 31 * time.Second, time.Minute}).Draw(t, "time"))
+	asks, failed := m.n.Tick(m.now)
+	m.came(t, failed...)
+	for _, a := range asks {
+		m.requested(t, a.Target)
+	}
+}
+
+func (m *model) permanent(t *rapid.T) {
+	m.came(t, m.n.SetPermanent(rapid.IntRange(0, 1).Draw(t, "port"), drawHost(t), mac1, m.now)...)
+}
+
+func (m *model) removePort(t *rapid.T) {
+	port := rapid.IntRange(0, 1).Draw(t, "port")
+	for _, i := range m.n.List(m.now) {
+		if i.Port == port {
+			delete(m.asked, i.Addr) // a new port's neighbour is another one
+		}
+	}
+	m.came(t, m.n.RemovePort(port)...)
+}
+
+func drawHost(t *rapid.T) netip.Addr { return host(rapid.IntRange(0, 3).Draw(t, "host")) }
+
+// check holds the table's own books together.
+func (m *model) check(t *rapid.T) {
+	waiting, incomplete, bytes, resolved := 0, 0, 0, 0
+	for _, i := range m.n.List(m.now) {
+		waiting += i.Waiting
+		seen := m.n.Snapshot().Lookup(i.Addr)
+		known := i.State != Incomplete && i.State != Failed
+		if known != (seen != nil) || known && (seen.MAC != i.MAC || seen.Port != i.Port || i.Waiting != 0) || !known && i.MAC != (packet.MAC{}) {
+			t.Fatalf("%+v is seen as %+v", i, seen)
+		}
+		if i.State == Incomplete {
+			incomplete++
+		} else if i.Waiting > 0 {
+			t.Fatalf("packets wait for nobody: %+v", i)
+		}
+		if known {
+			resolved++
+		}
+	}
+	for _, e := range m.n.entries {
+		for _, w := range e.queue {
+			bytes += w.bytes
+		}
+	}
+	if waiting != m.next-len(m.out) {
+		t.Fatalf("%d packets wait; %d were held, %d came out", waiting, m.next, len(m.out))
+	}
+	if incomplete != m.n.incomplete || bytes != m.n.waiting || bytes > MaxWaitingBytes {
+		t.Fatalf("incomplete %d, counted %d; bytes %d, counted %d", incomplete, m.n.incomplete, bytes, m.n.waiting)
+	}
+	if got := m.n.Snapshot().t.Size(); got != resolved {
+		t.Fatalf("the snapshot holds %d neighbours, %d are resolved", got, resolved)
+	}
+}
+
+// Whatever happens: each packet that was held comes out once, or still waits; no
+// target is asked for twice within a second; and the snapshot is the table's.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{n: NewTable[int](), now: start, asked: map[netip.Addr]int64{}}
+		t.Repeat(map[string]func(*rapid.T){
+			"hold": m.hold, "hold more": m.hold, "learn": m.learn, "time": m.pass, "a little time": m.pass,
+			"permanent": m.permanent, "remove port": m.removePort, "": m.check,
+		})
+	})
+}
