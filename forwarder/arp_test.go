@@ -16,8 +16,8 @@ func asks(from, target string) *packet.Frame {
 }
 
 // says checks a reply of the router to ns1: unicast, from the gateway's MAC.
-func says(target string) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func says(target string) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		t.Helper()
 		req, _ := packet.ParseARP(in.Payload())
 		want := packet.ARPMessage{

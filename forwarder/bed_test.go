@@ -40,7 +40,7 @@ func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 type bed struct {
-	t                *testing.T
+	t                testing.TB
 	router           *forwarder.Router
 	rib              *rib.Table
 	ns1, ns2, uplink *link.Memory
@@ -49,7 +49,7 @@ type bed struct {
 }
 
 // newBed builds the host. Each test ends with balanced books.
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	t.Helper()
 	b := &bed{t: t, rib: rib.NewTable()}
 	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil)
@@ -165,7 +165,7 @@ func arp(op uint16, fromMAC packet.MAC, from string, toMAC packet.MAC, to string
 }
 
 // one takes the only frame that a port sent, and fails if there is another number.
-func one(t *testing.T, m *link.Memory) *packet.Frame {
+func one(t testing.TB, m *link.Memory) *packet.Frame {
 	t.Helper()
 	sent := m.Sent()
 	if len(sent) != 1 {
@@ -174,7 +174,7 @@ func one(t *testing.T, m *link.Memory) *packet.Frame {
 	return sent[0]
 }
 
-func silent(t *testing.T, ports ...*link.Memory) {
+func silent(t testing.TB, ports ...*link.Memory) {
 	t.Helper()
 	for i, m := range ports {
 		if sent := m.Sent(); len(sent) != 0 {

@@ -56,8 +56,8 @@ func checksumRows() (rows []row) {
 	return append(rows, row{name: "F3_checksum_ffff", from: "ns1", send: odd, out: "ens160", check: verifies(0xffff)})
 }
 
-func verifies(came uint16) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func verifies(came uint16) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		if got := packet.IPv4(in.Payload()).HeaderChecksum(); got != came {
 			t.Fatalf("sent with checksum %04x", got)
 		}

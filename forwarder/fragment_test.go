@@ -69,7 +69,7 @@ func TestForwardingFragments(t *testing.T) {
 	}
 }
 
-func checkFragments(t *testing.T, in *packet.Frame, out []*packet.Frame, sizes, options []int) {
+func checkFragments(t testing.TB, in *packet.Frame, out []*packet.Frame, sizes, options []int) {
 	t.Helper()
 	if len(out) != len(sizes) {
 		t.Fatalf("%d fragments, want %d", len(out), len(sizes))
@@ -97,8 +97,8 @@ func checkFragments(t *testing.T, in *packet.Frame, out []*packet.Frame, sizes, 
 }
 
 // tooBig is a fragmentation-needed that tells the MTU (RFC 1191 4).
-func tooBig(mtu int) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func tooBig(mtu int) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		t.Helper()
 		tellsOf(3, 4)(t, in, out)
 		icmp := decode(out).Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)

@@ -94,7 +94,7 @@ func localRows() []row {
 
 // echoes checks an echo reply: the request's data, id and sequence, from the
 // address that was asked (RFC 1812 4.3.3.6).
-func echoes(t *testing.T, in, out *packet.Frame) {
+func echoes(t testing.TB, in, out *packet.Frame) {
 	t.Helper()
 	req, rep := packet.IPv4(in.Payload()), packet.IPv4(out.Payload())
 	if rep.Src() != req.Dst() || rep.Dst() != req.Src() || rep.TTL() != 64 || rep.HeaderLen() != 20 || packet.Checksum(rep[:20]) != 0 {

@@ -26,6 +26,10 @@ func (x *path) local(p *Packet) verdict.Verdict {
 	if p.in.Kind == Uplink {
 		return verdict.Dropped(verdict.NotForRouter)
 	}
+	if p.ip.IsFragment() && p.ip.Protocol() == packet.ProtocolICMP {
+		p.asked = verdict.Local
+		return hold
+	}
 	if p.ip.IsFragment() || !isEchoRequest(p.ip) {
 		return verdict.Dropped(verdict.LocalUnsupported)
 	}

@@ -20,20 +20,25 @@ func (x *path) neigh(p *Packet) verdict.Verdict {
 	return edit
 }
 
-// hold keeps a copy of the packet until its next hop is resolved, and asks for it.
+// hold lets a packet wait: a fragment for the rest of its datagram, any other one
+// for its next hop, which is asked for.
 func (w *worker) hold(p *Packet) {
+	if p.ip.IsFragment() && p.asked != 0 {
+		w.reassemble(p)
+		return
+	}
 	q := p.keep()
 	h := w.router.neighbors.Hold(w.now(), p.out.ID, p.nextHop, q, q.size())
 	for _, old := range h.Evicted {
-		w.fail(old, verdict.NeighborQueueFull)
+		w.failAt(old, verdict.Neigh, verdict.NeighborQueueFull)
 	}
 	switch {
 	case h.Known: // resolved between the batch's snapshot and now
 		w.resume([]*Packet{q})
 	case h.Refused:
-		w.fail(q, verdict.NeighborQueueFull)
+		w.failAt(q, verdict.Neigh, verdict.NeighborQueueFull)
 	case h.Elsewhere:
-		w.fail(q, verdict.NeighborUnresolved)
+		w.failAt(q, verdict.Neigh, verdict.NeighborUnresolved)
 	}
 	if h.Ask {
 		w.ask(p.out, p.nextHop, packet.Broadcast, p)
@@ -50,17 +55,17 @@ func (w *worker) resume(packets []*Packet) {
 	}
 }
 
-// fail ends the way of a packet that has waited in vain.
-func (w *worker) fail(p *Packet, reason verdict.Reason) {
+// failAt ends the way of a packet that has waited in vain, at the step it waits for.
+func (w *worker) failAt(p *Packet, s verdict.Step, reason verdict.Reason) {
 	v := verdict.Dropped(reason)
-	p.settle(verdict.Neigh, v)
+	p.settle(s, v)
 	w.conclude(p, v)
 }
 
 // failAll ends the way of packets whose next hop did not answer.
 func (w *worker) failAll(packets []*Packet) {
 	for _, p := range packets {
-		w.fail(p, verdict.NeighborUnresolved)
+		w.failAt(p, verdict.Neigh, verdict.NeighborUnresolved)
 		w.relieve()
 	}
 }

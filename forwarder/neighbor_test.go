@@ -213,22 +213,3 @@ func TestARPUnresolved(t *testing.T) {
 		toPeer(b.t, ping("10.70.3.1"), one(b.t, b.uplink))
 	})
 }
-
-// Many that nobody answers for must not cost more than their own bytes: errors
-// are limited before they are built.
-func TestARPManyUnresolved(t *testing.T) {
-	inTime(t, "A8_limited", func(b *bed) {
-		b.settings.Uplink[0] = prefix(hostIP + "/16")
-		b.router.Configure(b.settings)
-		b.route(rib.Route{Prefix: prefix("192.168.0.0/16"), Dev: "ens160", Port: b.uplinkID, Source: rib.Connected})
-		for i := range 900 {
-			to := packet.IPv4Addr([]byte{192, 168, byte(1 + i>>8), byte(i)}).String()
-			b.ns1.Send(ping(to), ping(to))
-		}
-		pass(4 * time.Second)
-		if n := len(b.ns1.Sent()); n < 200 || n > 400 { // in one or two ticks
-			b.t.Errorf("%d errors, want about 200", n)
-		}
-		b.dropsAre("ns1", "neighbor_unresolved", 1800)
-	})
-}

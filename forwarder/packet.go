@@ -38,14 +38,17 @@ type Packet struct {
 	origin Origin
 	weight uint64 // packets on the wire, when it was received
 
-	ip        packet.IPv4 // from check on
-	route     *rib.Route  // from route on
-	out       *Port       // from route on
-	nextHop   netip.Addr  // from route on; through a tunnel, from encap on
-	limit     int         // from mtu on: bytes of IP that fit through the next link
-	lowered   bool        // ttl has lowered the TTL
-	outer     int         // bytes of outer header that encap has put in front
-	fragments int         // how many mtu cut it into; 0: none
+	ip        packet.IPv4  // from check on
+	route     *rib.Route   // from route on
+	out       *Port        // from route on
+	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
+	limit     int          // from mtu on: bytes of IP that fit through the next link
+	lowered   bool         // ttl has lowered the TTL
+	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none
+	outer     int          // bytes of outer header that encap has put in front
+	fragments int          // how many mtu cut it into; 0: none
+
+	tunnel *Tunnel // that it came out of or went into
 
 	arp    packet.ARPMessage // of step arp
 	note   string            // why arp or local took it: a constant
@@ -68,6 +71,9 @@ type Packet struct {
 func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
 	if p.counts != nil {
 		p.counts.count(p, s, v)
+	}
+	if v.Kind == verdict.Edit && p.tunnel != nil {
+		p.tunnel.count(p, s)
 	}
 	if p.watched {
 		p.observe(s, v)
@@ -107,6 +113,9 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		f.N = p.limit
 	case verdict.Neigh:
 		f.Addr = p.nextHop
+		if p.late {
+			f.Note = ", after waiting for its ARP reply"
+		}
 	case verdict.TX:
 		if p.out != nil {
 			p.rec.Out = p.out.Name

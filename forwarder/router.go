@@ -27,6 +27,7 @@ const tickEvery = 100 * time.Millisecond
 type Router struct {
 	rib       *rib.Table
 	neighbors *neigh.Table[*Packet]
+	fragments reassembler
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
@@ -48,9 +49,10 @@ type Router struct {
 func New(table *rib.Table, log *slog.Logger, onGone func(port string)) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*Packet](), trace: &trace.Hub{},
-		log: log, onGone: onGone, stop: make(chan struct{}),
+		fragments: reassembler{datagrams: map[datagramKey]*datagram{}},
+		log:       log, onGone: onGone, stop: make(chan struct{}),
 	}
-	r.state.Store(&state{peers: new(bart.Lite)})
+	r.state.Store(&state{tunnels: new(bart.Table[*Tunnel])})
 	for _, reason := range verdict.Reasons() { // the series exist at 0 from the start
 		if e := reason.Info().ICMP; e != (verdict.ICMPError{}) {
 			r.icmpErrors.Store(e, new(atomic.Uint64))
@@ -87,11 +89,10 @@ func (r *Router) publish(change func(next *state)) {
 func (r *Router) Configure(s Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	peers := new(bart.Lite)
-	for _, a := range s.Peers {
-		peers.Insert(netip.PrefixFrom(a, 32))
-	}
-	r.publish(func(next *state) { next.Settings, next.peers = s, peers })
+	r.publish(func(next *state) {
+		next.Settings = s
+		next.setTunnels()
+	})
 }
 
 // AddPort adds a port, enters a workload's own neighbour, and returns the port's
@@ -189,7 +190,8 @@ func (r *Router) housekeeping() {
 
 func (r *Router) tick(w *worker, now time.Time) {
 	asks, failed := r.neighbors.Tick(now)
-	if len(asks) == 0 && len(failed) == 0 {
+	late := r.fragments.expire(now)
+	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {
 		return
 	}
 	w.begin()
@@ -200,6 +202,10 @@ func (r *Router) tick(w *worker, now time.Time) {
 		}
 	}
 	w.failAll(failed)
+	for _, p := range late {
+		w.failAt(p, p.asked, verdict.ReassemblyTimeout)
+		w.relieve()
+	}
 	w.flush()
 }
 

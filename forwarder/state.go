@@ -10,6 +10,7 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // Kind of a port.
@@ -70,13 +71,55 @@ type Settings struct {
 	Own        []netip.Addr   // every address of the host, the uplink's among them
 	RPF        bool           // workloads may send from their own address alone
 	Peers      []netip.Addr   // whose IP-in-IP is unpacked
+	Ends       []netip.Addr   // to whom IP-in-IP is sent
 }
 
 // state is an immutable snapshot: settings and ports.
 type state struct {
 	Settings
-	ports []*Port // by ID; nil where one was removed
-	peers *bart.Lite
+	ports   []*Port              // by ID; nil where one was removed
+	tunnels *bart.Table[*Tunnel] // by the peer's address
+}
+
+// Tunnel is IP-in-IP with one peer, in both directions.
+type Tunnel struct {
+	Peer   netip.Addr
+	accept bool // what comes from there is unpacked
+	*tunnelCounters
+}
+
+// tunnelCounters live on when the settings change.
+type tunnelCounters struct{ tx, rx atomic.Uint64 }
+
+// count enters a packet that decap or encap has edited.
+func (t *Tunnel) count(p *Packet, s verdict.Step) {
+	switch s {
+	case verdict.Decap:
+		t.rx.Add(p.weight)
+	case verdict.Encap:
+		t.tx.Add(uint64(1 + len(p.extra)))
+	}
+}
+
+func (s *state) tunnel(peer netip.Addr) *Tunnel {
+	t, _ := s.tunnels.Lookup(peer)
+	return t
+}
+
+// setTunnels makes the tunnels that the settings speak of, and keeps the counters
+// of those that there were.
+func (s *state) setTunnels() {
+	old := s.tunnels
+	s.tunnels = new(bart.Table[*Tunnel])
+	for _, peer := range slices.Concat(s.Ends, s.Peers) {
+		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelCounters: &tunnelCounters{}}
+		if was, ok := old.Lookup(peer); ok {
+			t.tunnelCounters = was.tunnelCounters
+		} else if twin := s.tunnel(peer); twin != nil {
+			t.tunnelCounters = twin.tunnelCounters
+		}
+		s.tunnels.Insert(netip.PrefixFrom(peer, 32), t)
+	}
 }
 
 // source is the address that the router speaks from: of its uplink (RFC 1812

@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -11,14 +12,16 @@ import (
 
 // Stats are all counters at one moment.
 type Stats struct {
-	Counters  // of all ports, those that are gone among them
-	Ports     []PortStats
-	Made      [NumOrigins]uint64 // packets that the router made itself
-	MadeLost  [NumOrigins]uint64 // of them, those that could not be sent
-	Errors    map[verdict.ICMPError]uint64
-	Withheld  map[string]uint64 // ICMP errors that were due and not sent, by reason
-	Waiting   int               // packets that wait for a neighbour
-	Imbalance int64
+	Counters     // of all ports, those that are gone among them
+	Ports        []PortStats
+	Made         [NumOrigins]uint64 // packets that the router made itself
+	MadeLost     [NumOrigins]uint64 // of them, those that could not be sent
+	Errors       map[verdict.ICMPError]uint64
+	Withheld     map[string]uint64 // ICMP errors that were due and not sent, by reason
+	Tunnels      []TunnelStats
+	Reassemblies [NumReassemblyResults]uint64
+	Waiting      int // packets that wait for a neighbour
+	Imbalance    int64
 }
 
 // PortStats are the counters of one port.
@@ -33,6 +36,12 @@ type PortStats struct {
 	ARPRequests [arpproxy.NumAnswers]uint64
 	Neighbors   [neigh.NumStates]int
 	Workers     int
+}
+
+// TunnelStats are the counters of IP-in-IP with one peer.
+type TunnelStats struct {
+	Peer   netip.Addr
+	Tx, Rx uint64 // packets
 }
 
 // Stats reads all counters. Each worker is held up for the time of one copy.
@@ -55,6 +64,12 @@ func (r *Router) Stats() *Stats {
 	})
 	for i, word := range suppressedWords {
 		s.Withheld[word] = r.suppressed[i].Load()
+	}
+	for i := range s.Reassemblies {
+		s.Reassemblies[i] = r.fragments.results[i].Load()
+	}
+	for _, t := range r.state.Load().tunnels.AllSorted4() {
+		s.Tunnels = append(s.Tunnels, TunnelStats{t.Peer, t.tx.Load(), t.rx.Load()})
 	}
 	s.addNeighbors(r.neighbors.List(time.Now()))
 	return s

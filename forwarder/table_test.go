@@ -21,7 +21,7 @@ type row struct {
 	from   string // "ns1", "ns2" or "ens160"
 	send   *packet.Frame
 	out    string                                    // port of the one frame that comes out; "": none does
-	check  func(t *testing.T, in, out *packet.Frame) // what that frame is
+	check  func(t testing.TB, in, out *packet.Frame) // what that frame is
 	reason string                                    // for which the packet is dropped
 }
 
@@ -132,8 +132,8 @@ func fromPeer() *packet.Frame {
 
 // forwarded checks that a frame is what came in, for one hop further: TTL,
 // checksum and Ethernet header differ, and nothing else (RFC 1812 4.2.2).
-func forwarded(src, dst packet.MAC) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func forwarded(src, dst packet.MAC) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		t.Helper()
 		if out.SrcMAC() != src || out.DstMAC() != dst || out.EtherType() != packet.EtherTypeIPv4 {
 			t.Errorf("sent %s > %s, want %s > %s", out.SrcMAC(), out.DstMAC(), src, dst)
@@ -154,8 +154,8 @@ var (
 
 // tellsOf checks an ICMP error: its type and code, from the host to the source
 // of the packet that it quotes as it came (RFC 1812 4.3.2.3-5).
-func tellsOf(typ, code uint8) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func tellsOf(typ, code uint8) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		t.Helper()
 		p := decode(out)
 		ip, icmp := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4), p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)

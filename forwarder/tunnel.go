@@ -23,11 +23,13 @@ func (x *path) decap(p *Packet) verdict.Verdict {
 	if p.ip.Protocol() != packet.ProtocolIPIP || p.in.Kind != Uplink || !x.isOwn(p.ip.Dst()) {
 		return pass
 	}
-	if !x.peers.Contains(p.ip.Src()) {
+	t := x.tunnel(p.ip.Src())
+	if t == nil || !t.accept {
 		return verdict.Dropped(verdict.IPIPUnknownPeer)
 	}
 	if p.ip.IsFragment() {
-		return verdict.Dropped(verdict.LocalUnsupported)
+		p.asked = verdict.Decap
+		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
 	outer := p.ip
 	inner := packet.IPv4(outer.Payload())
@@ -53,6 +55,7 @@ func (x *path) decap(p *Packet) verdict.Verdict {
 	if x.badAddress(p) != verdict.None {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
+	p.tunnel = t
 	return edit
 }
 
@@ -96,7 +99,7 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	for _, f := range p.extra {
 		x.wrap(f, h)
 	}
-	p.outer = packet.IPv4MinLen
+	p.outer, p.tunnel = packet.IPv4MinLen, x.tunnel(end)
 	p.out, p.nextHop = x.port(r.Port), end
 	if r.Via.IsValid() {
 		p.nextHop = r.Via

@@ -59,8 +59,8 @@ func encapRows() []row {
 }
 
 // wrapped checks what a tunnel makes of a packet (RFC 2003 3.1).
-func wrapped(end string) func(*testing.T, *packet.Frame, *packet.Frame) {
-	return func(t *testing.T, in, out *packet.Frame) {
+func wrapped(end string) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
 		t.Helper()
 		outer, was := packet.IPv4(out.Payload()), packet.IPv4(in.Payload())
 		if outer.Protocol() != 4 || outer.HeaderLen() != 20 || outer.TTL() != 64 || outer.Src() != addr(hostIP) || outer.Dst() != addr(end) ||
@@ -88,11 +88,11 @@ func decapRows() []row {
 	}
 	of := func(f *packet.Frame) *packet.Frame { return ipip(peerIP, hostIP, f, nil) }
 	// The inner packet is the one that counts: what comes out is it, one hop on.
-	unpacked := func(in *packet.Frame) func(*testing.T, *packet.Frame, *packet.Frame) {
-		return func(t *testing.T, _, out *packet.Frame) { t.Helper(); toNS1(t, in, out) }
+	unpacked := func(in *packet.Frame) func(testing.TB, *packet.Frame, *packet.Frame) {
+		return func(t testing.TB, _, out *packet.Frame) { t.Helper(); toNS1(t, in, out) }
 	}
-	told := func(in *packet.Frame, typ, code uint8) func(*testing.T, *packet.Frame, *packet.Frame) {
-		return func(t *testing.T, _, out *packet.Frame) { t.Helper(); tellsOf(typ, code)(t, in, out) }
+	told := func(in *packet.Frame, typ, code uint8) func(testing.TB, *packet.Frame, *packet.Frame) {
+		return func(t testing.TB, _, out *packet.Frame) { t.Helper(); tellsOf(typ, code)(t, in, out) }
 	}
 	from := func(src string) *packet.Frame { return withSrc(inner, src) }
 	return []row{
@@ -118,7 +118,10 @@ func decapRows() []row {
 		{name: "T2_the_inner_dscp_stays", from: "ens160", send: ipip(peerIP, hostIP, inner, func(ip *layers.IPv4) { ip.TOS = 0xb8 }), out: "ns1", check: unpacked(inner)},
 		{name: "T7_back_into_a_tunnel", from: "ens160", setup: func(b *bed) { tunnel(b); b.settings.Peers[0] = addr("192.168.0.13"); b.router.Configure(b.settings) },
 			send: ipip("192.168.0.13", hostIP, withDst(inner, tunnelIP), nil), out: "ens160",
-			check: func(t *testing.T, _, out *packet.Frame) { t.Helper(); wrapped(peerIP)(t, withDst(inner, tunnelIP), out) }},
+			check: func(t testing.TB, _, out *packet.Frame) {
+				t.Helper()
+				wrapped(peerIP)(t, withDst(inner, tunnelIP), out)
+			}},
 	}
 }
 
@@ -141,7 +144,7 @@ func ecnRows() (rows []row) {
 				r.reason = "ipip_ecn"
 			} else {
 				r.out = "ns1"
-				r.check = func(t *testing.T, _, out *packet.Frame) {
+				r.check = func(t testing.TB, _, out *packet.Frame) {
 					t.Helper()
 					toNS1(t, edited(in, func(ip packet.IPv4) { ip[1] = 0x28 | byte(want) }), out)
 				}

@@ -44,6 +44,13 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	collectSteps(ch, &s.Counters)
 	collectMade(ch, s)
+	for i, word := range forwarder.ReassemblyWords {
+		reassemblies.value(ch, float64(s.Reassemblies[i]), word)
+	}
+	for _, t := range s.Tunnels {
+		tunnelTx.value(ch, float64(t.Tx), t.Peer.String())
+		tunnelRx.value(ch, float64(t.Rx), t.Peer.String())
+	}
 	neighborsWaiting.value(ch, float64(s.Waiting))
 	c.collectRoutes(ch)
 	records, lost := c.Router.Trace().Counts()

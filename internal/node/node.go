@@ -15,6 +15,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/guard"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/rib"
@@ -34,6 +35,7 @@ type Node struct {
 	mu        sync.Mutex // uplink, workloads and what follows from them
 	uplink    *uplink
 	workloads map[string]*attached
+	guarded   bool
 	gone      chan string // ports whose device vanished
 }
 
@@ -64,12 +66,15 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.setStaticRoutes(); err != nil {
 		return n, err
 	}
-	return n, nil
+	return n, n.importRoutes()
 }
 
 // abandon ends a start that failed: what this run made goes, what it found stays.
 func (n *Node) abandon() {
 	n.Router.Close()
+	if err := n.removeGuard(); err != nil {
+		n.log.Warn("taking back the guard", "error", err)
+	}
 	for _, w := range n.workloads {
 		if err := w.Undo(); err != nil {
 			n.log.Warn("taking back a workload", "workload", w.Name, "error", err)
@@ -84,6 +89,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
+	n.refresh() // what changed before the subscription
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	for {
@@ -91,7 +97,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return n.Close()
 		case <-events:
-			n.refreshUplink()
+			n.refresh()
 		case <-watch.C:
 			n.watchNamespaces()
 		case port := <-n.gone:
@@ -100,10 +106,10 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 }
 
-// Close stops forwarding.
+// Close stops forwarding, and takes the guard back.
 func (n *Node) Close() error {
 	n.Router.Close()
-	return nil
+	return n.removeGuard()
 }
 
 func (n *Node) portGone(port string) {
@@ -203,6 +209,9 @@ func (n *Node) tunnels() bool {
 // Remove takes back what a router with this configuration leaves on the host.
 func Remove(c *config.Host) error {
 	var errs []error
+	if c.Kernel.Guard {
+		errs = append(errs, guard.Remove(c.Uplink.Interface))
+	}
 	for _, w := range c.Workloads {
 		err := workload.Remove(workload.Spec{Name: w.Name, Namespace: workload.Namespace(w.Namespace), Interface: w.Interface})
 		if err != nil {

@@ -81,3 +81,14 @@ func (n *Node) peers() []netip.Addr {
 	}
 	return peers
 }
+
+// ends are the hosts to whom IP-in-IP is sent.
+func (n *Node) ends() []netip.Addr {
+	var ends []netip.Addr
+	for i := range n.Config.Routes {
+		if r := &n.Config.Routes[i]; r.Via.IsValid() && n.encap(r) == rib.IPIP {
+			ends = append(ends, r.Via)
+		}
+	}
+	return ends
+}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
@@ -76,7 +77,7 @@ func (n *Node) openUplink() error {
 		return err
 	}
 	n.uplink = u
-	if err := n.applyUplink(); err != nil {
+	if err := errors.Join(n.applyUplink(), n.setGuard()); err != nil {
 		return err
 	}
 	n.Router.StartPort(u.port)
@@ -94,7 +95,7 @@ func (n *Node) applyUplink() error {
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address, GatewayMAC: packet.MAC(c.Gateway.MAC),
 		Uplink: n.uplink.addresses, Own: n.uplink.own,
-		RPF: c.RPF == "strict", Peers: n.peers(),
+		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
 	})
 	return n.RIB.SetSource(rib.Connected, n.connectedRoutes())
 }
@@ -135,17 +136,14 @@ func lastAddr(p netip.Prefix) netip.Addr {
 // made anew, and everything is looked at again.
 func (n *Node) subscribe(ctx context.Context) (<-chan struct{}, error) {
 	events := make(chan struct{}, 1)
-	links, addrs, err := subscribeOnce(ctx)
+	s, err := subscribeOnce(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("following the uplink: %w", err)
+		return nil, fmt.Errorf("following the host's interfaces: %w", err)
 	}
 	go func() {
-		for ctx.Err() == nil {
-			if !relay(ctx, links, addrs, events) {
-				return
-			}
+		for s.relay(ctx, events) {
 			n.log.Warn("lost track of the host's interfaces; looking at all of them again")
-			for links, addrs, err = subscribeOnce(ctx); err != nil; links, addrs, err = subscribeOnce(ctx) {
+			for s, err = subscribeOnce(ctx); err != nil; s, err = subscribeOnce(ctx) {
 				select {
 				case <-time.After(time.Second):
 				case <-ctx.Done():
@@ -158,24 +156,38 @@ func (n *Node) subscribe(ctx context.Context) (<-chan struct{}, error) {
 	return events, nil
 }
 
-func subscribeOnce(ctx context.Context) (chan netlink.LinkUpdate, chan netlink.AddrUpdate, error) {
-	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
-	if err := netlink.LinkSubscribe(links, ctx.Done()); err != nil {
-		return nil, nil, err
+// subscription is to all changes of the host that concern the router.
+type subscription struct {
+	links  chan netlink.LinkUpdate
+	addrs  chan netlink.AddrUpdate
+	routes chan netlink.RouteUpdate
+	stop   context.CancelFunc
+}
+
+func subscribeOnce(ctx context.Context) (*subscription, error) {
+	ctx, stop := context.WithCancel(ctx)
+	s := &subscription{make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64), make(chan netlink.RouteUpdate, 64), stop}
+	err := errors.Join(
+		netlink.LinkSubscribe(s.links, ctx.Done()),
+		netlink.AddrSubscribe(s.addrs, ctx.Done()),
+		netlink.RouteSubscribe(s.routes, ctx.Done()),
+	)
+	if err != nil {
+		stop()
+		return nil, err
 	}
-	if err := netlink.AddrSubscribe(addrs, ctx.Done()); err != nil {
-		return nil, nil, err
-	}
-	return links, addrs, nil
+	return s, nil
 }
 
 // relay turns updates into one event until ctx ends (false) or a channel closes.
-func relay(ctx context.Context, links chan netlink.LinkUpdate, addrs chan netlink.AddrUpdate, events chan<- struct{}) bool {
+func (s *subscription) relay(ctx context.Context, events chan<- struct{}) bool {
+	defer s.stop()
 	for {
 		ok := true
 		select {
-		case _, ok = <-links:
-		case _, ok = <-addrs:
+		case _, ok = <-s.links:
+		case _, ok = <-s.addrs:
+		case _, ok = <-s.routes:
 		case <-ctx.Done():
 			return false
 		}
@@ -193,10 +205,17 @@ func notify(events chan<- struct{}) {
 	}
 }
 
-// refreshUplink looks at the uplink again and takes over what changed.
-func (n *Node) refreshUplink() {
+// refresh looks at the host again and takes over what changed.
+func (n *Node) refresh() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.refreshUplink()
+	if err := n.importRoutes(); err != nil {
+		n.log.Error("the host's routes", "error", err)
+	}
+}
+
+func (n *Node) refreshUplink() {
 	u, err := readUplink(n.Config.Uplink.Interface)
 	if err != nil {
 		if n.uplink.index != 0 {
@@ -222,8 +241,8 @@ func (n *Node) refreshUplink() {
 	if err := u.socket.SetOwn(u.own); err != nil {
 		n.log.Error("filter of the uplink", "error", err)
 	}
-	if err := errors.Join(n.applyUplink(), n.setStaticRoutes()); err != nil {
-		n.log.Error("routes after a change of the uplink", "error", err)
+	if err := errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes()); err != nil {
+		n.log.Error("after a change of the uplink", "error", err)
 	}
 }
 

@@ -35,7 +35,7 @@ func (r *Record) detail(st *step, before, after []byte) string {
 		return encapDetail(st, after)
 	case verdict.Neigh:
 		if len(after) >= packet.EthernetLen && st.verdict.Kind == verdict.Edit {
-			return fmt.Sprintf("%s is %s", st.facts.Addr, packet.MAC(after))
+			return fmt.Sprintf("%s is %s%s", st.facts.Addr, packet.MAC(after), st.facts.Note)
 		}
 	case verdict.TX:
 		return r.Out
