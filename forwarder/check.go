@@ -46,8 +46,8 @@ func badHeader(ip packet.IPv4) verdict.Reason {
 func (x *path) badAddress(p *Packet) verdict.Reason {
 	src, dst := p.ip[12:16], p.ip[16:20]
 	switch {
-	case notOneHost(src):
-		return verdict.MartianSource
+	case notOneHost(src), p.in.Kind == Uplink && x.isOwn(p.ip.Src()):
+		return verdict.MartianSource // RFC 1812 5.3.7; nobody else speaks for this host
 	case notOneHost(dst):
 		return verdict.MartianDestination
 	case isLinkLocal(src):

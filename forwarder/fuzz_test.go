@@ -38,9 +38,14 @@ func (b *bed) check(l *trace.Listener) {
 	b.ns1.Sent()
 	b.ns2.Sent()
 	b.ns1.Send(ping(farIP))
-	got := one(b.t, b.uplink)
-	if ip := packet.IPv4(got.Payload()); ip.TTL() != 63 || ip.Dst() != addr(farIP) {
-		b.t.Errorf("the ping came out as % x", got.Bytes())
+	pings := 0
+	for _, f := range b.uplink.Sent() { // requests may be among them, at any time
+		if ip := packet.IPv4(f.Payload()); f.EtherType() == packet.EtherTypeIPv4 && ip.Dst() == addr(farIP) && ip.TTL() == 63 {
+			pings++
+		}
+	}
+	if pings != 1 {
+		b.t.Errorf("%d pings came out, want 1", pings)
 	}
 	records(l)
 }
@@ -128,7 +133,6 @@ func FuzzICMPQuote(f *testing.F) {
 				t.Error("an error about an error, or about a fragment")
 			}
 		}
-		b.silent("ens160")
 		b.silent("ns2")
 		b.check(l)
 	})

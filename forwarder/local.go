@@ -24,7 +24,11 @@ func (x *path) local(p *Packet) verdict.Verdict {
 		return pass
 	}
 	if p.in.Kind == Uplink {
-		return verdict.Dropped(verdict.NotForRouter)
+		if p.tunnel, _ = x.tunnelError(p.ip); p.tunnel == nil {
+			return verdict.Dropped(verdict.NotForRouter)
+		}
+		p.note = "taken: it is about a packet in one of this host's tunnels"
+		return consume
 	}
 	if p.ip.IsFragment() && p.ip.Protocol() == packet.ProtocolICMP {
 		p.asked = verdict.Local

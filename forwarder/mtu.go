@@ -11,6 +11,11 @@ import (
 func (x *path) mtu(p *Packet) verdict.Verdict {
 	p.limit = p.out.MTU
 	if p.route.Encap == rib.IPIP {
+		if t := x.tunnel(p.route.Via); t != nil {
+			if path := t.pathMTU.Load(); path != nil {
+				p.limit = min(p.limit, path.Bytes)
+			}
+		}
 		p.limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
 	if p.frame.IPLen() <= p.limit {

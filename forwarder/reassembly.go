@@ -74,8 +74,9 @@ func (w *worker) reassemble(p *Packet) {
 		q.settle(q.asked, consume)
 		w.deliver(q)
 	}
-	p.frame, p.ip = whole, packet.IPv4(whole.Payload())
-	w.conclude(p, w.path.run(p, p.asked))
+	from := p.asked
+	p.frame, p.ip, p.asked = whole, packet.IPv4(whole.Payload()), verdict.RX // what is in it may be a fragment, too
+	w.conclude(p, w.path.run(p, from))
 }
 
 // add keeps a copy of the fragment p, or returns the datagram that it completes

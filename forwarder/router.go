@@ -191,6 +191,9 @@ func (r *Router) housekeeping() {
 func (r *Router) tick(w *worker, now time.Time) {
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
+	for _, t := range r.state.Load().tunnels.All4() {
+		t.forget(now)
+	}
 	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {
 		return
 	}

@@ -85,11 +85,14 @@ type state struct {
 type Tunnel struct {
 	Peer   netip.Addr
 	accept bool // what comes from there is unpacked
-	*tunnelCounters
+	*tunnelState
 }
 
-// tunnelCounters live on when the settings change.
-type tunnelCounters struct{ tx, rx atomic.Uint64 }
+// tunnelState lives on when the settings change.
+type tunnelState struct {
+	tx, rx  atomic.Uint64
+	pathMTU atomic.Pointer[PathMTU] // nil: the uplink's MTU
+}
 
 // count enters a packet that decap or encap has edited.
 func (t *Tunnel) count(p *Packet, s verdict.Step) {
@@ -112,11 +115,11 @@ func (s *state) setTunnels() {
 	old := s.tunnels
 	s.tunnels = new(bart.Table[*Tunnel])
 	for _, peer := range slices.Concat(s.Ends, s.Peers) {
-		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelCounters: &tunnelCounters{}}
+		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelState: &tunnelState{}}
 		if was, ok := old.Lookup(peer); ok {
-			t.tunnelCounters = was.tunnelCounters
+			t.tunnelState = was.tunnelState
 		} else if twin := s.tunnel(peer); twin != nil {
-			t.tunnelCounters = twin.tunnelCounters
+			t.tunnelState = twin.tunnelState
 		}
 		s.tunnels.Insert(netip.PrefixFrom(peer, 32), t)
 	}

@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,10 @@ type PortStats struct {
 type TunnelStats struct {
 	Peer   netip.Addr
 	Tx, Rx uint64 // packets
+	Accept bool   // what comes from there is unpacked
+	Send   bool   // some route goes there
+	// PathMTU is what the uplink carries, or less where a router on the way said so.
+	PathMTU
 }
 
 // Stats reads all counters. Each worker is held up for the time of one copy.
@@ -69,7 +74,7 @@ func (r *Router) Stats() *Stats {
 		s.Reassemblies[i] = r.fragments.results[i].Load()
 	}
 	for _, t := range r.state.Load().tunnels.AllSorted4() {
-		s.Tunnels = append(s.Tunnels, TunnelStats{t.Peer, t.tx.Load(), t.rx.Load()})
+		s.addTunnel(t, r.state.Load())
 	}
 	s.addNeighbors(r.neighbors.List(time.Now()))
 	return s
@@ -88,6 +93,19 @@ func (s *Stats) addPort(p *Port) {
 		ps.ARPRequests[a] = p.arpRequests[a].Load()
 	}
 	s.Ports = append(s.Ports, ps)
+}
+
+func (s *Stats) addTunnel(t *Tunnel, st *state) {
+	ts := TunnelStats{Peer: t.Peer, Tx: t.tx.Load(), Rx: t.rx.Load(), Accept: t.accept, Send: slices.Contains(st.Ends, t.Peer)}
+	for i := range s.Ports {
+		if s.Ports[i].Kind == Uplink {
+			ts.Bytes = s.Ports[i].MTU
+		}
+	}
+	if p := t.pathMTU.Load(); p != nil && p.Bytes < ts.Bytes {
+		ts.PathMTU = *p
+	}
+	s.Tunnels = append(s.Tunnels, ts)
 }
 
 func (s *Stats) addNeighbors(list []neigh.Info) {

@@ -1,6 +1,8 @@
 package forwarder
 
 import (
+	"net/netip"
+
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -52,11 +54,18 @@ func (x *path) decap(p *Packet) verdict.Verdict {
 	if p.ip.TOS()&ecnMask != ecn {
 		p.ip.SetECN(ecn)
 	}
-	if x.badAddress(p) != verdict.None {
+	if x.badAddress(p) != verdict.None || x.isLocal(p.ip.Src()) {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	p.tunnel = t
 	return edit
+}
+
+// isLocal says whether an address is this host's or one of its workloads': no
+// packet from there comes out of a tunnel.
+func (x *path) isLocal(a netip.Addr) bool {
+	r := x.fib.Lookup(a)
+	return x.isOwn(a) || r != nil && r.Source == rib.Workload
 }
 
 // innerECN is the table of RFC 6040 4.2: what leaves a tunnel, from what came in

@@ -171,6 +171,8 @@ func (w *worker) conclude(p *Packet, v verdict.Verdict) {
 // answer sends what the router says to a packet that it took.
 func (w *worker) answer(p *Packet) {
 	switch {
+	case p.tunnel != nil:
+		w.takeTunnelError(p)
 	case p.answer == nil:
 	case p.kind == ARPReply:
 		w.originateAt(p.in, p.answer, p.kind, p)
@@ -186,10 +188,13 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 		w.router.made[p.origin].lost.Add(1)
 		return
 	}
-	e, due := p.errorFor(reason)
-	if !due {
-		return
+	if e, due := p.errorFor(reason); due {
+		w.sendError(p, e)
 	}
+}
+
+// sendError tells a packet's source, unless a rule forbids it.
+func (w *worker) sendError(p *Packet, e verdict.ICMPError) {
 	why, ok := mayTell(p)
 	if ok && !p.in.limiter.allow(w.now(), icmpRate, icmpBurst) {
 		why, ok = rateLimited, false

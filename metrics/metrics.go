@@ -79,7 +79,7 @@ var (
 
 	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
 	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
-	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest inner packet that the path to a peer carries.", "peer")
+	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
 	icmpSuppressed = counter("icmp_errors_suppressed_total", "ICMP errors that were not sent: about what none may be sent, or too many a second.", "reason")

@@ -134,7 +134,8 @@ func withoutDashes(args []string) []string {
 }
 
 func newDemo() *cobra.Command {
-	return &cobra.Command{
+	var ipip bool
+	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
 			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
@@ -152,11 +153,18 @@ func newDemo() *cobra.Command {
 			if err := sandbox.Enter(); err != nil {
 				return err
 			}
-			config, err := loadLab("")
+			l, err := loadLab("")
 			if err != nil {
 				return err
 			}
-			return demo.Run(cmd.Context(), cmd.OutOrStdout(), config)
+			if ipip {
+				for i := range l.Hosts {
+					l.Hosts[i].IPIP.Mode = config.IPIPAlways
+				}
+			}
+			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l)
 		},
 	}
+	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	return cmd
 }

@@ -113,8 +113,14 @@ func (c *cli) get(cmd *cobra.Command, path string, v any) error {
 	return client.Get(cmd.Context(), path, v)
 }
 
-// outputFlag adds -o.
+// outputFlag adds -o, and refuses other words before the command asks anybody.
 func (c *cli) outputFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if c.output != "text" && c.output != "json" {
+			return usagef("-o %s: there is text and json", c.output)
+		}
+		return nil
+	}
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -37,16 +37,13 @@ func (t *table) write(w io.Writer) error {
 
 // print writes v as JSON, or as the table that text makes of it.
 func (c *cli) print(cmd *cobra.Command, v any, text func() *table) error {
-	switch c.output {
-	case "json":
-		enc := json.NewEncoder(cmd.OutOrStdout())
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
-	case "text":
+	if c.output != "json" {
 		return text().write(cmd.OutOrStdout())
 	}
-	return usagef("-o %s: there is text and json", c.output)
+	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // exactArgs is cobra's, as an error of usage that names what is missing.

@@ -14,7 +14,7 @@ import (
 
 func newShow(c *cli) *cobra.Command {
 	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowDrops(c), newShowNeighbors(c), newShowConfig(c))
+		newShowPorts(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
 }
 
 func newShowPorts(c *cli) *cobra.Command {
@@ -84,8 +84,7 @@ func newShowNeighbors(c *cli) *cobra.Command {
 			return c.print(cmd, list, func() *table {
 				t := &table{headings: []string{"ADDRESS", "PORT", "MAC", "STATE", "AGE", "WAITING"}}
 				for _, n := range list {
-					age := time.Duration(n.Age * float64(time.Second)).Round(100 * time.Millisecond)
-					t.add(n.Address, n.Port, n.MAC, n.State, age, n.Waiting)
+					t.add(n.Address, n.Port, n.MAC, n.State, seconds(n.Age), n.Waiting)
 				}
 				return t
 			})
@@ -93,6 +92,35 @@ func newShowNeighbors(c *cli) *cobra.Command {
 	}
 	c.outputFlag(cmd)
 	return cmd
+}
+
+func newShowTunnels(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "tunnels", Short: "IP-in-IP by peer: path MTU with its cause and age, packets each way", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Tunnel
+			if err := c.get(cmd, "/v1/tunnels", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"PEER", "MODE", "PATH MTU", "CAUSE", "AGE", "TX", "RX"}}
+				for _, x := range list {
+					age := "-"
+					if x.Age > 0 {
+						age = seconds(x.Age)
+					}
+					t.add(x.Peer, x.Mode, x.PathMTU, x.Cause, age, x.TxPackets, x.RxPackets)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond).String()
 }
 
 func newShowConfig(c *cli) *cobra.Command {

@@ -31,11 +31,10 @@ func newTrace(c *cli) *cobra.Command {
 			if inner && o.Outer {
 				return usagef("--inner and --outer exclude each other")
 			}
-			write, err := c.tracePrinter(cmd)
-			if err != nil {
-				return err
+			if count < 0 {
+				return usagef("-c %d: give a number of packets; 0: never stop", count)
 			}
-			return c.trace(cmd, o, count, write)
+			return c.trace(cmd, o, count, c.tracePrinter(cmd.OutOrStdout()))
 		},
 	}
 	f := cmd.Flags()
@@ -47,17 +46,13 @@ func newTrace(c *cli) *cobra.Command {
 	return cmd
 }
 
-func (c *cli) tracePrinter(cmd *cobra.Command) (func(*trace.Packet) error, error) {
-	out := cmd.OutOrStdout()
-	switch c.output {
-	case "json":
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		return func(p *trace.Packet) error { return enc.Encode(p) }, nil
-	case "text":
-		return func(p *trace.Packet) error { return p.WriteText(out) }, nil
+func (c *cli) tracePrinter(out io.Writer) func(*trace.Packet) error {
+	if c.output != "json" {
+		return func(p *trace.Packet) error { return p.WriteText(out) }
 	}
-	return nil, usagef("-o %s: there is text and json", c.output)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	return func(p *trace.Packet) error { return enc.Encode(p) }
 }
 
 func (c *cli) trace(cmd *cobra.Command, o control.TraceOptions, count int, write func(*trace.Packet) error) error {

@@ -64,6 +64,17 @@ type Lookup struct {
 	Neighbor string  `json:"neighbor,omitempty"` // hardware address, or the state it is in
 }
 
+// Tunnel is a line of `vrouter show tunnels`.
+type Tunnel struct {
+	Peer      string  `json:"peer"`
+	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
+	PathMTU   int     `json:"path_mtu"`
+	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"` // since it told
+	TxPackets uint64  `json:"tx_packets"`
+	RxPackets uint64  `json:"rx_packets"`
+}
+
 // Workload is a line of `vrouter workload list`.
 type Workload struct {
 	Name      string `json:"name"`

@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -52,6 +53,26 @@ func neighbors(n *node.Node) []Neighbor {
 		v := Neighbor{Address: i.Addr.String(), Port: n.Router.PortName(i.Port), State: i.State.String(), Age: i.Age.Seconds(), Waiting: i.Waiting}
 		if i.MAC != (packet.MAC{}) {
 			v.MAC = i.MAC.String()
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func tunnels(n *node.Node) []Tunnel {
+	list := []Tunnel{}
+	for _, t := range n.Router.Stats().Tunnels {
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx}
+		switch {
+		case t.Send && t.Accept:
+			v.Mode = "both"
+		case t.Send:
+			v.Mode = "send"
+		default:
+			v.Mode = "receive"
+		}
+		if t.From.IsValid() {
+			v.Cause, v.Age = t.From.String(), time.Since(t.Since).Seconds()
 		}
 		list = append(list, v)
 	}

@@ -35,6 +35,9 @@ const pings = 3
 func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
 	fmt.Fprintln(w, "The tutorial's two hosts, as network namespaces, with a vrouter process on each:")
 	fmt.Fprint(w, topology, "\n")
+	if c.Hosts[0].IPIP.Mode != config.IPIPNever {
+		fmt.Fprint(w, "  Between the hosts every packet travels in another one: IP-in-IP, protocol 4.\n\n")
+	}
 	l, err := lab.Up(ctx, c, lab.Options{Temporary: true})
 	if err != nil {
 		return err

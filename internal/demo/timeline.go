@@ -48,7 +48,7 @@ func (s *stories) collect(t *control.Trace, first bool) {
 		s.mu.Lock()
 		s.records = append(s.records, p)
 		s.mu.Unlock()
-		if first && strings.HasPrefix(p.Summary, "icmp echo reply") {
+		if first && isReply(p) {
 			s.replies <- struct{}{}
 		}
 	}
@@ -57,11 +57,12 @@ func (s *stories) collect(t *control.Trace, first bool) {
 // stop waits until the traces have told of all replies, and returns the records
 // in the order in which the packets arrived. The hosts share this machine's clock.
 func (s *stories) stop(replies int) []*trace.Packet {
-	deadline := time.After(2 * time.Second)
+	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
 	for range replies {
 		select {
 		case <-s.replies:
-		case <-deadline:
+		case <-deadline.Done():
 		}
 	}
 	s.cancel()
@@ -69,6 +70,9 @@ func (s *stories) stop(replies int) []*trace.Packet {
 	slices.SortStableFunc(s.records, func(a, b *trace.Packet) int { return a.Time.Compare(b.Time) })
 	return s.records
 }
+
+// isReply knows an echo reply, in another packet or not.
+func isReply(p *trace.Packet) bool { return strings.Contains(p.Summary, "icmp echo reply") }
 
 // printTimeline shows the way of the first request and its reply through both
 // routers, and the ARP that made it possible.
@@ -81,7 +85,7 @@ func printTimeline(w io.Writer, records []*trace.Packet) {
 		}
 		fmt.Fprintf(w, "\n+%.3f ms  ", float64(p.Time.Sub(start).Nanoseconds())/1e6)
 		_ = p.WriteText(w)
-		if p.Host == records[0].Host && strings.HasPrefix(p.Summary, "icmp echo reply") {
+		if p.Host == records[0].Host && isReply(p) {
 			break
 		}
 	}

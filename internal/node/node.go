@@ -134,10 +134,7 @@ func (n *Node) attach(c *config.Workload) error {
 	}
 	a := &attached{Workload: w}
 	n.workloads[c.Name] = a
-	a.port, err = n.Router.AddPort(forwarder.PortConfig{
-		Name: c.Name, Kind: forwarder.Workload, Interface: c.Interface,
-		MAC: packet.MAC(n.Config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
-	}, w.TAP)
+	a.port, err = n.Router.AddPort(n.workloadPort(c, mtu), w.TAP)
 	if err != nil {
 		return err
 	}
@@ -191,6 +188,29 @@ func (n *Node) workloadMTU() int {
 		mtu -= packet.IPv4MinLen
 	}
 	return mtu
+}
+
+// followMTU gives workloads without an MTU of their own the one that fits now.
+func (n *Node) followMTU() {
+	for i := range n.Config.Workloads {
+		c := &n.Config.Workloads[i]
+		w := n.workloads[c.Name]
+		if w == nil || c.MTU != 0 {
+			continue
+		}
+		if err := w.SetMTU(n.workloadMTU()); err != nil {
+			n.log.Error("the workload's MTU", "workload", c.Name, "error", err)
+			continue
+		}
+		n.Router.UpdatePort(w.port, n.workloadPort(c, w.MTU))
+	}
+}
+
+func (n *Node) workloadPort(c *config.Workload, mtu int) forwarder.PortConfig {
+	return forwarder.PortConfig{
+		Name: c.Name, Kind: forwarder.Workload, Interface: c.Interface,
+		MAC: packet.MAC(n.Config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
+	}
 }
 
 // tunnels says whether any packet may be encapsulated.

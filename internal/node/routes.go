@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/rib"
@@ -86,7 +87,8 @@ func (n *Node) peers() []netip.Addr {
 func (n *Node) ends() []netip.Addr {
 	var ends []netip.Addr
 	for i := range n.Config.Routes {
-		if r := &n.Config.Routes[i]; r.Via.IsValid() && n.encap(r) == rib.IPIP {
+		r := &n.Config.Routes[i]
+		if r.Via.IsValid() && n.encap(r) == rib.IPIP && !slices.Contains(ends, r.Via) {
 			ends = append(ends, r.Via)
 		}
 	}

@@ -116,6 +116,28 @@ func (n *Node) connectedRoutes() []rib.Route {
 			routes = append(routes, broadcast(p.Addr()), broadcast(lastAddr(p)))
 		}
 	}
+	return append(routes, n.endRoutes()...)
+}
+
+// endRoutes lead to the tunnels' ends beyond the uplink's subnets: by whichever
+// gateway the host itself would use.
+func (n *Node) endRoutes() []rib.Route {
+	var routes []rib.Route
+	for _, end := range n.ends() {
+		if n.onUplink(end) {
+			continue
+		}
+		found, err := netlink.RouteGet(end.AsSlice())
+		if err != nil || len(found) == 0 || found[0].LinkIndex != n.uplink.index {
+			n.log.Warn("the host has no route by the uplink to a tunnel's end", "end", end)
+			continue
+		}
+		if gw, ok := netip.AddrFromSlice(found[0].Gw.To4()); ok {
+			routes = append(routes, rib.Route{
+				Prefix: netip.PrefixFrom(end, 32), Via: gw, Dev: n.Config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel",
+			})
+		}
+	}
 	return routes
 }
 
@@ -210,7 +232,10 @@ func (n *Node) refresh() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.refreshUplink()
-	if err := n.importRoutes(); err != nil {
+	if n.uplink.index == 0 {
+		return // it is gone, and every route by it
+	}
+	if err := errors.Join(n.RIB.SetSource(rib.Connected, n.connectedRoutes()), n.importRoutes()); err != nil {
 		n.log.Error("the host's routes", "error", err)
 	}
 }
@@ -231,10 +256,13 @@ func (n *Node) refreshUplink() {
 			return
 		}
 	}
-	changed := u.differs(n.uplink)
+	changed, mtuChanged := u.differs(n.uplink), u.mtu != n.uplink.mtu
 	n.uplink = u
 	if !changed {
 		return
+	}
+	if mtuChanged {
+		n.followMTU()
 	}
 	n.log.Info("the uplink changed", "interface", n.Config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))

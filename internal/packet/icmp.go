@@ -15,8 +15,10 @@ const (
 
 // Codes of ICMPUnreachable that the router speaks of by name.
 const (
-	CodePortUnreachable = 3
-	CodeFragNeeded      = 4
+	CodeHostUnreachable   = 1
+	CodePortUnreachable   = 3
+	CodeFragNeeded        = 4
+	CodeSourceRouteFailed = 5
 )
 
 // ICMPHeaderLen is the length in bytes of the part before an ICMP error's quote.

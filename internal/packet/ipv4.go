@@ -70,8 +70,9 @@ func (p IPv4) Src() netip.Addr { return netip.AddrFrom4([4]byte(p[12:16])) }
 // Dst is the destination address.
 func (p IPv4) Dst() netip.Addr { return netip.AddrFrom4([4]byte(p[16:20])) }
 
-// Payload is what follows the header, up to the total length.
-func (p IPv4) Payload() []byte { return p[p.HeaderLen():p.TotalLen()] }
+// Payload is what follows the header, up to the total length, as far as it is
+// there: a quote in an ICMP error is cut short.
+func (p IPv4) Payload() []byte { return p[p.HeaderLen():max(p.HeaderLen(), min(p.TotalLen(), len(p)))] }
 
 // SetTTL changes the TTL and, by RFC 1624, the checksum.
 func (p IPv4) SetTTL(ttl byte) {

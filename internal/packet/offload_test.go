@@ -31,6 +31,7 @@ func TestOffloadValid(t *testing.T) {
 		{"checksum in the ip header", tcp, func(f *Frame) { f.Offload.GSOType = 0; f.Offload.CsumStart = 33 }, false},
 		{"checksum in the ip options", gso{kind: GSOTCPv4, size: 99, payload: 99, ipOpts: 8}, func(f *Frame) { f.Offload.GSOType = 0; f.Offload.CsumStart = 34 }, false},
 		{"no segment size", tcp, func(f *Frame) { f.Offload.GSOSize = 0 }, false},
+		{"no segment size, nor data", gso{kind: GSOTCPv4}, func(f *Frame) {}, false},
 		{"no checksum", tcp, func(f *Frame) { f.Offload.Flags = 0 }, false},
 		{"unknown kind", tcp, func(f *Frame) { f.Offload.GSOType = 3 }, false},
 		{"tcp over ipv6", tcp, func(f *Frame) { f.Offload.GSOType = 4 }, false},

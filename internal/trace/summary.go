@@ -13,6 +13,7 @@ import (
 // summary is a frame in one line, and the fields of it that people search for.
 type summary struct {
 	text, src, dst, proto string
+	outer                 string // what is around the packet that the rest is about
 }
 
 // summarise decodes the start of a frame. A decoder may panic on hostile bytes;
@@ -39,21 +40,20 @@ func (s *summary) add(l gopacket.Layer) {
 	case *layers.ARP:
 		s.addARP(l)
 	case *layers.IPv4:
-		prefix := ""
 		if s.proto == "ipip" {
-			prefix = s.text + " / "
+			s.outer = s.text + " / "
 		}
 		s.src, s.dst, s.proto = l.SrcIP.String(), l.DstIP.String(), protoName(byte(l.Protocol))
-		s.text = fmt.Sprintf("%s%s %s > %s", prefix, s.proto, s.src, s.dst)
+		s.text = fmt.Sprintf("%s%s %s > %s", s.outer, s.proto, s.src, s.dst)
 		if l.FragOffset > 0 || l.Flags&layers.IPv4MoreFragments != 0 {
 			s.text += fmt.Sprintf(" id %d offset %d", l.Id, int(l.FragOffset)*8)
 		}
 	case *layers.ICMPv4:
 		s.addICMP(l)
 	case *layers.TCP:
-		s.text = fmt.Sprintf("tcp %s.%d > %s.%d %s seq %d", s.src, l.SrcPort, s.dst, l.DstPort, tcpFlags(l), l.Seq)
+		s.text = s.outer + fmt.Sprintf("tcp %s.%d > %s.%d %s seq %d", s.src, l.SrcPort, s.dst, l.DstPort, tcpFlags(l), l.Seq)
 	case *layers.UDP:
-		s.text = fmt.Sprintf("udp %s.%d > %s.%d", s.src, l.SrcPort, s.dst, l.DstPort)
+		s.text = s.outer + fmt.Sprintf("udp %s.%d > %s.%d", s.src, l.SrcPort, s.dst, l.DstPort)
 	}
 }
 
@@ -76,11 +76,11 @@ func (s *summary) addICMP(l *layers.ICMPv4) {
 	flow := s.src + " > " + s.dst
 	switch l.TypeCode.Type() {
 	case packet.ICMPEchoRequest:
-		s.text = fmt.Sprintf("icmp echo request %s id %d seq %d", flow, l.Id, l.Seq)
+		s.text = s.outer + fmt.Sprintf("icmp echo request %s id %d seq %d", flow, l.Id, l.Seq)
 	case packet.ICMPEchoReply:
-		s.text = fmt.Sprintf("icmp echo reply %s id %d seq %d", flow, l.Id, l.Seq)
+		s.text = s.outer + fmt.Sprintf("icmp echo reply %s id %d seq %d", flow, l.Id, l.Seq)
 	default:
-		s.text = fmt.Sprintf("icmp %s %s", icmpName(l.TypeCode.Type(), l.TypeCode.Code()), flow)
+		s.text = s.outer + fmt.Sprintf("icmp %s %s", icmpName(l.TypeCode.Type(), l.TypeCode.Code()), flow)
 	}
 }
 
@@ -88,19 +88,28 @@ func icmpName(typ, code uint8) string {
 	switch {
 	case typ == packet.ICMPTimeExceeded:
 		return "time exceeded"
-	case typ == packet.ICMPUnreachable && code == packet.CodeFragNeeded:
-		return "fragmentation needed"
 	case typ == packet.ICMPUnreachable:
-		return [...]string{"net unreachable", "host unreachable", "protocol unreachable", "port unreachable"}[min(code, 3)] + codeIfOther(code)
+		return unreachableName(code)
 	}
 	return fmt.Sprintf("type %d code %d", typ, code)
 }
 
-func codeIfOther(code uint8) string {
-	if code <= 3 {
-		return ""
+func unreachableName(code uint8) string {
+	switch code {
+	case 0:
+		return "net unreachable"
+	case 1:
+		return "host unreachable"
+	case 2:
+		return "protocol unreachable"
+	case packet.CodePortUnreachable:
+		return "port unreachable"
+	case packet.CodeFragNeeded:
+		return "fragmentation needed"
+	case 13:
+		return "administratively prohibited"
 	}
-	return fmt.Sprintf(" (code %d)", code)
+	return fmt.Sprintf("unreachable (code %d)", code)
 }
 
 func protoName(p byte) string {

@@ -150,6 +150,22 @@ func (w *Workload) configure() error {
 	return w.setRoutes(l)
 }
 
+// SetMTU changes the interface's MTU, in bytes.
+func (w *Workload) SetMTU(mtu int) error {
+	err := w.Namespace.Do(func() error {
+		l, err := netlink.LinkByName(w.Interface)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetMTU(l, mtu)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: setting mtu %d: %w", w.Interface, mtu, err)
+	}
+	w.MTU = mtu
+	return nil
+}
+
 // setAddress leaves the interface with the one address; an old one goes.
 func (w *Workload) setAddress(l netlink.Link) error {
 	have, err := netlink.AddrList(l, unix.AF_INET)

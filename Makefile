@@ -1,0 +1,49 @@
+# Needs Go; `race` also needs a C compiler.
+GO         ?= go
+FUZZTIME   ?= 30s
+BENCHTIME  ?= 1s
+GOFLAGS_TEST ?=
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+
+.DEFAULT_GOAL := help
+.PHONY: build test race lint fuzz bench conformance docs clean help
+
+build: ## build bin/vrouter, static; VERSION=… names it
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
+
+test: ## run all tests; GOFLAGS_TEST=-v shows each
+	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...
+
+race: ## run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m $(GOFLAGS_TEST) ./...
+
+lint: ## gofmt, go vet and staticcheck; each must be silent
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# `go test -list` prints the targets of a package, then a line "ok PACKAGE".
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@list=$$($(GO) test -list '^Fuzz' ./...) && \
+	echo "$$list" | awk '/^Fuzz/ { t[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, t[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
+
+bench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder
+
+# In the package's directory, as go test hides what a passing package prints elsewhere.
+conformance: ## run the conformance tests, and print their table
+	cd internal/conformance && $(GO) test -count=1 -timeout 10m -print
+
+docs: ## write the generated documentation again
+	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update
+
+clean: ## remove what build made
+	rm -rf bin
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

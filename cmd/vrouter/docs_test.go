@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/metrics"
+	"github.com/vrouter/vrouter/rib"
+)
+
+const reference = "../../docs/reference.md"
+
+var update = flag.Bool("update", false, "write docs/reference.md")
+
+// TestReference holds docs/reference.md to what the code says.
+func TestReference(t *testing.T) {
+	t.Setenv("VROUTER_SOCKET", "") // which is the default of --socket
+	want := renderReference()
+	if *update {
+		if err := os.WriteFile(reference, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatalf("%v; run `make docs`", err)
+	}
+	if diff := cmp.Diff(string(have), string(want)); diff != "" {
+		t.Errorf("docs/reference.md is not what the code says: run `make docs` and keep what it writes (-file +code):\n%s", diff)
+	}
+}
+
+func renderReference() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Reference\n\n" +
+		"Generated from the code by `make docs`; a test fails when it is stale. Do not edit.\n\n" +
+		"- [Commands](#commands)\n- [Metrics](#metrics)\n- [Steps](#steps)\n- [Drop reasons](#drop-reasons)\n")
+	writeCommands(&b)
+	writeMetrics(&b)
+	writeSteps(&b)
+	writeReasons(&b)
+	return b.Bytes()
+}
+
+func writeCommands(w io.Writer) {
+	root := newRoot()
+	root.InitDefaultCompletionCmd("completion") // as cobra adds it when the program runs
+	fmt.Fprint(w, "\n## Commands\n\nEvery command takes these:\n\n")
+	writeFlags(w, root)
+	fmt.Fprint(w, "\n"+`The environment variable VROUTER_SOCKET is another way to give --socket; `+"`vrouter lab exec`"+` sets it.
+
+| exit status | means |
+|---|---|
+| 0 | done |
+| 1 | it failed; one line on stderr says what, why, and what to do |
+| 2 | the words of the command were wrong |
+| 130 | interrupted |
+
+`+"`vrouter lab exec` ends with the exit status of the command it runs.\n")
+	for _, c := range root.Commands() {
+		writeCommand(w, c)
+	}
+}
+
+// writeCommand writes a command and those below it. A command that only holds
+// others has no section of its own, and that of completion says enough.
+func writeCommand(w io.Writer, c *cobra.Command) {
+	if c.Hidden || c.Name() == "help" {
+		return
+	}
+	if c.HasSubCommands() && c.Name() != "completion" {
+		for _, child := range c.Commands() {
+			writeCommand(w, child)
+		}
+		return
+	}
+	fmt.Fprintf(w, "\n### vrouter %s\n\n%s.\n", strings.TrimSuffix(strings.TrimPrefix(c.UseLine(), "vrouter "), " [flags]"), c.Short)
+	if c.Name() == "completion" {
+		fmt.Fprint(w, "`vrouter completion --help` lists the shells.\n")
+		return
+	}
+	if c.Long != "" {
+		fmt.Fprintf(w, "\n%s\n", c.Long)
+	}
+	if len(c.Aliases) > 0 {
+		fmt.Fprintf(w, "\nOr, for its last word: `%s`.\n", strings.Join(c.Aliases, "`, `"))
+	}
+	if c.HasAvailableLocalFlags() {
+		fmt.Fprintln(w)
+		writeFlags(w, c)
+	}
+}
+
+func writeFlags(w io.Writer, c *cobra.Command) {
+	fmt.Fprintf(w, "```\n%s```\n", c.LocalFlags().FlagUsages())
+}
+
+func writeMetrics(w io.Writer) {
+	fmt.Fprint(w, `
+## Metrics
+
+Every series exists at 0 from the start. Packets and bytes are counted as they are on the wire, bytes with their
+Ethernet header. Go's and the process's usual metrics (`+"`go_…`, `process_…`"+`) are served beside these.
+
+`)
+	table := newDocTable(w, "metric", "kind", "meaning")
+	for _, m := range metrics.Table() {
+		table.row(code(m.String()), m.Kind, m.Help)
+	}
+	fmt.Fprint(w, "\nThe values that labels take, where the list is closed:\n\n")
+	table = newDocTable(w, "label", "of", "values")
+	table.row("`step`", "all metrics", words(verdict.NumSteps, func(i int) string { return verdict.Step(i).String() }))
+	table.row("`verdict`", "`vrouter_step_packets_total`", words(verdict.NumKinds, func(i int) string { return verdict.Kind(i).String() }))
+	table.row("`reason`", "`vrouter_drop_packets_total`", "see [Drop reasons](#drop-reasons)")
+	table.row("`reason`", "`vrouter_icmp_errors_suppressed_total`", suppressedWords())
+	table.row("`kind`", "`vrouter_originated_…`", words(forwarder.NumOrigins-1, func(i int) string { return forwarder.Origin(i + 1).String() }))
+	table.row("`kind`", "`vrouter_port_info`", code(forwarder.Workload.String())+" "+code(forwarder.Uplink.String()))
+	table.row("`answer`", "`vrouter_arp_requests_received_total`", words(arpproxy.NumAnswers, func(i int) string { return arpproxy.Answer(i).String() }))
+	table.row("`state`", "`vrouter_neighbors`", words(neigh.NumStates, func(i int) string { return neigh.State(i).String() }))
+	table.row("`result`", "`vrouter_route_lookups_total`", words(forwarder.NumLookups, func(i int) string { return forwarder.LookupWords[i] }))
+	table.row("`result`", "`vrouter_reassemblies_total`", words(forwarder.NumReassemblyResults, func(i int) string { return forwarder.ReassemblyWords[i] }))
+}
+
+// suppressedWords are read off the counters of a router without ports.
+func suppressedWords() string {
+	r := forwarder.New(rib.NewTable(), slog.New(slog.DiscardHandler), nil)
+	defer r.Close()
+	list := slices.Sorted(maps.Keys(r.Stats().Withheld))
+	return words(len(list), func(i int) string { return list[i] })
+}
+
+func writeSteps(w io.Writer) {
+	fmt.Fprint(w, "\n## Steps\n\nIn the order in which a packet meets them. The text trace leaves out a quiet step that passes.\n\n")
+	table := newDocTable(w, "step", "what it does", "RFC", "quiet")
+	for i := range verdict.NumSteps {
+		s := verdict.Step(i).Info()
+		quiet := ""
+		if s.Quiet {
+			quiet = "quiet"
+		}
+		table.row(code(s.Word), s.Help, s.RFC, quiet)
+	}
+}
+
+func writeReasons(w io.Writer) {
+	fmt.Fprint(w, "\n## Drop reasons\n\nThe ICMP error is what the source is told; without one the drop is silent.\n\n")
+	table := newDocTable(w, "reason", "meaning", "RFC", "ICMP error", "what to do")
+	for _, r := range verdict.Reasons() {
+		i := r.Info()
+		table.row(code(i.Word), i.Help, i.RFC, icmpError(r), i.Mend)
+	}
+}
+
+func icmpError(r verdict.Reason) string {
+	e := r.Info().ICMP
+	switch {
+	case e == verdict.ICMPError{}:
+		return ""
+	case r == verdict.LocalUnsupported:
+		return fmt.Sprintf("%d/%d, for UDP 3/3, for ICMP none", e.Type, e.Code)
+	}
+	return fmt.Sprintf("%d/%d", e.Type, e.Code)
+}
+
+// docTable is a table in Markdown.
+type docTable struct{ w io.Writer }
+
+func newDocTable(w io.Writer, headings ...string) docTable {
+	t := docTable{w}
+	t.row(headings...)
+	fmt.Fprintln(w, "|"+strings.Repeat("---|", len(headings)))
+	return t
+}
+
+func (t docTable) row(cells ...string) {
+	for i := range cells {
+		cells[i] = strings.ReplaceAll(cells[i], "|", `\|`)
+	}
+	fmt.Fprintf(t.w, "| %s |\n", strings.Join(cells, " | "))
+}
+
+func code(s string) string { return "`" + s + "`" }
+
+func words(n int, word func(int) string) string {
+	var list []string
+	for i := range n {
+		list = append(list, code(word(i)))
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// A configuration that is wrong changes nothing, and says where it is wrong.
+func TestBadConfiguration(t *testing.T) {
+	for _, c := range []struct{ name, lines, err string }{
+		{"unknown key", "routess: []\n", `config.yaml:4:1: routess: unknown key`},
+		{"unknown key inside", "log: {levle: info}\n", `config.yaml:4:7: log.levle: unknown key`},
+		{"wrong type", "offload: maybe\n", `config.yaml:4:10: offload: "maybe" is neither true nor false`},
+		{"IPv6", "routes: [{to: 2001:db8::/32, via: 192.168.0.12}]\n", `config.yaml:4:15: routes\[0\].to: .*IPv6`},
+		{"next hop off the link", "log: {level: warn}\nroutes: [{to: 10.70.2.1, via: 10.1.1.1}]\n", `route to 10.70.2.1/32: next hop 10.1.1.1 is no neighbour`},
+	} {
+		t.Run(c.name, func(t *testing.T) { refuses(t, newHost(t), hostConfig+c.lines, c.err) })
+	}
+	ns := newHost(t)
+	refuses(t, ns, strings.Replace(hostConfig, "}]", "}, {name: w2, address: 10.70.1.1/24}]", 1), `config.yaml:3:[0-9]+: workloads\[1\].address: 10.70.1.1 is already taken`)
+	refuses(t, ns, strings.Replace(hostConfig, "ens160", "ens161", 1), "uplink ens161: there is no such interface")
+	tryRouter(t, ns, "").wantError(t, 1, `config.yaml:1:1: uplink.interface: missing`)
+}
+
+// refuses wants an error of one line, and everything as it was before.
+func refuses(t *testing.T, ns workload.Namespace, config, err string) {
+	t.Helper()
+	before, links := remains(), linksOf(t, ns)
+	tryRouter(t, ns, config).wantError(t, 1, err)
+	wantNothingNew(t, before)
+	if now := linksOf(t, ns); !slices.Equal(now, links) {
+		t.Errorf("interfaces %v, before %v", now, links)
+	}
+}
+
+func linksOf(t *testing.T, ns workload.Namespace) []string {
+	t.Helper()
+	var list []string
+	in(t, ns, func() error {
+		list = interfaces()
+		return nil
+	})
+	return list
+}
+
+func TestMetricsPortInUse(t *testing.T) {
+	ns := newHost(t)
+	in(t, ns, func() error {
+		l, err := net.Listen("tcp", metricsAt)
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+		}
+		return err
+	})
+	refuses(t, ns, hostConfig, "metrics: .*"+metricsAt+".* in use; give another `metrics.listen`")
+}
+
+// Two routers must not share a socket, nor read one TAP; the first of them is
+// none the worse for the attempt.
+func TestSecondRouter(t *testing.T) {
+	ns := newHost(t)
+	startRouter(t, ns, "/run/vrouter/one.sock", hostConfig)
+	const quiet = "metrics: {listen: ''}\n"
+	refuses(t, ns, hostConfig+quiet+"control: {socket: /run/vrouter/one.sock}\n", "/run/vrouter/one.sock: another vrouter answers there")
+	refuses(t, ns, hostConfig+quiet+"control: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	refuses(t, ns, hostConfig+quiet+"offload: false\ncontrol: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	vrouter(t, "--socket", "/run/vrouter/one.sock", "workload", "list").wantOK(t)
+	wantEcho(t, workload.Named("w1"), "169.254.1.1", 64)
+}
+
+// An interface that is not ours stays as it is.
+func TestInterfaceIsNoTAP(t *testing.T) {
+	for _, l := range []netlink.Link{
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "other"},
+		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}},
+	} {
+		t.Run(l.Type(), func(t *testing.T) {
+			inside := newNamespace(t)
+			in(t, inside, func() error { return netlink.LinkAdd(l) })
+			before := linksOf(t, inside)
+			refuses(t, newHost(t), withNamespace(string(inside)), "workload w1: eth0 exists and is no TAP")
+			if now := linksOf(t, inside); !slices.Equal(now, before) {
+				t.Errorf("interfaces %v, before %v", now, before)
+			}
+		})
+	}
+}
+
+func TestPathIsNoNamespace(t *testing.T) {
+	for _, path := range []string{file(t, "plain", "text"), t.TempDir(), "/run/netns/nobody", "/no/such/directory"} {
+		refuses(t, newHost(t), withNamespace(path), "workload w1: "+path+": no network namespace there")
+	}
+}
+
+func TestWrongWords(t *testing.T) {
+	for _, c := range []struct{ args, err string }{
+		{"nonsense", `unknown command "nonsense"`},
+		{"--nonsense", "unknown flag: --nonsense"},
+		{"run", `"config" not set`},
+		{"run --config", "flag needs an argument: --config"},
+		{"run --config x y", `takes no words, but got "y"`},
+		{"down", `"config" not set`},
+		{"demo now", `takes no words, but got "now"`},
+		{"lab", "say which: up, down, status, exec"},
+		{"lab sideways", `unknown word "sideways"`},
+		{"lab up --hosts 3", "unknown flag: --hosts"},
+		{"show", "say which: .*ports"},
+		{"show weather", `unknown word "weather"`},
+		{"show ports -o xml", "-o xml: there is text"},
+		{"route get", "takes one address; it got 0"},
+		{"route get 10.0.0.1 10.0.0.2", "takes one address; it got 2"},
+		{"trace -o xml", "-o xml: there is text"},
+		{"trace --inner --outer", "exclude each other"},
+		{"trace -c many", "invalid argument \"many\""},
+		{"trace -c -1", "-c"},
+	} {
+		t.Run(c.args, func(t *testing.T) { vrouter(t, strings.Fields(c.args)...).wantError(t, 2, c.err) })
+	}
+}
+
+func TestNobodyAtTheSocket(t *testing.T) {
+	for _, c := range []string{"show ports", "show drops", "show neighbors", "show config", "route list", "route get 10.70.2.1", "workload list", "trace icmp"} {
+		vrouter(t, strings.Fields(c)...).wantError(t, 1, "no router answers at /run/vrouter/vrouter.sock: start one")
+	}
+	dead := file(t, "dead.sock", "")
+	vrouter(t, "--socket", dead, "show", "ports").wantError(t, 1, "no router answers at "+dead)
+	vrouter(t, "run", "--config", "/no/such/file").wantError(t, 1, "/no/such/file: no such file")
+}
+
+// A router that was killed leaves its socket; the next one takes it.
+func TestSocketOfTheDead(t *testing.T) {
+	ns := newHost(t)
+	const socket = "/run/vrouter/vrouter.sock"
+	r := startRouter(t, ns, socket, hostConfig)
+	r.signal(t, 9)
+	if _, err := os.Stat(socket); err != nil {
+		t.Fatalf("%v: this test has nothing to show", err)
+	}
+	vrouter(t, "show", "ports").wantError(t, 1, "no router answers at "+socket)
+	startRouter(t, ns, socket, hostConfig).signal(t, 15)
+	if _, err := os.Stat(socket); err == nil {
+		t.Error("a router that ended by itself has left its socket")
+	}
+}

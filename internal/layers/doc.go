@@ -1,0 +1,2 @@
+// Package layers holds nothing but the test of who may import whom.
+package layers

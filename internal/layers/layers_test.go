@@ -1,0 +1,160 @@
+package layers_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = "../.."
+	module = "github.com/vrouter/vrouter"
+)
+
+// layers are the packages of the module from the top to the bottom: a package may
+// import those of a lower layer alone. A new package needs its place here.
+var layers = [][]string{
+	{"cmd/vrouter"},
+	{"internal/demo"},
+	{"internal/lab"},
+	{"internal/control", "metrics"},
+	{"internal/node"},
+	{"internal/config", "internal/workload", "internal/guard", "forwarder"},
+	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
+	{"internal/filter"},
+	{"internal/packet", "internal/verdict"},
+	{"examples", "internal/e2e", "internal/layers", "internal/ping", "internal/sandbox"}, // on their own
+}
+
+// forbidden is what a package may not import from elsewhere: the packet path
+// makes no system call, serves no metrics, and decodes with its own hands.
+var forbidden = map[string][]string{
+	"forwarder": {"github.com/vishvananda/", "github.com/prometheus/", "github.com/google/gopacket"},
+	"arpproxy":  {"github.com/vishvananda/", "github.com/prometheus/", "github.com/google/gopacket"},
+	"rib":       {"github.com/vishvananda/", "github.com/prometheus/", "github.com/google/gopacket"},
+}
+
+// imports lists what the packages of the module import, without their tests.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && path != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || name == "vendor") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg = filepath.ToSlash(pkg)
+		all[pkg] = append(all[pkg], fileImports(t, path)...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func fileImports(t *testing.T, path string) (list []string) {
+	t.Helper()
+	if strings.HasSuffix(path, "_test.go") {
+		return nil // a test may use what it likes
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range f.Imports {
+		p, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// layer is the place of a package in the table, counted from the top; -1: it has none.
+func layer(pkg string) int {
+	return slices.IndexFunc(layers, func(l []string) bool { return slices.Contains(l, pkg) })
+}
+
+func TestLayers(t *testing.T) {
+	for pkg, list := range imports(t) {
+		if layer(pkg) < 0 {
+			t.Errorf("package %s has no layer: name it in the table of internal/layers/layers_test.go", pkg)
+			continue
+		}
+		for _, i := range list {
+			if fault := fault(pkg, i); fault != "" {
+				t.Errorf("%s imports %s: %s", pkg, i, fault)
+			}
+		}
+	}
+}
+
+// fault says why a package may not import another one; "" if it may.
+func fault(pkg, path string) string {
+	for _, prefix := range forbidden[pkg] {
+		if strings.HasPrefix(path, prefix) {
+			return "the packet path does without it"
+		}
+	}
+	own, ok := strings.CutPrefix(path, module+"/")
+	if !ok {
+		return ""
+	}
+	switch at := layer(own); {
+	case at < 0:
+		return "it has no layer"
+	case at <= layer(pkg):
+		return "it is not of a lower layer"
+	}
+	return ""
+}
+
+// The test itself must be able to see a fault.
+func TestFault(t *testing.T) {
+	for _, c := range []struct {
+		pkg, path string
+		ok        bool
+	}{
+		{"forwarder", module + "/internal/packet", true},
+		{"forwarder", module + "/internal/config", false},  // the same layer
+		{"rib", module + "/forwarder", false},              // a higher one
+		{"forwarder", module + "/internal/unheard", false}, // none
+		{"internal/packet", module + "/internal/verdict", false},
+		{"rib", "github.com/gaissmai/bart", true},
+		{"rib", "github.com/vishvananda/netlink", false},
+		{"internal/workload", "github.com/vishvananda/netlink", true},
+		{"arpproxy", "github.com/google/gopacket/layers", false},
+		{"internal/trace", "github.com/google/gopacket/layers", true},
+	} {
+		if got := fault(c.pkg, c.path); (got == "") != c.ok {
+			t.Errorf("%s imports %s: %q", c.pkg, c.path, got)
+		}
+	}
+}
+
+func TestEveryPackageIsNamedOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for _, pkg := range slices.Concat(layers...) {
+		if seen[pkg] {
+			t.Errorf("%s is named twice", pkg)
+		}
+		seen[pkg] = true
+	}
+}

@@ -1,0 +1,77 @@
+package verdict
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The words are in dashboards and scripts: none may go or change.
+const reasonWords = `frame_too_short not_for_router unknown_ethertype arp_malformed arp_ignored ip_too_short ip_bad_version
+ip_bad_header_length ip_bad_length ip_bad_checksum l2_broadcast martian_source martian_destination link_local
+rpf_failed ttl_exceeded no_route blackhole unreachable prohibit mtu_exceeded neighbor_unresolved
+neighbor_queue_full ipip_unknown_peer ipip_bad_inner ipip_inner_ttl_zero ipip_ecn ipip_loop
+reassembly_timeout reassembly_limit local_unsupported tx_error tx_queue_full`
+
+func TestReasonWords(t *testing.T) {
+	var words []string
+	for _, r := range Reasons() {
+		words = append(words, r.String())
+		if r.Info().Help == "" {
+			t.Errorf("%s has no help", r)
+		}
+	}
+	for _, want := range strings.Fields(reasonWords) {
+		if !slices.Contains(words, want) {
+			t.Errorf("the reason %s is gone", want)
+		}
+	}
+	if slices.Sort(words); len(slices.Compact(words)) != NumReasons-1 || words[0] == "" {
+		t.Errorf("a word is missing, or there twice: %q", words)
+	}
+	if None.String() != "" {
+		t.Errorf("no reason is called %q", None)
+	}
+}
+
+func TestStepWords(t *testing.T) {
+	var words []string
+	for s := range Step(NumSteps) {
+		words = append(words, s.String())
+		if s.Info().Help == "" {
+			t.Errorf("%s has no help", s)
+		}
+	}
+	if got := strings.Join(words, " "); got != "rx arp check decap rpf local route ttl mtu encap neigh tx" {
+		t.Errorf("the steps are %s", got)
+	}
+}
+
+func TestKinds(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		word string
+		ends bool
+	}{{Pass, "pass", false}, {Edit, "edit", false}, {Drop, "drop", true}, {Consume, "consume", true}} {
+		if c.kind.String() != c.word || c.kind.Ends() != c.ends || int(c.kind) >= NumKinds {
+			t.Errorf("%s: ends %v, want %s, %v", c.kind, c.kind.Ends(), c.word, c.ends)
+		}
+	}
+	if int(Hold) < NumKinds {
+		t.Error("hold can be counted")
+	}
+}
+
+// Silence is asked for where nothing in the packet can be trusted (RFC 1812
+// 5.2.2), and where an answer would tell a stranger something.
+func TestICMPOfReasons(t *testing.T) {
+	want := map[Reason]ICMPError{
+		TTLExceeded: {11, 0}, NoRoute: {3, 0}, UnreachableRoute: {3, 1}, ProhibitRoute: {3, 13}, MTUExceeded: {3, 4},
+		NeighborUnresolved: {3, 1}, ReassemblyTimeout: {11, 1}, LocalUnsupported: {3, 2},
+	}
+	for _, r := range Reasons() {
+		if got := r.Info().ICMP; got != want[r] {
+			t.Errorf("%s is told as %v, want %v", r, got, want[r])
+		}
+	}
+}
