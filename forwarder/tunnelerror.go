@@ -101,8 +101,8 @@ func (x *path) relayed(typ, code byte, inner packet.IPv4) (verdict.ICMPError, bo
 		return host, true
 	case typ != packet.ICMPUnreachable, code == packet.CodePortUnreachable, code == packet.CodeSourceRouteFailed:
 		return host, false
-	case code != packet.CodeHostUnreachable && x.onUplink(inner.Dst()):
-		return verdict.ICMPError{Type: packet.ICMPUnreachable}, true
+	case (code == packet.CodeNetUnreachable || code == packet.CodeProtocolUnreachable) && !x.onUplink(inner.Dst()):
+		return verdict.ICMPError{Type: packet.ICMPUnreachable, Code: packet.CodeNetUnreachable}, true
 	}
 	return host, true
 }

@@ -64,12 +64,15 @@ func (w *worker) writePort(port *Port) {
 		}
 	}
 	w.out, w.mine = rest, mine
-	for at := 0; at < len(mine); {
+	if port.Kind == Workload && port.link.CanOffload() {
+		w.coalesce(mine)
+	}
+	for at := 0; at < len(w.batch); {
 		n, err := port.link.Write(w.batch[at:])
-		w.countSent(port, mine[at:at+n])
+		w.countSent(port, w.batch[at:at+n])
 		at += n
-		if err != nil && at < len(mine) {
-			mine[at].p.failed = txReason(err)
+		if err != nil && at < len(w.batch) {
+			failed(mine, w.batch[at], txReason(err))
 			at++
 		}
 	}
@@ -80,10 +83,35 @@ func (w *worker) writePort(port *Port) {
 	}
 }
 
-func (w *worker) countSent(port *Port, sent []outgoing) {
+// coalesce joins TCP segments that follow each other to one workload, so that its
+// stack takes them as one. Each packet keeps a verdict of its own: that of the
+// frame it went into.
+func (w *worker) coalesce(mine []outgoing) {
+	w.batch = w.batch[:0]
+	var head *packet.Frame
+	for i := range mine {
+		if head != nil && packet.Coalesce(head, mine[i].frame) {
+			mine[i].frame = head
+			continue
+		}
+		head = mine[i].frame
+		w.batch = append(w.batch, head)
+	}
+}
+
+// failed notes why a frame could not be sent, with all packets that went into it.
+func failed(mine []outgoing, f *packet.Frame, reason verdict.Reason) {
+	for i := range mine {
+		if mine[i].frame == f {
+			mine[i].p.failed = reason
+		}
+	}
+}
+
+func (w *worker) countSent(port *Port, sent []*packet.Frame) {
 	var packets, bytes uint64
-	for i := range sent {
-		n, b := sent[i].frame.OnWire()
+	for _, f := range sent {
+		n, b := f.OnWire()
 		packets += n
 		bytes += b
 	}

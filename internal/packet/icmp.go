@@ -15,10 +15,12 @@ const (
 
 // Codes of ICMPUnreachable that the router speaks of by name.
 const (
-	CodeHostUnreachable   = 1
-	CodePortUnreachable   = 3
-	CodeFragNeeded        = 4
-	CodeSourceRouteFailed = 5
+	CodeNetUnreachable      = 0
+	CodeHostUnreachable     = 1
+	CodeProtocolUnreachable = 2
+	CodePortUnreachable     = 3
+	CodeFragNeeded          = 4
+	CodeSourceRouteFailed   = 5
 )
 
 // ICMPHeaderLen is the length in bytes of the part before an ICMP error's quote.

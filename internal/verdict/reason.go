@@ -85,7 +85,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	LinkLocal:          {Word: "link_local", Help: "169.254/16 never leaves its link", RFC: "RFC 3927 7"},
 	RPFFailed:          {Word: "rpf_failed", Help: "a workload sent from an address that is not its own", RFC: "RFC 3704 2.2", Mend: "send from the workload's address, or set `rpf: off`"},
 	TTLExceeded:        {Word: "ttl_exceeded", Help: "the time to live ran out here", RFC: "RFC 1812 5.3.1", ICMP: ttlExceeded, Mend: "raise the TTL, or look for a routing loop"},
-	NoRoute:            {Word: "no_route", Help: "no route contains the destination", RFC: "RFC 1812 5.2.7.1", ICMP: netUnreachable, Mend: "add one: vrouter route add PREFIX via NEXT-HOP"},
+	NoRoute:            {Word: "no_route", Help: "no route contains the destination", RFC: "RFC 1812 5.2.7.1", ICMP: netUnreachable, Mend: "add one to `routes` in the configuration"},
 	Blackhole:          {Word: "blackhole", Help: "a blackhole route, silent on purpose", Mend: "remove the blackhole route if it is not meant"},
 	UnreachableRoute:   {Word: "unreachable", Help: "an unreachable route", RFC: "RFC 1812 5.2.7.1", ICMP: hostUnreachable, Mend: "remove the unreachable route if it is not meant"},
 	ProhibitRoute:      {Word: "prohibit", Help: "a prohibit route", RFC: "RFC 1812 5.2.7.1", ICMP: adminProhibited, Mend: "remove the prohibit route if it is not meant"},
