@@ -117,7 +117,7 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 			f.Note = ", after waiting for its ARP reply"
 		}
 	case verdict.TX:
-		if p.out != nil {
+		if p.out != nil && p.failed == verdict.None {
 			p.rec.Out = p.out.Name
 		}
 	}

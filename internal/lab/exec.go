@@ -28,8 +28,11 @@ func (l *Lab) Exec(where string, args []string) error {
 		namespace = w.Namespace
 	}
 	path, err := exec.LookPath(args[0])
+	if err != nil && args[0] == "vrouter" {
+		path, err = os.Executable() // not installed: this very program
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; install it, or give its path", err)
 	}
 	env := append(os.Environ(), "VROUTER_SOCKET="+h.Socket)
 	return workload.Named(namespace).Do(func() error {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -55,6 +56,18 @@ func protocolName(p netlink.RouteProtocol) string {
 		return name
 	}
 	return strconv.Itoa(int(p))
+}
+
+// checkImport refuses a name in kernel.import that no protocol has.
+func (n *Node) checkImport() error {
+	for _, name := range n.Config.Kernel.Import {
+		_, err := strconv.ParseUint(name, 10, 8)
+		known := slices.Contains(slices.Collect(maps.Values(protocols)), name)
+		if err != nil && !known {
+			return fmt.Errorf("kernel.import: no routing protocol is known as %q; give its number (/etc/iproute2/rt_protos lists them)", name)
+		}
+	}
+	return nil
 }
 
 // imports says whether kernel.import names a protocol.

@@ -55,7 +55,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 			n.abandon()
 		}
 	}()
-	if err := n.openUplink(); err != nil {
+	if err := errors.Join(n.checkImport(), n.openUplink()); err != nil {
 		return n, err
 	}
 	for i := range c.Workloads {

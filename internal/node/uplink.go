@@ -233,7 +233,7 @@ func (n *Node) refresh() {
 	defer n.mu.Unlock()
 	n.refreshUplink()
 	if n.uplink.index == 0 {
-		return // it is gone, and every route by it
+		return
 	}
 	if err := errors.Join(n.RIB.SetSource(rib.Connected, n.connectedRoutes()), n.importRoutes()); err != nil {
 		n.log.Error("the host's routes", "error", err)
@@ -244,8 +244,11 @@ func (n *Node) refreshUplink() {
 	u, err := readUplink(n.Config.Uplink.Interface)
 	if err != nil {
 		if n.uplink.index != 0 {
-			n.log.Error("the uplink is gone; waiting for it to come back", "error", err)
+			n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", err)
 			n.uplink.index = 0
+			for _, s := range []rib.Source{rib.Connected, rib.Static, rib.Kernel} {
+				_ = n.RIB.SetSource(s, nil) // an empty set has nothing to refuse
+			}
 		}
 		return
 	}
