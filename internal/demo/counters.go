@@ -68,7 +68,11 @@ func scrape(ctx context.Context, h *lab.Host) (counters, error) {
 			for _, l := range m.Label {
 				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
 			}
-			c[name+"{"+strings.Join(labels, ",")+"}"] = m.Counter.GetValue()
+			if len(labels) > 0 {
+				c[name+"{"+strings.Join(labels, ",")+"}"] = m.Counter.GetValue()
+			} else {
+				c[name] = m.Counter.GetValue()
+			}
 		}
 	}
 	return c, nil

@@ -92,7 +92,10 @@ func (h host) killRouter(t *testing.T, sig syscall.Signal) {
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the router ends", func() bool { return !h.Router.Running() })
+	eventually(t, "the router ends, with all its threads", func() bool {
+		n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0
+	})
 }
 
 // restart starts it again, as its user would, and waits until it answers.

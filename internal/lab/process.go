@@ -52,7 +52,7 @@ func (h *Host) start(temporary bool) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/proc/self/exe", "run", "--config", file)
+	cmd := exec.Command(self(), "run", "--config", file)
 	cmd.Args[0] = "vrouter"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -82,6 +82,17 @@ func (h *Host) start(temporary bool) error {
 	h.Router.PID = cmd.Process.Pid
 	h.Router.Start, _ = startTime(cmd.Process.Pid)
 	return nil
+}
+
+// self is this very program. By its path, ps(1) shows its name; where the file is
+// gone, as after `go run`, there is still the running image.
+func self() string {
+	if path, err := os.Executable(); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return "/proc/self/exe"
 }
 
 // ready waits until the router answers.

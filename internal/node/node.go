@@ -55,7 +55,13 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 			n.abandon()
 		}
 	}()
-	if err := errors.Join(n.checkImport(), n.openUplink()); err != nil {
+	if err := n.checkImport(); err != nil {
+		return n, err
+	}
+	if err := n.openUplink(); err != nil {
+		return n, err
+	}
+	if err := n.checkNextHops(); err != nil {
 		return n, err
 	}
 	for i := range c.Workloads {

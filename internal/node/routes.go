@@ -14,43 +14,65 @@ var routeTypes = map[string]rib.Type{
 	config.RouteUnreachable: rib.Unreachable, config.RouteProhibit: rib.Prohibit,
 }
 
-// setStaticRoutes enters the configuration's routes.
+// checkNextHops refuses a route whose next hop can't be reached. While the uplink
+// has no address nothing can be said about it.
+func (n *Node) checkNextHops() error {
+	for i := range n.Config.Routes {
+		if c := &n.Config.Routes[i]; len(n.uplink.addresses) > 0 && !n.reachable(c) {
+			return fmt.Errorf("route to %s: next hop %s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
+				c.To, c.Via, n.Config.Uplink.Interface, n.uplink.addresses)
+		}
+	}
+	return nil
+}
+
+// reachable says whether a route's next hop is on the uplink, is a workload here,
+// or is the end of a tunnel, which may lie beyond a gateway.
+func (n *Node) reachable(c *config.Route) bool {
+	return c.Type != config.RouteUnicast || n.isWorkload(c.Via) || n.onUplink(c.Via) || n.encap(c) == rib.IPIP
+}
+
+func (n *Node) isWorkload(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Config.Workloads, func(w config.Workload) bool { return w.Address.Addr() == a })
+}
+
+// setStaticRoutes enters the configuration's routes, those whose next hop can be
+// reached at present.
 func (n *Node) setStaticRoutes() error {
 	routes := make([]rib.Route, 0, len(n.Config.Routes))
 	for i := range n.Config.Routes {
-		r, err := n.static(&n.Config.Routes[i])
-		if err != nil {
-			return err
+		c := &n.Config.Routes[i]
+		if !n.reachable(c) {
+			n.log.Warn("a route is not used: its next hop is in no subnet of the uplink", "to", c.To, "via", c.Via, "uplink", n.uplink.addresses)
+			continue
 		}
-		routes = append(routes, r)
+		routes = append(routes, n.static(c))
 	}
 	return n.RIB.SetSource(rib.Static, routes)
 }
 
 // static is a configured route with its port and its encapsulation.
-func (n *Node) static(c *config.Route) (rib.Route, error) {
+func (n *Node) static(c *config.Route) rib.Route {
 	r := rib.Route{Prefix: c.To, Type: routeTypes[c.Type], Via: c.Via, Port: rib.NoPort, Protocol: "static", Metric: c.Metric, Source: rib.Static}
 	if r.Type != rib.Unicast {
-		return r, nil
+		return r
 	}
 	for name, w := range n.workloads {
 		if w.Address.Addr() == c.Via {
 			r.Dev, r.Port = name, w.port
-			return r, nil
+			return r
 		}
 	}
 	r.Dev, r.Port = n.Config.Uplink.Interface, n.uplink.port
 	r.Encap = n.encap(c)
-	if r.Encap == rib.None && !n.onUplink(c.Via) {
-		return r, fmt.Errorf("route to %s: next hop %s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
-			c.To, c.Via, n.Config.Uplink.Interface, n.uplink.addresses)
-	}
-	return r, nil
+	return r
 }
 
 // encap is what the route says, or else what ipip.mode makes of it.
 func (n *Node) encap(c *config.Route) rib.Encap {
 	switch {
+	case n.isWorkload(c.Via):
+		return rib.None
 	case c.Encap == config.EncapIPIP,
 		c.Encap == "" && n.Config.IPIP.Mode == config.IPIPAlways,
 		c.Encap == "" && n.Config.IPIP.Mode == config.IPIPCrossSubnet && !n.onUplink(c.Via):
