@@ -160,7 +160,7 @@ var goldens = []struct {
   dropped  ip_bad_checksum
 `},
 	{"tx_error", func(b *bed) { b.uplink.Fail = link.ErrQueueFull }, "ns1", ping(farIP), `
-#1 k8s-master-1  ns1 > ens160  icmp echo request 10.70.1.1 > 10.70.2.1 id 41 seq 1  38 bytes
+#1 k8s-master-1  ns1 > -  icmp echo request 10.70.1.1 > 10.70.2.1 id 41 seq 1  38 bytes
   rx     +0.0µs  pass  ns1  02:00:00:00:01:01 > ee:ee:ee:ee:ee:ee
   check  +0.0µs  pass
   route  +0.0µs  pass  10.70.2.1/32 via 192.168.0.12 dev ens160 proto static

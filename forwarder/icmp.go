@@ -1,11 +1,13 @@
 package forwarder
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
 )
 
 const (
@@ -35,7 +37,7 @@ var suppressedWords = [numSuppressed]string{"icmp_error", "fragment", "broadcast
 
 // mayTell says whether the source of a dropped packet may be told, or why not
 // (RFC 1812 4.3.2.7).
-func mayTell(p *Packet) (why Suppressed, ok bool) {
+func (x *path) mayTell(p *Packet) (why Suppressed, ok bool) {
 	ip := packet.IPv4(p.frame.Payload())[p.outer:]
 	switch {
 	case packet.IsICMPError(ip):
@@ -44,10 +46,16 @@ func mayTell(p *Packet) (why Suppressed, ok bool) {
 		return aboutFragment, false
 	case p.frame.DstMAC().IsGroup():
 		return aboutBroadcast, false
-	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]):
+	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) || x.isBroadcast(ip.Src()):
 		return aboutSource, false
 	}
 	return 0, true
+}
+
+// isBroadcast says whether an address is a subnet's broadcast address.
+func (x *path) isBroadcast(a netip.Addr) bool {
+	r := x.fib.Lookup(a)
+	return r != nil && r.Type == rib.Broadcast
 }
 
 // icmpError builds the error that the source of a dropped packet is told. The

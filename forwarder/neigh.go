@@ -12,7 +12,9 @@ func (x *path) neigh(p *Packet) verdict.Verdict {
 	if n == nil || n.Port != p.out.ID {
 		return hold
 	}
-	n.Use()
+	if !x.dry {
+		n.Use()
+	}
 	p.frame.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)
 	for _, f := range p.extra {
 		f.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)

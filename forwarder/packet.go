@@ -43,6 +43,7 @@ type Packet struct {
 	out       *Port        // from route on
 	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
 	limit     int          // from mtu on: bytes of IP that fit through the next link
+	unknown   bool         // explain: the next hop would be asked for
 	lowered   bool         // ttl has lowered the TTL
 	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none
 	outer     int          // bytes of outer header that encap has put in front
@@ -113,6 +114,9 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		f.N = p.limit
 	case verdict.Neigh:
 		f.Addr = p.nextHop
+		if p.unknown {
+			f.Note = " is not known: it is asked for, and the packet waits"
+		}
 		if p.late {
 			f.Note = ", after waiting for its ARP reply"
 		}

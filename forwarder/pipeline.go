@@ -49,6 +49,7 @@ type path struct {
 	neighbors  *neigh.Snapshot
 	scratch    []*packet.Frame // frames the router makes in this batch
 	scratchLen int
+	dry        bool // explain: nothing may change
 }
 
 // run takes a packet through the steps, from one of them on, until one ends its

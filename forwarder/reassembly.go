@@ -119,7 +119,11 @@ func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts,
 // longer than IPv4 can say, or is one too many.
 func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
 	from, to := ip.FragOffset(), fragmentEnd(ip)
-	if to == from || to > packet.IPv4MaxLen-ip.HeaderLen() || len(d.parts) >= maxFragments || ip.MF() && (to-from)%8 != 0 {
+	header, end := ip.HeaderLen(), to
+	for _, q := range d.parts { // the first fragment's header may be longer than the others'
+		header, end = max(header, q.ip.HeaderLen()), max(end, fragmentEnd(q.ip))
+	}
+	if to == from || header+end > packet.IPv4MaxLen || len(d.parts) >= maxFragments || ip.MF() && (to-from)%8 != 0 {
 		return 0, false
 	}
 	at, _ = slices.BinarySearchFunc(d.parts, from, func(q *Packet, off int) int { return cmp.Compare(q.ip.FragOffset(), off) })

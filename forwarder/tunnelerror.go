@@ -7,6 +7,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
 )
 
 const (
@@ -33,11 +34,11 @@ var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPa
 // our routes put into that tunnel. Anything else is not about us.
 func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, quote packet.IPv4) {
 	b := ip.Payload()
-	if ip.Protocol() != packet.ProtocolICMP || !packet.IsICMPError(ip) || len(b) < packet.ICMPHeaderLen+2*packet.IPv4MinLen || packet.Checksum(b) != 0 {
+	if ip.Protocol() != packet.ProtocolICMP || ip.IsFragment() || !packet.IsICMPError(ip) || len(b) < packet.ICMPHeaderLen+2*packet.IPv4MinLen || packet.Checksum(b) != 0 {
 		return nil, nil
 	}
 	quote = packet.IPv4(b[packet.ICMPHeaderLen:])
-	if quote.Version() != 4 || quote.HeaderLen() != packet.IPv4MinLen || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
+	if quote.Version() != 4 || quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
 		return nil, nil
 	}
 	if t = x.tunnel(quote.Dst()); t == nil || t.tx.Load() == 0 {
@@ -47,7 +48,7 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, quote packet.IPv4) {
 	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || len(inner) < inner.HeaderLen() {
 		return nil, nil
 	}
-	if r := x.fib.Lookup(inner.Dst()); r == nil || r.Via != t.Peer {
+	if r := x.fib.Lookup(inner.Dst()); r == nil || r.Encap != rib.IPIP || r.Via != t.Peer {
 		return nil, nil
 	}
 	return t, quote
@@ -87,7 +88,7 @@ func (t *Tunnel) lower(told, sent int, from netip.Addr, now time.Time) {
 // forget drops a path MTU that is too old to be believed.
 func (t *Tunnel) forget(now time.Time) {
 	if p := t.pathMTU.Load(); p != nil && now.Sub(p.Since) >= PathMTUTime {
-		t.pathMTU.Store(nil)
+		t.pathMTU.CompareAndSwap(p, nil) // it may just have been told anew
 	}
 }
 
@@ -110,6 +111,10 @@ func (x *path) relayed(typ, code byte, inner packet.IPv4) (verdict.ICMPError, bo
 // relay tells the source of a packet that was lost in a tunnel. What the quote
 // holds of it is quoted again, with the TTL that it had when it came.
 func (w *worker) relay(cause *Packet, e verdict.ICMPError, inner packet.IPv4) {
+	if w.path.isOwn(inner.Src()) {
+		w.router.suppressed[aboutSource].Add(1) // we need no telling
+		return
+	}
 	f := w.path.borrow()
 	f.Reset(packet.EthernetLen + len(inner))
 	copy(f.Payload(), inner)

@@ -195,7 +195,7 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 
 // sendError tells a packet's source, unless a rule forbids it.
 func (w *worker) sendError(p *Packet, e verdict.ICMPError) {
-	why, ok := mayTell(p)
+	why, ok := w.path.mayTell(p)
 	if ok && !p.in.limiter.allow(w.now(), icmpRate, icmpBurst) {
 		why, ok = rateLimited, false
 	}

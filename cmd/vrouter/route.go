@@ -70,7 +70,7 @@ func printLookup(cmd *cobra.Command, l *control.Lookup) error {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s  by  %s\n", l.Address, l.Route.Text)
 	if l.NextHop != "" {
-		fmt.Fprintf(out, "  next hop %s is %s\n", l.NextHop, l.Neighbor)
+		fmt.Fprintf(out, "  next hop %s is %s\n  %s\n", l.NextHop, l.Neighbor, l.Encap)
 	}
 	for _, r := range l.Others {
 		fmt.Fprintf(out, "  not by  %s\n", r.Text)

@@ -20,9 +20,9 @@ const (
 )
 
 var (
-	update = flag.Bool("update", false, "write docs/conformance.md anew")
-	show   = flag.Bool("print", false, "print the table with what was seen")
-	binary = flag.String("vrouter", "", "the vrouter to test; built from this module if it is not given")
+	update      = flag.Bool("update", false, "write docs/conformance.md anew")
+	show        = flag.Bool("print", false, "print the table with what was seen")
+	givenBinary = flag.String("vrouter", "", "the vrouter to test; built from this module if it is not given")
 )
 
 // TestMain builds vrouter outside and runs the tests inside namespaces of their own.
@@ -45,7 +45,7 @@ func outside() (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	path := *binary
+	path := *givenBinary
 	if path == "" {
 		path = filepath.Join(dir, "vrouter")
 		if out, err := exec.Command("go", "build", "-o", path, moduleRoot+"/cmd/vrouter").CombinedOutput(); err != nil {

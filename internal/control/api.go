@@ -2,6 +2,8 @@
 // a unix socket, with one set of types for both ends.
 package control
 
+import "github.com/vrouter/vrouter/internal/trace"
+
 // Port is a line of `vrouter show ports`.
 type Port struct {
 	Port      string            `json:"port"`
@@ -58,10 +60,23 @@ type Route struct {
 // lose, best first, and the next hop's hardware address.
 type Lookup struct {
 	Address  string  `json:"address"`
-	Route    *Route  `json:"route"` // null: no route
+	Route    *Route  `json:"route"`           // null: no route
+	Encap    string  `json:"encap,omitempty"` // whether, and why
 	Others   []Route `json:"others"`
 	NextHop  string  `json:"next_hop,omitempty"`
 	Neighbor string  `json:"neighbor,omitempty"` // hardware address, or the state it is in
+}
+
+// Explain is what `vrouter explain` asks.
+type Explain struct {
+	Packet string `json:"packet"` // in one line: icmp 10.70.1.1 > 10.70.2.1 ttl 1
+}
+
+// Explanation is the answer: the packet's way, then that of each packet that the
+// router would send because of it, and why the route is what it is.
+type Explanation struct {
+	Packets []trace.Packet `json:"packets"`
+	Why     []string       `json:"why"`
 }
 
 // Tunnel is a line of `vrouter show tunnels`.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,10 +39,27 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Get asks for a path and decodes the answer into v.
 func (c *Client) Get(ctx context.Context, path string, v any) error {
-	body, err := c.open(ctx, path)
+	body, err := c.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return err
 	}
+	return decode(path, body, v)
+}
+
+// Post sends a request and decodes the answer into v.
+func (c *Client) Post(ctx context.Context, path string, request, v any) error {
+	b, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	body, err := c.open(ctx, http.MethodPost, path, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	return decode(path, body, v)
+}
+
+func decode(path string, body io.ReadCloser, v any) error {
 	defer body.Close()
 	if err := json.NewDecoder(body).Decode(v); err != nil {
 		return fmt.Errorf("the router's answer to %s: %w", path, err)
@@ -49,8 +67,8 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vrouter"+path, nil)
+func (c *Client) open(ctx context.Context, method, path string, request io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://vrouter"+path, request)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +119,7 @@ func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
 	if o.Drops {
 		q.Set("drops", "")
 	}
-	body, err := c.open(ctx, "/v1/trace?"+q.Encode())
+	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+q.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/routes/{address}", s.lookup)
 	get("/v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("POST /v1/explain", func(w http.ResponseWriter, r *http.Request) { answer(w, r, s.explain) })
 	return m
 }
 
@@ -134,6 +135,23 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 func (s *Server) config(*http.Request) (any, error) {
 	y, err := s.node.Config.YAML()
 	return string(y), err
+}
+
+// maxRequest is how long a request's body may be, in bytes.
+const maxRequest = 1 << 20
+
+func (s *Server) explain(r *http.Request) (any, error) {
+	var q Explain
+	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxRequest))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&q); err != nil {
+		return nil, badRequest{fmt.Errorf("explain: the body is not {\"packet\": …}: %w", err)}
+	}
+	packets, why, err := s.node.Explain(q.Packet)
+	if err != nil {
+		return nil, badRequest{fmt.Errorf("explain: %w", err)}
+	}
+	return Explanation{packets, why}, nil
 }
 
 // trace streams records, one JSON object a line, until the client goes.

@@ -126,6 +126,7 @@ func lookup(n *node.Node, a netip.Addr) Lookup {
 		l.Route = &v
 		if r.Type == rib.Unicast {
 			l.NextHop, l.Neighbor = nextHop(n, r, a)
+			l.Encap = n.WhyEncap(r)
 		}
 	}
 	return l

@@ -23,6 +23,11 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
+		// A load beyond the end would refuse the frame; what is too short is the
+		// router's to judge, and to count.
+		bpf.LoadExtension{Num: bpf.ExtLen},
+		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: packet.EthernetLen + packet.IPv4MinLen, SkipTrue: 1},
+		bpf.RetConstant{Val: wholeFrame},
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv4, SkipTrue: 1},
 		bpf.RetConstant{Val: wholeFrame},
@@ -39,7 +44,7 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 		bpf.LoadAbsolute{Off: 23, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 7},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.ProtocolICMP, SkipTrue: 5},
-		bpf.LoadMemShift{Off: 14},
+		bpf.LoadMemShift{Off: 14}, // the IPv4 header's length
 		bpf.LoadIndirect{Off: 14, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPUnreachable, SkipTrue: 3},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPTimeExceeded, SkipTrue: 2},

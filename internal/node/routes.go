@@ -81,6 +81,25 @@ func (n *Node) encap(c *config.Route) rib.Encap {
 	return rib.None
 }
 
+// WhyEncap says in a few words why a route's packets are encapsulated, or why not.
+func (n *Node) WhyEncap(r *rib.Route) string {
+	mode := n.Config.IPIP.Mode
+	for i := range n.Config.Routes {
+		if c := &n.Config.Routes[i]; c.To == r.Prefix && c.Via == r.Via && c.Metric == r.Metric && c.Encap != "" && r.Source == rib.Static {
+			return fmt.Sprintf("encap %s: the route says so", r.Encap)
+		}
+	}
+	switch {
+	case !r.Via.IsValid() || n.isWorkload(r.Via):
+		return fmt.Sprintf("encap %s: it is on this link", r.Encap)
+	case mode != config.IPIPCrossSubnet:
+		return fmt.Sprintf("encap %s: ipip.mode is %s", r.Encap, mode)
+	case r.Encap == rib.IPIP:
+		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
+	}
+	return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and %s is in a subnet of %s", r.Via, r.Dev)
+}
+
 func (n *Node) onUplink(a netip.Addr) bool {
 	for _, p := range n.uplink.addresses {
 		if p.Contains(a) {

@@ -48,8 +48,8 @@ func readUplink(name string) (*uplink, error) {
 	}
 	for _, x := range all {
 		ip, ok := netip.AddrFromSlice(x.IP.To4())
-		if !ok {
-			continue
+		if !ok || ip.IsLoopback() {
+			continue // RFC 1122 3.2.1.3 (g): loopback addresses never appear on a network
 		}
 		u.own = append(u.own, ip)
 		if x.LinkIndex == a.Index {

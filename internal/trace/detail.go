@@ -37,6 +37,9 @@ func (r *Record) detail(st *step, before, after []byte) string {
 		if len(after) >= packet.EthernetLen && st.verdict.Kind == verdict.Edit {
 			return fmt.Sprintf("%s is %s%s", st.facts.Addr, packet.MAC(after), st.facts.Note)
 		}
+		if st.facts.Note != "" {
+			return st.facts.Addr.String() + st.facts.Note
+		}
 	case verdict.TX:
 		return r.Out
 	}

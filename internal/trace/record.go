@@ -98,3 +98,6 @@ func (r *Record) keep(f *packet.Frame) {
 }
 
 func (r *Record) frame(i int) []byte { return r.snaps[i].data[:r.snaps[i].len] }
+
+// Frame is the start of the frame as the last step left it. It is the record's.
+func (r *Record) Frame() []byte { return r.frame(r.numSnaps - 1) }
