@@ -2,12 +2,13 @@
 GO         ?= go
 FUZZTIME   ?= 30s
 BENCHTIME  ?= 1s
+BENCHFLAGS ?=
 GOFLAGS_TEST ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: build test race lint fuzz bench conformance docs clean help
+.PHONY: build test race lint fuzz bench microbench conformance peer docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -32,12 +33,18 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
 
-bench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
+bench: ## measure throughput, latency and cost against the kernel and Open vSwitch; BENCHFLAGS='-rounds 1 -seconds 1' is quick
+	$(GO) run ./internal/bench $(BENCHFLAGS)
+
+microbench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder
 
 # In the package's directory, as go test hides what a passing package prints elsewhere.
 conformance: ## run the conformance tests, and print their table
 	cd internal/conformance && $(GO) test -count=1 -timeout 10m -print
+
+peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
+	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
 
 docs: ## write the generated documentation again
 	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update

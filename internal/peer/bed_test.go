@@ -5,6 +5,7 @@ package peer_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -30,14 +31,23 @@ var (
 const (
 	tunnelMTU = 1480
 	uplinkA   = "ens160"
-	config    = `node: host-a
+
+	// Where probes and data come from, besides A's workloads.
+	workloadB = "B's ns1"
+	hostB     = "B"
+
+	bootTimeout     = 30 * time.Second
+	transferTimeout = 40 * time.Second
+	callTimeout     = time.Minute
+
+	config = `node: host-a
 uplink: {interface: ens160}
 workloads:
   - {name: ns1, address: 10.70.1.1/24}
   - {name: wide, address: 10.70.1.2/24, mtu: 1500}
 routes:
-  - {to: 10.70.2.0/26, via: PEER, encap: ipip}
-ipip: {mode: always}
+  - {to: 10.70.2.0/26, via: PEER}
+ipip: {mode: MODE}
 metrics: {listen: ""}
 control: {socket: SOCKET}
 `
@@ -51,12 +61,15 @@ type bed struct {
 	wire   *sniffer
 }
 
-// newBed starts both, A in the namespace host-a and B at eth0 of host-b.
-func newBed(t *testing.T, b peer.Setup) *bed {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+// newBed starts both, A in the namespace host-a, with an ipip.mode, and B at eth0
+// of host-b.
+func newBed(t *testing.T, mode string, b peer.Setup) *bed {
+	program, err := build()
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
 	bed := &bed{T: t, wire: sniff(t, workload.Named("host-a"), uplinkA)}
-	bed.startRouter(ctx, b.Address.Addr())
+	bed.startRouter(ctx, program, mode, b.Address.Addr())
 	bed.startGuest(ctx, b)
 	for _, name := range []string{"ns1", "wide"} {
 		n := workload.Named(name)
@@ -91,7 +104,7 @@ func (b *bed) startGuest(ctx context.Context, s peer.Setup) {
 			b.Errorf("the guest left processes behind: %s", left)
 		}
 	})
-	b.must(b.guest.Call("Agent.Setup", s, nil))
+	b.must(b.call("Setup", s, nil))
 }
 
 // processesOf lists those with dir in their command line.
@@ -111,15 +124,14 @@ var build = sync.OnceValues(func() (string, error) {
 	const path = "/run/bin/vrouter"
 	cmd := exec.Command("go", "build", "-o", path, "../../cmd/vrouter")
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return path, cmd.Run()
 })
 
-func (b *bed) startRouter(ctx context.Context, peer netip.Addr) {
-	program, err := build()
-	b.must(err)
+func (b *bed) startRouter(ctx context.Context, program, mode string, peer netip.Addr) {
 	dir := b.TempDir()
 	file, socket, logName := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "s"), filepath.Join(dir, "log")
-	text := strings.NewReplacer("PEER", peer.String(), "SOCKET", socket).Replace(config)
+	text := strings.NewReplacer("PEER", peer.String(), "MODE", mode, "SOCKET", socket).Replace(config)
 	b.must(os.WriteFile(file, []byte(text), 0o600))
 	log, err := os.Create(logName)
 	b.must(err)
@@ -180,11 +192,26 @@ func (b *bed) start(cmd *exec.Cmd) <-chan struct{} {
 	return exited
 }
 
-// probeFrom sends one from a workload of A, by name, or from B's: "B".
+// call asks B's agent.
+func (b *bed) call(method string, args, reply any) error {
+	call := b.guest.Go("Agent."+method, args, reply, nil)
+	select {
+	case <-call.Done:
+		return call.Error
+	case <-time.After(callTimeout):
+		return fmt.Errorf("%s: no answer from the guest within %s", method, callTimeout)
+	}
+}
+
+// probeFrom sends one from a workload of A, by name, from B's, or from B itself.
 func (b *bed) probeFrom(where string, p peer.Probe) (a peer.Answer) {
 	b.Helper()
-	if where == "B" {
-		b.must(b.guest.Call("Agent.Probe", p, &a))
+	switch where {
+	case workloadB:
+		b.must(b.call("Probe", p, &a))
+		return a
+	case hostB:
+		b.must(b.call("ProbeFromHost", p, &a))
 		return a
 	}
 	b.must(workload.Named(where).Do(func() (err error) {
@@ -197,11 +224,11 @@ func (b *bed) probeFrom(where string, p peer.Probe) (a peer.Answer) {
 // transfer sends mebibytes from there to an address.
 func (b *bed) transfer(from string, to netip.Addr, mebibytes int64) {
 	b.Helper()
-	tr := peer.Transfer{To: netip.AddrPortFrom(to, peer.Port), Bytes: mebibytes << 20, Timeout: 40 * time.Second}
+	tr := peer.Transfer{To: netip.AddrPortFrom(to, peer.Port), Bytes: mebibytes << 20, Timeout: transferTimeout}
 	start := time.Now()
 	var err error
-	if from == "B" {
-		err = b.guest.Call("Agent.Transfer", tr, nil)
+	if from == workloadB {
+		err = b.call("Transfer", tr, nil)
 	} else {
 		err = workload.Named(from).Do(tr.Send)
 	}
@@ -216,7 +243,7 @@ func (b *bed) transfer(from string, to netip.Addr, mebibytes int64) {
 // readFile reads a file of the guest.
 func (b *bed) readFile(path string) (text string) {
 	b.Helper()
-	b.must(b.guest.Call("Agent.ReadFile", path, &text))
+	b.must(b.call("ReadFile", path, &text))
 	return text
 }
 

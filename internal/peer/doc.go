@@ -13,4 +13,6 @@
 // its first one, and that one ends with the thread that booted it.
 //
 //	go test -tags peer ./internal/peer
+//
+// The race detector's memory does not fit into the guest: this test has no -race.
 package peer

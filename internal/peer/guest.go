@@ -1,11 +1,10 @@
 package peer
 
 import (
+	"errors"
 	"fmt"
 	"net/rpc"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,12 +13,10 @@ import (
 func InGuest() bool { return os.Getpid() == 1 && os.Getenv(marker) != "" }
 
 // Guest is the guest's init: it makes the kernel complete, and serves an Agent
-// until the guest is stopped. If it returns, the kernel panics, and so ends.
+// until the guest is stopped. When it can't, it turns the guest off.
 func Guest() {
-	signal.Ignore(syscall.SIGHUP) // a line that closes is no reason to end
-	if err := guest(); err != nil {
-		fmt.Fprintln(os.Stderr, "init:", err)
-	}
+	fmt.Fprintln(os.Stderr, "init:", guest())
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
 func guest() error {
@@ -45,7 +42,7 @@ func guest() error {
 		return err
 	}
 	server.ServeConn(tty)
-	return nil
+	return errors.New("the line was closed")
 }
 
 // openRaw opens a terminal that passes every byte as it is.

@@ -3,12 +3,14 @@
 package peer_test
 
 import (
-"os"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,65 +21,117 @@ import (
 
 // sniffer reads what passes on host A's uplink, in both directions.
 type sniffer struct {
+	file      *os.File
 	mu        sync.Mutex
+	behind    int                // frames in the socket's queue
+	missed    int                // frames that found it full
 	tunnelled map[netip.Addr]int // IP-in-IP by its sender
 	fragments map[netip.Addr]int // of it
 	tos       map[byte]int       // of A's outer headers
-	errors    []string           // of ICMP about outer packets, as type/code
+	errors    map[string]int     // of ICMP about outer packets, as "from > to type/code"
 	faults    []string
 }
 
 // sniff starts one, which ends with the test.
 func sniff(t *testing.T, n workload.Namespace, link string) *sniffer {
-	s := &sniffer{tunnelled: map[netip.Addr]int{}, fragments: map[netip.Addr]int{}, tos: map[byte]int{}}
-	var fd int
-	err := n.Do(func() (err error) {
-		fd, err = openSniffer(link)
+	t.Helper()
+	s := &sniffer{tunnelled: map[netip.Addr]int{}, fragments: map[netip.Addr]int{}, tos: map[byte]int{}, errors: map[string]int{}}
+	must(t, n.Do(func() (err error) {
+		s.file, err = openSniffer(link)
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		buf := make([]byte, 256)
-		for {
-			n, err := unix.Read(fd, buf)
-			if err == unix.EINTR || err == unix.ENETDOWN {
-				continue
-			}
-			if err != nil || n == 0 {
-				return
-			}
-			s.take(buf[:n])
-		}
+		s.read()
 	}()
 	t.Cleanup(func() {
-		_ = unix.Shutdown(fd, unix.SHUT_RD)
-		unix.Close(fd)
+		s.file.Close()
+		<-done
 	})
 	return s
 }
 
-func openSniffer(link string) (int, error) {
+// openSniffer opens a packet socket that can be closed under a reader.
+func openSniffer(link string) (*os.File, error) {
 	l, err := netlink.LinkByName(link)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all))
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20)
-	return fd, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.Attrs().Index})
+	all := binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL})
+	return os.NewFile(uintptr(fd), link), unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.Attrs().Index})
+}
+
+// read looks at frames until the file is closed. The headers are enough.
+func (s *sniffer) read() {
+	buf := make([]byte, 256)
+	for {
+		n, err := s.file.Read(buf)
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // and may come up again
+		}
+		if err != nil {
+			return
+		}
+		s.take(buf[:n])
+	}
+}
+
+// look lets f look at what was on the wire up to now.
+func (s *sniffer) look(t *testing.T, f func()) {
+	t.Helper()
+	deadline := time.Now().Add(callTimeout)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; time.Now().Before(deadline); <-tick.C {
+		if s.lookNow(t, f) {
+			return
+		}
+	}
+	t.Fatal("the sniffer does not keep up")
+}
+
+// lookNow does so if no frame waits in the socket's queue.
+func (s *sniffer) lookNow(t *testing.T, f func()) bool {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	must(t, s.count())
+	if s.behind > 0 {
+		return false
+	}
+	f()
+	return true
+}
+
+// count adds what has come into the socket's queue since it was asked last.
+func (s *sniffer) count() error {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var stats *unix.TpacketStats
+	cerr := raw.Control(func(fd uintptr) {
+		stats, err = unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	})
+	if err := errors.Join(cerr, err); err != nil {
+		return err
+	}
+	s.missed += int(stats.Drops)
+	s.behind += int(stats.Packets - stats.Drops)
+	return nil
 }
 
 // take looks at one frame.
 func (s *sniffer) take(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.behind--
 	kind := binary.BigEndian.Uint16(b[12:])
 	if kind == packet.EtherTypeARP {
 		return
@@ -88,12 +142,9 @@ func (s *sniffer) take(b []byte) {
 		s.fault("ether type %04x", kind)
 	case ip.Protocol() == packet.ProtocolIPIP:
 		s.takeTunnelled(ip)
-	case ip.Protocol() == packet.ProtocolICMP && ip.Dst() == hostA && quotesIPIP(ip.Payload()):
+	case ip.Protocol() == packet.ProtocolICMP && quotesIPIP(ip.Payload()):
 		icmp := ip.Payload()
-		s.errors = append(s.errors, fmt.Sprintf("%d/%d", icmp[0], icmp[1]))
-		if icmp[0] == packet.ICMPUnreachable && icmp[1] == 2 {
-			s.fault("Protocol Unreachable from %s", ip.Src())
-		}
+		s.errors[fmt.Sprintf("%s > %s %d/%d", ip.Src(), ip.Dst(), icmp[0], icmp[1])]++
 	default:
 		s.fault("protocol %d from %s to %s: %x", ip.Protocol(), ip.Src(), ip.Dst(), []byte(ip))
 	}
@@ -107,7 +158,6 @@ func quotesIPIP(icmp []byte) bool {
 // takeTunnelled checks T1 and T2 of what A sends.
 func (s *sniffer) takeTunnelled(ip packet.IPv4) {
 	s.tunnelled[ip.Src()]++
-	if os.Getenv("DBG")!="" { fmt.Println(ip.Src(), ip.TotalLen(), ip.IsFragment(), ip.DF(), packet.IPv4(ip[20:]).TotalLen(), packet.IPv4(ip[20:]).IsFragment()) }
 	if ip.IsFragment() {
 		s.fragments[ip.Src()]++
 	}

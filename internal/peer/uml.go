@@ -45,7 +45,7 @@ type UML struct {
 func Boot(ctx context.Context, o Options) (*UML, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return nil, fmt.Errorf("%w; install it: apt-get install user-mode-linux", err)
+		return nil, fmt.Errorf("%w; install Debian's package user-mode-linux", err)
 	}
 	conn, guestEnd, err := socketPair()
 	if err != nil {
