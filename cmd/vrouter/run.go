@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +28,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runRouter(cmd.Context(), c)
+			return runRouter(cmd.Context(), file, c)
 		},
 	}
 	configFlag(cmd, &file)
@@ -41,7 +43,7 @@ func configFlag(cmd *cobra.Command, file *string) {
 
 // runRouter wires the parts together: sockets first, as somebody else may have
 // them; then the router; and all of it ends when ctx does.
-func runRouter(ctx context.Context, c *config.Host) error {
+func runRouter(ctx context.Context, file string, c *config.Host) error {
 	log := newLogger(c.Log)
 	socket, err := control.Listen(c.Control.Socket)
 	if err != nil {
@@ -59,7 +61,9 @@ func runRouter(ctx context.Context, c *config.Host) error {
 	if err != nil {
 		return err
 	}
-	s := control.NewServer(n, socket, control.Version{
+	reload := func() error { return reloadFile(n, file, log) }
+	go onHangup(ctx, reload)
+	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
 	}, log)
 	defer s.Close()
@@ -72,6 +76,35 @@ func runRouter(ctx context.Context, c *config.Host) error {
 	err = n.Run(ctx)
 	log.Info("stopped", "node", c.Node)
 	return err
+}
+
+// reloadFile applies the configuration file as it is now, and logs what came of it.
+func reloadFile(n *node.Node, file string, log *slog.Logger) error {
+	c, err := config.Load(file)
+	if err == nil {
+		err = n.Reload(c)
+	}
+	if err != nil {
+		log.Error("reload: nothing changed", "error", err)
+		return err
+	}
+	log.Info("reloaded", "file", file)
+	return nil
+}
+
+// onHangup reloads on each SIGHUP.
+func onHangup(ctx context.Context, reload func() error) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			_ = reload() // it has logged the error
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func logError(log *slog.Logger, what string, f func() error) {
@@ -88,6 +121,19 @@ func newLogger(c config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(os.Stderr, o))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+func newReload(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Let the running router apply its changed configuration file", Args: noArgs,
+		Long: "The file is applied as a whole or, if anything in it is wrong, not at all. What did not change loses no\n" +
+			"packet. SIGHUP does the same.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client := control.NewClient(c.socket)
+			defer client.Close()
+			return client.Post(cmd.Context(), "/v1/reload", struct{}{}, &struct{}{})
+		},
+	}
 }
 
 func newDown() *cobra.Command {

@@ -21,6 +21,7 @@ import (
 // Server answers commands about one router.
 type Server struct {
 	node    *node.Node
+	reload  func() error
 	version Version
 	listen  net.Listener
 	http    http.Server
@@ -51,9 +52,10 @@ func Listen(socket string) (net.Listener, error) {
 }
 
 // NewServer serves a node on a listener until Close.
-func NewServer(n *node.Node, l net.Listener, v Version, log *slog.Logger) *Server {
+// reload reads the configuration file again and applies it.
+func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, version: v, listen: l, stop: stop}
+	s := &Server{node: n, reload: reload, version: v, listen: l, stop: stop}
 	s.http = http.Server{
 		Handler:           s.routes(),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -97,6 +99,9 @@ func (s *Server) routes() http.Handler {
 	get("/v1/routes/{address}", s.lookup)
 	get("/v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, func(*http.Request) (any, error) { return struct{}{}, s.reload() })
+	})
 	m.HandleFunc("POST /v1/explain", func(w http.ResponseWriter, r *http.Request) { answer(w, r, s.explain) })
 	return m
 }
@@ -133,7 +138,7 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 }
 
 func (s *Server) config(*http.Request) (any, error) {
-	y, err := s.node.Config.YAML()
+	y, err := s.node.Config().YAML()
 	return string(y), err
 }
 
@@ -174,13 +179,14 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	_ = flush.Flush() // the client knows now that the trace is on
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
+	host := s.node.Config().Node
 	var rec trace.Record
 	for {
 		lost, err := l.Next(r.Context(), &rec)
 		if err != nil {
 			return
 		}
-		p := rec.View(s.node.Config.Node)
+		p := rec.View(host)
 		p.Lost = lost
 		if enc.Encode(&p) != nil || flush.Flush() != nil {
 			return

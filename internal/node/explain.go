@@ -29,7 +29,7 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 		return nil, nil, err
 	}
 	for _, r := range records {
-		packets = append(packets, r.View(n.Config.Node))
+		packets = append(packets, r.View(n.Config().Node))
 	}
 	if !s.ARP {
 		why = n.whyRoute(s)
@@ -45,18 +45,21 @@ func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
 	defer n.mu.Unlock()
 	for name, w := range n.workloads {
 		if s.In == name || s.In == "" && w.Address.Addr() == s.Src {
-			return name, w.MAC, packet.MAC(n.Config.Gateway.MAC)
+			return name, w.MAC, packet.MAC(n.config.Gateway.MAC)
 		}
 	}
 	if s.In != "" {
 		return s.In, stranger, n.uplink.mac
 	}
-	return n.Config.Uplink.Interface, stranger, n.uplink.mac
+	return n.config.Uplink.Interface, stranger, n.uplink.mac
 }
 
 // whyRoute names the route that wins for the destination, those that lose, and
 // the reason of its encapsulation with what then fits.
 func (n *Node) whyRoute(s *sketch.Packet) []string {
+	n.mu.Lock()
+	mtu := n.uplink.mtu
+	n.mu.Unlock()
 	var why []string
 	for i, r := range n.RIB.Candidates(s.Dst) {
 		switch {
@@ -67,7 +70,7 @@ func (n *Node) whyRoute(s *sketch.Packet) []string {
 		default:
 			why = append(why, "by "+r.String()+": the longest prefix", n.WhyEncap(r))
 			if r.Encap == rib.IPIP {
-				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", n.uplink.mtu, packet.IPv4MinLen, n.uplink.mtu-packet.IPv4MinLen))
+				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
 			}
 		}
 	}

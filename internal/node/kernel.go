@@ -18,10 +18,10 @@ import (
 // setGuard keeps the host's own stack away from what the router handles. Where
 // that can't be done it is an error only if the host would forward.
 func (n *Node) setGuard() error {
-	if !n.Config.Kernel.Guard {
+	if !n.config.Kernel.Guard {
 		return nil
 	}
-	err := guard.Set(n.Config.Uplink.Interface, n.uplink.own)
+	err := guard.Set(n.config.Uplink.Interface, n.uplink.own)
 	if err == nil {
 		n.guarded = true
 		return nil
@@ -39,7 +39,7 @@ func (n *Node) removeGuard() error {
 		return nil
 	}
 	n.guarded = false
-	return guard.Remove(n.Config.Uplink.Interface)
+	return guard.Remove(n.config.Uplink.Interface)
 }
 
 // protocols are the names of /etc/iproute2/rt_protos that matter here. What
@@ -60,7 +60,7 @@ func protocolName(p netlink.RouteProtocol) string {
 
 // checkImport refuses a name in kernel.import that no protocol has.
 func (n *Node) checkImport() error {
-	for _, name := range n.Config.Kernel.Import {
+	for _, name := range n.config.Kernel.Import {
 		_, err := strconv.ParseUint(name, 10, 8)
 		known := slices.Contains(slices.Collect(maps.Values(protocols)), name)
 		if err != nil && !known {
@@ -72,14 +72,14 @@ func (n *Node) checkImport() error {
 
 // imports says whether kernel.import names a protocol.
 func (n *Node) imports(p netlink.RouteProtocol) bool {
-	names := n.Config.Kernel.Import
+	names := n.config.Kernel.Import
 	return slices.Contains(names, protocolName(p)) || slices.Contains(names, strconv.Itoa(int(p))) ||
 		p == unix.RTPROT_BOOT && slices.Contains(names, "static")
 }
 
 // importRoutes mirrors the host's routes of the protocols in kernel.import.
 func (n *Node) importRoutes() error {
-	if len(n.Config.Kernel.Import) == 0 {
+	if len(n.config.Kernel.Import) == 0 {
 		return nil
 	}
 	list, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
@@ -126,7 +126,7 @@ func (n *Node) imported(k *netlink.Route) (rib.Route, bool) {
 	if index != n.uplink.index {
 		return r, false
 	}
-	r.Dev, r.Port = n.Config.Uplink.Interface, n.uplink.port
+	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
 	if via, ok := netip.AddrFromSlice(gw.To4()); ok {
 		r.Via = via
 		r.Encap = n.encap(&config.Route{Via: via})

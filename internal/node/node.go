@@ -27,12 +27,12 @@ const watchEvery = time.Second
 
 // Node is the running router of one host.
 type Node struct {
-	Config *config.Host
 	Router *forwarder.Router
 	RIB    *rib.Table
 	log    *slog.Logger
 
-	mu        sync.Mutex // uplink, workloads and what follows from them
+	mu        sync.Mutex // over all that follows, and what is built from it
+	config    *config.Host
 	uplink    *uplink
 	workloads map[string]*attached
 	guarded   bool
@@ -48,7 +48,7 @@ type attached struct {
 // Start builds the router and begins to forward. If it fails, what it built is
 // taken back.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{Config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
+	n = &Node{config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
 	n.Router = forwarder.New(n.RIB, log, n.portGone)
 	defer func() {
 		if err != nil {
@@ -133,7 +133,7 @@ func (n *Node) attach(c *config.Workload) error {
 	}
 	w, err := workload.Attach(workload.Spec{
 		Name: c.Name, Namespace: workload.Namespace(c.Namespace), Interface: c.Interface,
-		Address: c.Address, Gateway: n.Config.Gateway.Address, MTU: mtu, Offload: n.Config.Offload,
+		Address: c.Address, Gateway: n.config.Gateway.Address, MTU: mtu, Offload: n.config.Offload,
 	})
 	if err != nil {
 		return err
@@ -163,10 +163,16 @@ func (n *Node) setWorkloadRoutes() error {
 
 // watchNamespaces detaches workloads whose namespace was removed.
 func (n *Node) watchNamespaces() {
+	n.mu.Lock()
+	var gone []string
 	for name, w := range n.workloads {
 		if w.Gone() {
-			n.detachGone(name)
+			gone = append(gone, name)
 		}
+	}
+	n.mu.Unlock()
+	for _, name := range gone {
+		n.detachGone(name)
 	}
 }
 
@@ -198,10 +204,10 @@ func (n *Node) workloadMTU() int {
 
 // followMTU gives workloads without an MTU of their own the one that fits now.
 func (n *Node) followMTU() {
-	for i := range n.Config.Workloads {
-		c := &n.Config.Workloads[i]
+	for i := range n.config.Workloads {
+		c := &n.config.Workloads[i]
 		w := n.workloads[c.Name]
-		if w == nil || c.MTU != 0 {
+		if w == nil || c.MTU != 0 || w.MTU == n.workloadMTU() {
 			continue
 		}
 		if err := w.SetMTU(n.workloadMTU()); err != nil {
@@ -215,16 +221,16 @@ func (n *Node) followMTU() {
 func (n *Node) workloadPort(c *config.Workload, mtu int) forwarder.PortConfig {
 	return forwarder.PortConfig{
 		Name: c.Name, Kind: forwarder.Workload, Interface: c.Interface,
-		MAC: packet.MAC(n.Config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
+		MAC: packet.MAC(n.config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
 	}
 }
 
 // tunnels says whether any packet may be encapsulated.
 func (n *Node) tunnels() bool {
-	if n.Config.IPIP.Mode != config.IPIPNever {
+	if n.config.IPIP.Mode != config.IPIPNever {
 		return true
 	}
-	for _, r := range n.Config.Routes {
+	for _, r := range n.config.Routes {
 		if r.Encap == config.EncapIPIP {
 			return true
 		}
@@ -245,6 +251,14 @@ func Remove(c *config.Host) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Config is the configuration in force. It does not change; a reload makes
+// another one.
+func (n *Node) Config() *config.Host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.config
 }
 
 // Workloads lists what is attached, by name.

@@ -17,10 +17,10 @@ var routeTypes = map[string]rib.Type{
 // checkNextHops refuses a route whose next hop can't be reached. While the uplink
 // has no address nothing can be said about it.
 func (n *Node) checkNextHops() error {
-	for i := range n.Config.Routes {
-		if c := &n.Config.Routes[i]; len(n.uplink.addresses) > 0 && !n.reachable(c) {
+	for i := range n.config.Routes {
+		if c := &n.config.Routes[i]; len(n.uplink.addresses) > 0 && !n.reachable(c) {
 			return fmt.Errorf("route to %s: next hop %s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
-				c.To, c.Via, n.Config.Uplink.Interface, n.uplink.addresses)
+				c.To, c.Via, n.config.Uplink.Interface, n.uplink.addresses)
 		}
 	}
 	return nil
@@ -33,15 +33,15 @@ func (n *Node) reachable(c *config.Route) bool {
 }
 
 func (n *Node) isWorkload(a netip.Addr) bool {
-	return slices.ContainsFunc(n.Config.Workloads, func(w config.Workload) bool { return w.Address.Addr() == a })
+	return slices.ContainsFunc(n.config.Workloads, func(w config.Workload) bool { return w.Address.Addr() == a })
 }
 
 // setStaticRoutes enters the configuration's routes, those whose next hop can be
 // reached at present.
 func (n *Node) setStaticRoutes() error {
-	routes := make([]rib.Route, 0, len(n.Config.Routes))
-	for i := range n.Config.Routes {
-		c := &n.Config.Routes[i]
+	routes := make([]rib.Route, 0, len(n.config.Routes))
+	for i := range n.config.Routes {
+		c := &n.config.Routes[i]
 		if !n.reachable(c) {
 			n.log.Warn("a route is not used: its next hop is in no subnet of the uplink", "to", c.To, "via", c.Via, "uplink", n.uplink.addresses)
 			continue
@@ -63,7 +63,7 @@ func (n *Node) static(c *config.Route) rib.Route {
 			return r
 		}
 	}
-	r.Dev, r.Port = n.Config.Uplink.Interface, n.uplink.port
+	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
 	r.Encap = n.encap(c)
 	return r
 }
@@ -74,8 +74,8 @@ func (n *Node) encap(c *config.Route) rib.Encap {
 	case n.isWorkload(c.Via):
 		return rib.None
 	case c.Encap == config.EncapIPIP,
-		c.Encap == "" && n.Config.IPIP.Mode == config.IPIPAlways,
-		c.Encap == "" && n.Config.IPIP.Mode == config.IPIPCrossSubnet && !n.onUplink(c.Via):
+		c.Encap == "" && n.config.IPIP.Mode == config.IPIPAlways,
+		c.Encap == "" && n.config.IPIP.Mode == config.IPIPCrossSubnet && !n.onUplink(c.Via):
 		return rib.IPIP
 	}
 	return rib.None
@@ -83,9 +83,11 @@ func (n *Node) encap(c *config.Route) rib.Encap {
 
 // WhyEncap says in a few words why a route's packets are encapsulated, or why not.
 func (n *Node) WhyEncap(r *rib.Route) string {
-	mode := n.Config.IPIP.Mode
-	for i := range n.Config.Routes {
-		if c := &n.Config.Routes[i]; c.To == r.Prefix && c.Via == r.Via && c.Metric == r.Metric && c.Encap != "" && r.Source == rib.Static {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	mode := n.config.IPIP.Mode
+	for i := range n.config.Routes {
+		if c := &n.config.Routes[i]; c.To == r.Prefix && c.Via == r.Via && c.Metric == r.Metric && c.Encap != "" && r.Source == rib.Static {
 			return fmt.Sprintf("encap %s: the route says so", r.Encap)
 		}
 	}
@@ -112,11 +114,11 @@ func (n *Node) onUplink(a netip.Addr) bool {
 // peers are the hosts whose IP-in-IP is believed: those configured, or the next
 // hops of the routes.
 func (n *Node) peers() []netip.Addr {
-	if n.Config.IPIP.Peers != nil {
-		return n.Config.IPIP.Peers
+	if n.config.IPIP.Peers != nil {
+		return n.config.IPIP.Peers
 	}
 	var peers []netip.Addr
-	for _, r := range n.Config.Routes {
+	for _, r := range n.config.Routes {
 		if r.Via.IsValid() {
 			peers = append(peers, r.Via)
 		}
@@ -127,8 +129,8 @@ func (n *Node) peers() []netip.Addr {
 // ends are the hosts to whom IP-in-IP is sent.
 func (n *Node) ends() []netip.Addr {
 	var ends []netip.Addr
-	for i := range n.Config.Routes {
-		r := &n.Config.Routes[i]
+	for i := range n.config.Routes {
+		r := &n.config.Routes[i]
 		if r.Via.IsValid() && n.encap(r) == rib.IPIP && !slices.Contains(ends, r.Via) {
 			ends = append(ends, r.Via)
 		}

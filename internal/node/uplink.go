@@ -62,15 +62,15 @@ func readUplink(name string) (*uplink, error) {
 
 // openUplink reads the interface, opens a packet socket on it and adds the port.
 func (n *Node) openUplink() error {
-	u, err := readUplink(n.Config.Uplink.Interface)
+	u, err := readUplink(n.config.Uplink.Interface)
 	if err != nil {
 		return err
 	}
 	if len(u.addresses) == 0 {
-		n.log.Warn("the uplink has no IPv4 address yet: nothing can be sent by it", "interface", n.Config.Uplink.Interface)
+		n.log.Warn("the uplink has no IPv4 address yet: nothing can be sent by it", "interface", n.config.Uplink.Interface)
 	}
 	if u.socket, err = link.OpenAFPacket(u.index, u.own); err != nil {
-		return fmt.Errorf("uplink %s: %w", n.Config.Uplink.Interface, err)
+		return fmt.Errorf("uplink %s: %w", n.config.Uplink.Interface, err)
 	}
 	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.socket); err != nil {
 		u.socket.Close()
@@ -85,13 +85,13 @@ func (n *Node) openUplink() error {
 }
 
 func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
-	name := n.Config.Uplink.Interface
+	name := n.config.Uplink.Interface
 	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: name, MAC: u.mac, MTU: u.mtu}
 }
 
 // applyUplink tells the forwarder and the routes what the uplink is now.
 func (n *Node) applyUplink() error {
-	c := n.Config
+	c := n.config
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address, GatewayMAC: packet.MAC(c.Gateway.MAC),
 		Uplink: n.uplink.addresses, Own: n.uplink.own,
@@ -111,7 +111,7 @@ func (n *Node) connectedRoutes() []rib.Route {
 			continue
 		}
 		seen[p] = true
-		routes = append(routes, rib.Route{Prefix: p, Dev: n.Config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
+		routes = append(routes, rib.Route{Prefix: p, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
 		if p.Bits() <= 30 {
 			routes = append(routes, broadcast(p.Addr()), broadcast(lastAddr(p)))
 		}
@@ -134,7 +134,7 @@ func (n *Node) endRoutes() []rib.Route {
 		}
 		if gw, ok := netip.AddrFromSlice(found[0].Gw.To4()); ok {
 			routes = append(routes, rib.Route{
-				Prefix: netip.PrefixFrom(end, 32), Via: gw, Dev: n.Config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel",
+				Prefix: netip.PrefixFrom(end, 32), Via: gw, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel",
 			})
 		}
 	}
@@ -241,7 +241,7 @@ func (n *Node) refresh() {
 }
 
 func (n *Node) refreshUplink() {
-	u, err := readUplink(n.Config.Uplink.Interface)
+	u, err := readUplink(n.config.Uplink.Interface)
 	if err != nil {
 		if n.uplink.index != 0 {
 			n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", err)
@@ -267,7 +267,7 @@ func (n *Node) refreshUplink() {
 	if mtuChanged {
 		n.followMTU()
 	}
-	n.log.Info("the uplink changed", "interface", n.Config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
+	n.log.Info("the uplink changed", "interface", n.config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
 	if err := u.socket.SetOwn(u.own); err != nil {
 		n.log.Error("filter of the uplink", "error", err)

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/workload"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// Reload applies a changed configuration while the router forwards: as a whole,
+// or not at all. What did not change is not touched. A few things are fixed when
+// the router starts; changing them is an error that says so.
+func (n *Node) Reload(c *config.Host) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	old := n.config
+	if err := fixed(old, c); err != nil {
+		return err
+	}
+	n.config = c
+	if err := errors.Join(n.checkImport(), n.checkNextHops()); err != nil {
+		n.config = old
+		return err
+	}
+	was, is := byName(old), byName(c)
+	if err := n.replaceWorkloads(was, is); err != nil {
+		n.config = old
+		return errors.Join(err, n.replaceWorkloads(is, was), n.applyConfig())
+	}
+	return n.applyConfig()
+}
+
+// fixed names what can only be set when the router starts.
+func fixed(old, c *config.Host) error {
+	for _, f := range []struct {
+		key       string
+		was, want any
+	}{
+		{"node", old.Node, c.Node},
+		{"uplink.interface", old.Uplink.Interface, c.Uplink.Interface},
+		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
+		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
+		{"offload", old.Offload, c.Offload},
+		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
+		{"control.socket", old.Control.Socket, c.Control.Socket},
+		{"log", old.Log, c.Log},
+	} {
+		if f.was != f.want {
+			return fmt.Errorf("%s cannot change from %v to %v while the router runs; restart it: workloads keep their connections", f.key, f.was, f.want)
+		}
+	}
+	return nil
+}
+
+func byName(c *config.Host) map[string]*config.Workload {
+	m := map[string]*config.Workload{}
+	for i := range c.Workloads {
+		m[c.Workloads[i].Name] = &c.Workloads[i]
+	}
+	return m
+}
+
+// replaceWorkloads detaches the workloads that are no more or have changed, and
+// attaches the new ones.
+func (n *Node) replaceWorkloads(was, is map[string]*config.Workload) error {
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if now := is[name]; now == nil || *now != *was[name] {
+			if err := n.detach(name, now == nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if n.workloads[name] == nil {
+			if err := n.attach(is[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// detach takes a workload's port away and, if it is not to come back, its set-up.
+func (n *Node) detach(name string, forGood bool) error {
+	w := n.workloads[name]
+	if w == nil {
+		return nil
+	}
+	delete(n.workloads, name)
+	n.Router.RemovePort(w.port)
+	if err := n.setWorkloadRoutes(); err != nil {
+		return err
+	}
+	n.log.Info("workload detached", "workload", name)
+	if !forGood {
+		return nil
+	}
+	s := w.Spec
+	if w.Namespace == workload.Named(name) {
+		s.Namespace = "" // by its name: the namespace goes too
+	}
+	return workload.Remove(s)
+}
+
+// applyConfig brings the forwarder, the guard and the routes to what the
+// configuration says.
+func (n *Node) applyConfig() error {
+	if n.uplink.index == 0 {
+		return nil // it is gone; all of this is done when it comes back
+	}
+	n.followMTU()
+	guarded := n.removeGuard
+	if n.config.Kernel.Guard {
+		guarded = n.setGuard
+	}
+	if len(n.config.Kernel.Import) == 0 {
+		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
+	}
+	return errors.Join(n.applyUplink(), guarded(), n.setStaticRoutes(), n.importRoutes())
+}
