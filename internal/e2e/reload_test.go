@@ -74,10 +74,10 @@ func TestReloadRefuses(t *testing.T) {
 	good := read(t, filepath.Join(filepath.Dir(h.Socket), "config.yaml"))
 	before := h.ask(t, "show", "config").wantOK(t)
 	for change, want := range map[[2]string]string{
-		{"rpf: strict", "rpf: sometimes"}:                                                           "rpf",
-		{"offload: true", "offload: false"}:                                                         "offload cannot change from true to false while the router runs",
-		{"interface: ens160", "interface: eth7"}:                                                    "uplink.interface cannot change",
-		{"via: 192.168.0.12", "via: 172.16.0.1"}:                                                    "next hop 172.16.0.1 is no neighbour",
+		{"rpf: strict", "rpf: sometimes"}:        "rpf",
+		{"offload: true", "offload: false"}:      "offload cannot change from true to false while the router runs",
+		{"interface: ens160", "interface: eth7"}: "uplink.interface cannot change",
+		{"via: 192.168.0.12", "via: 172.16.0.1"}: "next hop 172.16.0.1 is no neighbour",
 		{"workloads:\n", "workloads:\n  - {name: bad, namespace: /nowhere, address: 10.70.1.9/24}\n"}: "/nowhere",
 	} {
 		h.edit(t, func(string) string { return strings.Replace(good, change[0], change[1], 1) })
