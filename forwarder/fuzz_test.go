@@ -21,6 +21,7 @@ func fuzzBed(f *testing.F) (*bed, *trace.Listener) {
 	tunnel(b)
 	b.via("10.70.4.0/24", "192.168.0.99", rib.None) // nobody is there
 	b.setMTU("ns2", 576)
+	b.tunnelled(ping(tunnelIP)) // errors about a tunnel that was never used are not believed
 	return b, b.listen(trace.Options{}, "")
 }
 
@@ -68,6 +69,9 @@ func FuzzPipeline(f *testing.F) {
 	} {
 		add(fr)
 	}
+	for _, fr := range tunnelSeeds() {
+		add(fr)
+	}
 	b, l := fuzzBed(f)
 	f.Fuzz(func(t *testing.T, vnet, data []byte) {
 		if len(vnet) < packet.VnetLen || len(data) > packet.EthernetLen+packet.IPv4MaxLen {
@@ -84,6 +88,21 @@ func FuzzPipeline(f *testing.F) {
 		}
 		b.check(l)
 	})
+}
+
+// tunnelSeeds are errors about tunnels, and fragments of what is put together here.
+func tunnelSeeds() (seeds []*packet.Frame) {
+	quote := withTTL(ipip(hostIP, peerIP, ping(tunnelIP), nil), 60).Payload()
+	for _, e := range [][3]int{{3, 4, 576}, {3, 4, 0}, {3, 0, 0}, {3, 1, 0}, {3, 3, 0}, {3, 13, 0}, {11, 0, 0}, {12, 0, 1 << 24}, {4, 0, 0}, {5, 1, 0}} {
+		seeds = append(seeds, about(byte(e[0]), byte(e[1]), e[2], quote))
+	}
+	seeds = append(seeds, about(3, 1, 0, quote[:28]), about(3, 1, 0, quote[:40]), ipip(peerIP, hostIP, ipip(peerIP, hostIP, fromPeer(), nil), nil))
+	outer, _ := tunnelOf(220, 9)
+	in := icmpOf(gateway, 8, 0, make([]byte, 192))
+	for _, f := range []*packet.Frame{outer, in} {
+		seeds = append(seeds, piece(f, 0, 96, true), piece(f, 96, 200, false), piece(f, 88, 104, true), piece(f, 65504, 65520, false))
+	}
+	return seeds
 }
 
 // made is a frame that is for the port's own station, whose header verifies.

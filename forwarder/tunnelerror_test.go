@@ -26,18 +26,18 @@ func (b *bed) takes(f *packet.Frame) {
 // T6: what the inner source hears about an error on the way (RFC 2003 4.1 to 4.5).
 func TestTunnelRelaysErrors(t *testing.T) {
 	type told struct{ typ, code uint8 }
-	type about2 struct {
+	type fault struct {
 		typ, code byte
 		want      *told // nil: it stays here
 		onUplink  *told // the same for a destination in the uplink's own subnet
 	}
 	network, host := &told{3, 0}, &told{3, 1}
-	all := []about2{{3, 0, network, host}, {3, 1, host, host}, {3, 2, network, host}, {3, 3, nil, nil}, {3, 4, nil, nil}, {3, 5, nil, nil}}
+	all := []fault{{3, 0, network, host}, {3, 1, host, host}, {3, 2, network, host}, {3, 3, nil, nil}, {3, 4, nil, nil}, {3, 5, nil, nil}}
 	for code := byte(6); code <= 15; code++ {
-		all = append(all, about2{3, code, host, host})
+		all = append(all, fault{3, code, host, host})
 	}
-	all = append(all, about2{11, 0, host, host}, about2{11, 1, host, host}, about2{12, 0, nil, nil}, about2{12, 1, nil, nil}, about2{4, 0, nil, nil},
-		about2{5, 0, nil, nil}, about2{5, 1, nil, nil}, about2{40, 0, nil, nil})
+	all = append(all, fault{11, 0, host, host}, fault{11, 1, host, host}, fault{12, 0, nil, nil}, fault{12, 1, nil, nil}, fault{4, 0, nil, nil},
+		fault{5, 0, nil, nil}, fault{5, 1, nil, nil}, fault{40, 0, nil, nil})
 	for _, c := range all {
 		for to, want := range map[string]*told{tunnelIP: c.want, "192.168.0.70": c.onUplink} {
 			t.Run(fmt.Sprintf("T6_type_%d_code_%d_to_%s", c.typ, c.code, to), func(t *testing.T) {
@@ -181,8 +181,8 @@ func TestTunnelForgedErrors(t *testing.T) {
 		{"an_echo_reply", nil, func(ip packet.IPv4) { ip[22] += ip[20]; ip[20] = 0 }},
 		{"length_under_the_header", nil, func(ip packet.IPv4) { ip[2], ip[3] = 0, 20 }},
 	} {
-		for _, code := range []byte{1, 4} {
-			t.Run(fmt.Sprintf("T%d_%s", 7-code/2+code/4, c.name), func(t *testing.T) {
+		for rule, code := range map[string]byte{"T5": 4, "T6": 1} {
+			t.Run(rule+"_"+c.name, func(t *testing.T) {
 				b := newBed(t)
 				tunnel(b)
 				b.via("10.70.5.0/24", "192.168.0.13", rib.IPIP)

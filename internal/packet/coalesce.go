@@ -14,21 +14,21 @@ const tcpACK = 0x10
 // What comes of it is a GSO frame, whose segments are the frames that went in.
 func Coalesce(f, next *Frame) bool {
 	a, b := IPv4(f.Payload()), IPv4(next.Payload())
-	if next.Offload.IsGSO() || !plainTCP(b) {
+	if next.Offload.IsGSO() || !plainTCP(a) || !plainTCP(b) || !bytes.Equal(f.Bytes()[:EthernetLen], next.Bytes()[:EthernetLen]) {
 		return false
 	}
 	hl := IPv4MinLen + tcpLen(b)
 	size := len(a) - hl
 	if f.Offload.IsGSO() {
 		size = int(f.Offload.GSOSize)
-	} else if !plainTCP(a) || !tcpIntact(f) {
+	} else if !tcpIntact(f) {
 		return false
 	}
 	data := b[hl:]
 	switch {
-	case len(data) == 0 || len(data) > size, size <= 0,
+	case len(data) == 0 || len(data) > size, len(a) <= hl,
 		(len(a)-hl)%size != 0, // f ends with a short segment: nothing comes behind that
-		len(a)+len(data) > IPv4MaxLen,
+		len(a)+len(data) > IPv4MaxLen, len(a)-hl >= size*maxSegments,
 		f.Off+f.Len+len(data) > len(f.Buf),
 		!sameStream(a, b, (len(a)-hl)/size, len(a)-hl),
 		!tcpIntact(next):
@@ -66,14 +66,15 @@ func sameStream(a, b IPv4, n, size int) bool {
 		bytes.Equal(ta[18:tcpLen(a)], tb[18:tcpLen(b)]) // urgent pointer, options
 }
 
-// tcpIntact says whether the segment's checksum is right, or is still to be made:
-// in a superframe a wrong one would be lost sight of.
+// tcpIntact says whether the segment's checksum is right, or will be once it is
+// made: in a superframe a wrong one would be lost sight of.
 func tcpIntact(f *Frame) bool {
-	if f.Offload.NeedsChecksum() {
-		return true
-	}
 	ip := IPv4(f.Payload())
 	tcp := ip[IPv4MinLen:]
+	if o := &f.Offload; o.NeedsChecksum() {
+		return o.CsumStart == EthernetLen+IPv4MinLen && o.CsumOffset == tcpChecksum &&
+			binary.BigEndian.Uint16(tcp[tcpChecksum:]) == pseudoHeader(ip, len(tcp))
+	}
 	return Sum(tcp, pseudoHeader(ip, len(tcp))) == 0xffff
 }
 
