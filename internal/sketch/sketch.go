@@ -88,8 +88,11 @@ func (p *Packet) parseIPv4(words []string) (rest []string, err error) {
 func (p *Packet) parseEnd(word string) (netip.Addr, int, error) {
 	host, port, found := strings.Cut(word, ":")
 	a, err := parseAddr(host)
-	if err != nil || !found {
-		return a, 0, err
+	if err != nil {
+		return a, 0, fmt.Errorf("%q is no IPv4 address", word)
+	}
+	if !found {
+		return a, 0, nil
 	}
 	if p.Protocol != protocols["tcp"] && p.Protocol != protocols["udp"] {
 		return a, 0, fmt.Errorf("%q: only tcp and udp have ports", word)
