@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+// contender is what forwards between the workloads.
+type contender struct {
+	name string
+	// missing says what it needs that is not here; "" if it can run.
+	missing func() string
+	start   func(*bed) error
+}
+
+const (
+	linuxName = "linux"
+	ovsName   = "ovs userspace"
+)
+
+var contenders = []contender{
+	{name: "vrouter", missing: nothing, start: vrouter("")},
+	{name: "vrouter ipip", missing: nothing, start: vrouter("ipip: {mode: always}\n")},
+	{name: "vrouter offload off", missing: nothing, start: vrouter("offload: false\n")},
+	{name: "vrouter traced", missing: nothing, start: startTraced},
+	{name: linuxName, missing: nothing, start: startLinux},
+	{name: ovsName, missing: missingOVS, start: startOVS},
+}
+
+func nothing() string { return "" }
+
+func names(list []contender) []string {
+	var all []string
+	for _, c := range list {
+		all = append(all, c.name)
+	}
+	return all
+}
+
+// vrouter starts one on each host, with some more lines of configuration.
+func vrouter(more string) func(*bed) error {
+	return func(b *bed) error {
+		for _, s := range b.sides {
+			config := fmt.Sprintf("node: %s\nuplink: {interface: %s}\n"+
+				"workloads: [{name: ns1, address: %s, namespace: %s}]\nroutes: [{to: %s, via: %s}]\ncontrol: {socket: %s}\n%s",
+				s.name, uplink, s.address, s.guest, s.peer.address.Addr(), s.peer.uplink.Addr(), s.socket(), more)
+			file := filepath.Join(scratch, s.name+".yaml")
+			if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+				return err
+			}
+			p, err := b.start(s.host, nil, program, "run", "--config", file)
+			if err != nil {
+				return err
+			}
+			b.routers = append(b.routers, p)
+		}
+		return nil
+	}
+}
+
+func (s *side) socket() string { return filepath.Join(scratch, s.name+".sock") }
+
+// startTraced has what `vrouter trace` does run on both, with a filter that has
+// to look at every packet and takes none.
+func startTraced(b *bed) error {
+	if err := vrouter("")(b); err != nil {
+		return err
+	}
+	if err := b.ready(); err != nil {
+		return err
+	}
+	for _, s := range b.sides {
+		client := control.NewClient(s.socket())
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		b.undo = append(b.undo, func() { cancel(); client.Close() })
+		t, err := client.Trace(ctx, control.TraceOptions{Filter: "host 203.0.113.1"})
+		if err != nil {
+			return err
+		}
+		b.undo = append(b.undo, func() { t.Close() })
+	}
+	return nil
+}
+
+// startLinux makes the hosts' kernels the routers, as the tutorial and Calico do.
+func startLinux(b *bed) error {
+	for _, s := range b.sides {
+		if err := s.plug(); err != nil {
+			return err
+		}
+		if err := s.host.Do(s.routeByKernel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *side) routeByKernel() error {
+	for _, c := range [][2]string{
+		{"ipv4/ip_forward", "1"},
+		{"ipv4/conf/veth1/proxy_arp", "1"},
+		{"ipv4/neigh/veth1/proxy_delay", "0"}, // else it waits up to 0.8 s
+	} {
+		if err := sysctl(c[0], c[1]); err != nil {
+			return err
+		}
+	}
+	if err := addRoute("veth1", s.address.Addr().String()+"/32", ""); err != nil {
+		return err
+	}
+	if err := addRoute(uplink, s.peer.address.Addr().String()+"/32", s.peer.uplink.Addr().String()); err != nil {
+		return err
+	}
+	// Proxy ARP answers for 169.254.1.1 only if a route leads there.
+	return addRoute(uplink, "0.0.0.0/0", s.peer.uplink.Addr().String())
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// column is all that is known of a contender.
+type column struct {
+	Contender string               `json:"contender"`
+	Missing   string               `json:"missing,omitempty"` // what it needs that is not installed
+	Medians   map[string]float64   `json:"medians"`
+	Samples   map[string][]float64 `json:"samples"` // of each measure, one a round
+}
+
+type report struct {
+	options options
+	columns []*column
+	load    string // of the machine by others, before the start
+}
+
+func newReport(o options) *report {
+	r := &report{options: o, load: loadAverage()}
+	for _, c := range o.only {
+		r.columns = append(r.columns, &column{Contender: c.name, Missing: c.missing(), Samples: map[string][]float64{}})
+	}
+	return r
+}
+
+// column finds a contender's; nil if it was not asked for.
+func (r *report) column(name string) *column {
+	i := slices.IndexFunc(r.columns, func(c *column) bool { return c.Contender == name })
+	if i < 0 {
+		return nil
+	}
+	return r.columns[i]
+}
+
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "%s; load average before the start %s.\nMedian of %d rounds, %v a measurement; in parentheses the ratio to %s / to %s.\n\n",
+		machine(), r.load, r.options.rounds, r.options.measure, linuxName, ovsName)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	heading := []string{"measure"}
+	for _, c := range r.columns {
+		heading = append(heading, c.Contender)
+	}
+	rows := [][]string{heading}
+	for _, m := range measures {
+		row := []string{m}
+		for _, c := range r.columns {
+			row = append(row, r.cell(c, m))
+		}
+		rows = append(rows, row)
+	}
+	rows = slices.Insert(rows, 1, rule(rows))
+	for _, row := range rows {
+		fmt.Fprintf(t, "| %s |\n", strings.Join(row, "\t| "))
+	}
+	t.Flush()
+}
+
+// rule is the line below the heading, as Markdown wants it.
+func rule(rows [][]string) []string {
+	line := make([]string, len(rows[0]))
+	for i := range line {
+		width := 0
+		for _, row := range rows {
+			width = max(width, utf8.RuneCountInString(row[i]))
+		}
+		line[i] = strings.Repeat("-", width)
+	}
+	return line
+}
+
+func (r *report) cell(c *column, measure string) string {
+	switch {
+	case c.Missing != "":
+		return "not installed"
+	case len(c.Samples[measure]) == 0:
+		return "-"
+	}
+	v := median(c.Samples[measure])
+	text := short(v)
+	if c.Contender == linuxName {
+		return text
+	}
+	text += " (" + ratio(v, r.column(linuxName), measure)
+	if ovs := r.column(ovsName); ovs != nil && ovs != c && len(ovs.Samples[measure]) > 0 {
+		text += " / " + ratio(v, ovs, measure)
+	}
+	return text + ")"
+}
+
+func ratio(v float64, to *column, measure string) string {
+	if to == nil || median(to.Samples[measure]) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", v/median(to.Samples[measure]))
+}
+
+// short has three digits that count, or more before the point.
+func short(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func machine() string {
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	return fmt.Sprintf("Linux %s, %d CPUs, %s", unix.ByteSliceToString(u.Release[:]), runtime.NumCPU(), runtime.Version())
+}
+
+// loadAverage is that of the last minute: how busy others keep the machine.
+func loadAverage() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(b), " ")
+	return first
+}
+
+func (r *report) writeJSON(file string) error {
+	for _, c := range r.columns {
+		c.Medians = map[string]float64{}
+		for m, s := range c.Samples {
+			c.Medians[m] = median(s)
+		}
+	}
+	b, err := json.MarshalIndent(map[string]any{
+		"machine": machine(), "load_average_before": r.load, "rounds": r.options.rounds, "seconds": r.options.measure.Seconds(),
+		"measures": measures, "contenders": r.columns,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
