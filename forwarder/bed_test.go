@@ -54,7 +54,7 @@ func newBed(t testing.TB) *bed {
 	b := &bed{t: t, rib: rib.NewTable()}
 	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil)
 	b.settings = forwarder.Settings{
-		Gateway: addr(gateway), GatewayMAC: gatewayMAC,
+		Gateway: addr(gateway),
 		Uplink: []netip.Prefix{prefix(hostIP + "/24")}, Own: []netip.Addr{addr(hostIP)},
 		RPF: true, Peers: []netip.Addr{addr(peerIP)},
 	}

@@ -65,13 +65,12 @@ type txCounters struct {
 
 // Settings are what the packet path knows besides ports, routes and neighbours.
 type Settings struct {
-	Gateway    netip.Addr
-	GatewayMAC packet.MAC
-	Uplink     []netip.Prefix // the uplink's addresses, the primary one first
-	Own        []netip.Addr   // every address of the host, the uplink's among them
-	RPF        bool           // workloads may send from their own address alone
-	Peers      []netip.Addr   // whose IP-in-IP is unpacked
-	Ends       []netip.Addr   // to whom IP-in-IP is sent
+	Gateway netip.Addr
+	Uplink  []netip.Prefix // the uplink's addresses, the primary one first
+	Own     []netip.Addr   // every address of the host, the uplink's among them
+	RPF     bool           // workloads may send from their own address alone
+	Peers   []netip.Addr   // whose IP-in-IP is unpacked
+	Ends    []netip.Addr   // to whom IP-in-IP is sent
 }
 
 // state is an immutable snapshot: settings and ports.

@@ -93,8 +93,8 @@ func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 func (n *Node) applyUplink() error {
 	c := n.config
 	n.Router.Configure(forwarder.Settings{
-		Gateway: c.Gateway.Address, GatewayMAC: packet.MAC(c.Gateway.MAC),
-		Uplink: n.uplink.addresses, Own: n.uplink.own,
+		Gateway: c.Gateway.Address,
+		Uplink:  n.uplink.addresses, Own: n.uplink.own,
 		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
 	})
 	return n.RIB.SetSource(rib.Connected, n.connectedRoutes())
