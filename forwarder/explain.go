@@ -39,7 +39,7 @@ type explanation struct {
 }
 
 func (e *explanation) explain(p *Packet, in string, from verdict.Step) {
-	p.rec, p.watched, p.start = &trace.Record{}, true, time.Now()
+	p.dry, p.rec, p.watched, p.start = true, &trace.Record{}, true, time.Now()
 	p.rec.Begin(uint64(len(e.records)+1), p.start.UnixNano(), in, p.frame)
 	if len(e.records) > 0 {
 		p.rec.Cause = 1

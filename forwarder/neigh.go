@@ -1,6 +1,8 @@
 package forwarder
 
 import (
+	"time"
+
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -30,7 +32,7 @@ func (w *worker) hold(p *Packet) {
 		return
 	}
 	q := p.keep()
-	h := w.router.neighbors.Hold(w.now(), p.out.ID, p.nextHop, q, q.size())
+	h := w.router.neighbors.Hold(time.Now(), p.out.ID, p.nextHop, q, q.size())
 	for _, old := range h.Evicted {
 		w.failAt(old, verdict.Neigh, verdict.NeighborQueueFull)
 	}

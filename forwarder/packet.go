@@ -43,6 +43,7 @@ type Packet struct {
 	out       *Port        // from route on
 	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
 	limit     int          // from mtu on: bytes of IP that fit through the next link
+	dry       bool         // explain: nothing is counted
 	unknown   bool         // explain: the next hop would be asked for
 	lowered   bool         // ttl has lowered the TTL
 	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none
@@ -73,7 +74,7 @@ func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
 	if p.counts != nil {
 		p.counts.count(p, s, v)
 	}
-	if v.Kind == verdict.Edit && p.tunnel != nil {
+	if v.Kind == verdict.Edit && p.tunnel != nil && !p.dry {
 		p.tunnel.count(p, s)
 	}
 	if p.watched {

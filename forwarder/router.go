@@ -182,8 +182,8 @@ func (r *Router) housekeeping() {
 		select {
 		case <-r.stop:
 			return
-		case now := <-tick.C:
-			r.tick(w, now)
+		case <-tick.C:
+			r.tick(w, time.Now()) // requests are paced by when they leave, not by when they were due
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (c *checker) host(raw *rawHost) Host {
 			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),
 		},
 	}
-	h.Workloads = c.workloads(raw.workloads, h.Gateway.Address)
+	h.Workloads = c.workloads(raw.workloads, h.Gateway.Address, h.Uplink.Interface)
 	h.Routes = c.routes(raw.routes)
 	return h
 }

@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
-func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr) []Workload {
+func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr, uplink string) []Workload {
 	var workloads []Workload
 	names, interfaces := claims{}, claims{}
 	for i := range raw {
 		w := c.workload(&raw[i])
+		if w.Name == uplink {
+			c.fail(raw[i].name.place, "%s is the uplink's name: give the workload another one", quote(w.Name))
+		}
 		c.claim(names, w.Name, raw[i].name.place, "give each workload its own name")
 		c.claim(interfaces, w.Interface+" in "+namespacePath(w), interfacePlace(&raw[i]),
 			"give one of them another interface or namespace")

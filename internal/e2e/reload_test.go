@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,8 +65,20 @@ func TestReloadAttachesAWorkload(t *testing.T) {
 	h.edit(t, func(s string) string { return strings.Replace(s, "10.70.1.9/24", "10.70.1.8/24", 1) })
 	h.ask(t, "reload").wantOK(t)
 	wantEcho(t, h.ns1, "10.70.1.8", 63)
-	h.edit(t, func(s string) string { return strings.Replace(s, "  - {name: ns9, address: 10.70.1.8/24}\n", "", 1) })
+	ns9 := workload.Named("ns9")
+	h.edit(t, func(s string) string { return strings.Replace(s, "{name: ns9,", "{name: ns9, interface: net0,", 1) })
 	h.ask(t, "reload").wantOK(t)
+	wantEcho(t, h.ns1, "10.70.1.8", 63)
+	if links := linksOf(t, ns9); slices.Contains(links, "eth0") {
+		t.Errorf("the interface of before is left behind: %v", links)
+	}
+	h.edit(t, func(s string) string {
+		return strings.Replace(s, "  - {name: ns9, interface: net0, address: 10.70.1.8/24}\n", "", 1)
+	})
+	h.ask(t, "reload").wantOK(t)
+	if ns9.Exists() {
+		t.Error("the namespace is left behind")
+	}
 }
 
 // What is wrong in a file changes nothing.
@@ -74,10 +87,11 @@ func TestReloadRefuses(t *testing.T) {
 	good := read(t, filepath.Join(filepath.Dir(h.Socket), "config.yaml"))
 	before := h.ask(t, "show", "config").wantOK(t)
 	for change, want := range map[[2]string]string{
-		{"rpf: strict", "rpf: sometimes"}:        "rpf",
-		{"offload: true", "offload: false"}:      "offload cannot change from true to false while the router runs",
-		{"interface: ens160", "interface: eth7"}: "uplink.interface cannot change",
-		{"via: 192.168.0.12", "via: 172.16.0.1"}: "next hop 172.16.0.1 is no neighbour",
+		{"workloads:\n", "workloads:\n  - {name: ens160, address: 10.70.1.9/24}\n"}:                   `"ens160" is the uplink's name`,
+		{"rpf: strict", "rpf: sometimes"}:                                                             "rpf",
+		{"offload: true", "offload: false"}:                                                           "offload cannot change from true to false while the router runs",
+		{"interface: ens160", "interface: eth7"}:                                                      "uplink.interface cannot change",
+		{"via: 192.168.0.12", "via: 172.16.0.1"}:                                                      "next hop 172.16.0.1 is no neighbour",
 		{"workloads:\n", "workloads:\n  - {name: bad, namespace: /nowhere, address: 10.70.1.9/24}\n"}: "/nowhere",
 	} {
 		h.edit(t, func(string) string { return strings.Replace(good, change[0], change[1], 1) })

@@ -31,6 +31,7 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 	for _, r := range records {
 		packets = append(packets, r.View(n.Config().Node))
 	}
+	why = []string{}
 	if !s.ARP {
 		why = n.whyRoute(s)
 	}
@@ -60,7 +61,7 @@ func (n *Node) whyRoute(s *sketch.Packet) []string {
 	n.mu.Lock()
 	mtu := n.uplink.mtu
 	n.mu.Unlock()
-	var why []string
+	why := []string{}
 	for i, r := range n.RIB.Candidates(s.Dst) {
 		switch {
 		case i > 0:

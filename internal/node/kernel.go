@@ -19,6 +19,7 @@ import (
 // that can't be done it is an error only if the host would forward.
 func (n *Node) setGuard() error {
 	if !n.config.Kernel.Guard {
+		_ = guard.Remove(n.config.Uplink.Interface) // one that a killed router left, if any
 		return nil
 	}
 	err := guard.Set(n.config.Uplink.Interface, n.uplink.own)
@@ -82,6 +83,7 @@ func (n *Node) importRoutes() error {
 	if len(n.config.Kernel.Import) == 0 {
 		return nil
 	}
+	var imported hops
 	list, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return fmt.Errorf("listing the host's routes: %w", err)
@@ -91,16 +93,37 @@ func (n *Node) importRoutes() error {
 		if !n.imports(list[i].Protocol) {
 			continue
 		}
-		if r, ok := n.imported(&list[i]); ok {
+		if r, ok := n.importedRoute(&list[i]); ok {
 			routes = append(routes, r)
+			imported.add(&r)
 		}
 	}
-	return n.RIB.SetSource(rib.Kernel, routes)
+	if err := n.RIB.SetSource(rib.Kernel, routes); err != nil {
+		return err
+	}
+	if !slices.Equal(imported.all, n.imported.all) || !slices.Equal(imported.ends, n.imported.ends) {
+		n.imported = imported
+		return n.applyUplink() // peers and tunnels are the next hops of these routes too
+	}
+	return nil
 }
 
-// imported is a route of the host's, if the router can go that way: by the uplink,
+// hops are the next hops of routes, each once: all of them, and those to whom
+// packets go in IP-in-IP.
+type hops struct{ all, ends []netip.Addr }
+
+func (h *hops) add(r *rib.Route) {
+	if r.Via.IsValid() && !slices.Contains(h.all, r.Via) {
+		h.all = append(h.all, r.Via)
+	}
+	if r.Encap == rib.IPIP && !slices.Contains(h.ends, r.Via) {
+		h.ends = append(h.ends, r.Via)
+	}
+}
+
+// importedRoute is a route of the host's, if the router can go that way: by the uplink,
 // or nowhere.
-func (n *Node) imported(k *netlink.Route) (rib.Route, bool) {
+func (n *Node) importedRoute(k *netlink.Route) (rib.Route, bool) {
 	r := rib.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Port: rib.NoPort, Protocol: protocolName(k.Protocol), Metric: k.Priority, Source: rib.Kernel}
 	if k.Dst != nil {
 		a, ok := netip.AddrFromSlice(k.Dst.IP.To4())

@@ -36,6 +36,7 @@ type Node struct {
 	uplink    *uplink
 	workloads map[string]*attached
 	guarded   bool
+	imported  hops        // of the kernel's routes
 	gone      chan string // ports whose device vanished
 }
 
@@ -138,12 +139,12 @@ func (n *Node) attach(c *config.Workload) error {
 	if err != nil {
 		return err
 	}
-	a := &attached{Workload: w}
-	n.workloads[c.Name] = a
-	a.port, err = n.Router.AddPort(n.workloadPort(c, mtu), w.TAP)
+	port, err := n.Router.AddPort(n.workloadPort(c, mtu), w.TAP)
 	if err != nil {
-		return err
+		return errors.Join(err, w.Undo())
 	}
+	a := &attached{Workload: w, port: port}
+	n.workloads[c.Name] = a
 	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
 	n.Router.StartPort(a.port)
 	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
@@ -188,7 +189,7 @@ func (n *Node) detachGone(name string) {
 	if err := n.setWorkloadRoutes(); err != nil {
 		n.log.Error("routes of the workloads", "error", err)
 	}
-	n.log.Error("workload detached: its namespace or interface was removed; restart vrouter to attach it again",
+	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
 		"workload", name, "namespace", w.Namespace, "interface", w.Interface)
 }
 
@@ -241,8 +242,8 @@ func (n *Node) tunnels() bool {
 // Remove takes back what a router with this configuration leaves on the host.
 func Remove(c *config.Host) error {
 	var errs []error
-	if c.Kernel.Guard {
-		errs = append(errs, guard.Remove(c.Uplink.Interface))
+	if err := guard.Remove(c.Uplink.Interface); err != nil && c.Kernel.Guard {
+		errs = append(errs, err) // without a guard, only what an earlier configuration left is taken back
 	}
 	for _, w := range c.Workloads {
 		err := workload.Remove(workload.Spec{Name: w.Name, Namespace: workload.Namespace(w.Namespace), Interface: w.Interface})

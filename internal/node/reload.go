@@ -27,11 +27,15 @@ func (n *Node) Reload(c *config.Host) error {
 		return err
 	}
 	was, is := byName(old), byName(c)
-	if err := n.replaceWorkloads(was, is); err != nil {
+	err := n.replaceWorkloads(was, is)
+	if err == nil {
+		err = n.applyConfig()
+	}
+	if err != nil {
 		n.config = old
 		return errors.Join(err, n.replaceWorkloads(is, was), n.applyConfig())
 	}
-	return n.applyConfig()
+	return nil
 }
 
 // fixed names what can only be set when the router starts.
@@ -69,7 +73,7 @@ func byName(c *config.Host) map[string]*config.Workload {
 func (n *Node) replaceWorkloads(was, is map[string]*config.Workload) error {
 	for _, name := range slices.Sorted(maps.Keys(was)) {
 		if now := is[name]; now == nil || *now != *was[name] {
-			if err := n.detach(name, now == nil); err != nil {
+			if err := n.detach(name, now); err != nil {
 				return err
 			}
 		}
@@ -84,8 +88,9 @@ func (n *Node) replaceWorkloads(was, is map[string]*config.Workload) error {
 	return nil
 }
 
-// detach takes a workload's port away and, if it is not to come back, its set-up.
-func (n *Node) detach(name string, forGood bool) error {
+// detach takes a workload's port away, and of its set-up what the workload that
+// is to be in its place (nil: none) has no use for.
+func (n *Node) detach(name string, next *config.Workload) error {
 	w := n.workloads[name]
 	if w == nil {
 		return nil
@@ -96,12 +101,12 @@ func (n *Node) detach(name string, forGood bool) error {
 		return err
 	}
 	n.log.Info("workload detached", "workload", name)
-	if !forGood {
-		return nil
-	}
 	s := w.Spec
-	if w.Namespace == workload.Named(name) {
+	switch {
+	case next == nil && w.Namespace == workload.Named(name):
 		s.Namespace = "" // by its name: the namespace goes too
+	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.Namespace == workload.Named(name) || next.Namespace == string(w.Namespace)):
+		return nil // it is taken over
 	}
 	return workload.Remove(s)
 }
@@ -118,6 +123,7 @@ func (n *Node) applyConfig() error {
 		guarded = n.setGuard
 	}
 	if len(n.config.Kernel.Import) == 0 {
+		n.imported = hops{}
 		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
 	}
 	return errors.Join(n.applyUplink(), guarded(), n.setStaticRoutes(), n.importRoutes())

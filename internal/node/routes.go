@@ -71,7 +71,7 @@ func (n *Node) static(c *config.Route) rib.Route {
 // encap is what the route says, or else what ipip.mode makes of it.
 func (n *Node) encap(c *config.Route) rib.Encap {
 	switch {
-	case n.isWorkload(c.Via):
+	case n.isWorkload(c.Via), !c.Via.IsValid():
 		return rib.None
 	case c.Encap == config.EncapIPIP,
 		c.Encap == "" && n.config.IPIP.Mode == config.IPIPAlways,
@@ -117,23 +117,18 @@ func (n *Node) peers() []netip.Addr {
 	if n.config.IPIP.Peers != nil {
 		return n.config.IPIP.Peers
 	}
-	var peers []netip.Addr
-	for _, r := range n.config.Routes {
-		if r.Via.IsValid() {
-			peers = append(peers, r.Via)
-		}
-	}
-	return peers
+	return n.hops().all
 }
 
 // ends are the hosts to whom IP-in-IP is sent.
-func (n *Node) ends() []netip.Addr {
-	var ends []netip.Addr
+func (n *Node) ends() []netip.Addr { return n.hops().ends }
+
+// hops are the next hops of all routes, configured and imported.
+func (n *Node) hops() hops {
+	h := hops{slices.Clone(n.imported.all), slices.Clone(n.imported.ends)}
 	for i := range n.config.Routes {
-		r := &n.config.Routes[i]
-		if r.Via.IsValid() && n.encap(r) == rib.IPIP && !slices.Contains(ends, r.Via) {
-			ends = append(ends, r.Via)
-		}
+		c := &n.config.Routes[i]
+		h.add(&rib.Route{Via: c.Via, Encap: n.encap(c)})
 	}
-	return ends
+	return h
 }
