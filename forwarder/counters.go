@@ -11,7 +11,7 @@ import (
 type Counters struct {
 	Packets uint64 // received
 	Bytes   uint64
-	Held    uint64 // of them, those that had to wait for a neighbour
+	Held    uint64 // of them, those that had to wait: for a neighbour, or for the rest of a datagram
 	Resumed uint64 // those that are done waiting, and have their verdict
 	Steps   [verdict.NumSteps][verdict.NumKinds]uint64
 	Drops   [verdict.NumReasons]uint64
@@ -127,7 +127,7 @@ func (c *Counters) Ended() (forwarded, consumed, dropped uint64) {
 }
 
 // imbalance is received − (forwarded + consumed + dropped), without what waits
-// for a neighbour: 0, always.
+// (Held, not Resumed): 0, always.
 func (c *Counters) imbalance() int64 {
 	forwarded, consumed, dropped := c.Ended()
 	return int64(c.Packets + c.Resumed - c.Held - forwarded - consumed - dropped)

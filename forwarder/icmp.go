@@ -93,8 +93,7 @@ func (p *Packet) errorFor(r verdict.Reason) (verdict.ICMPError, bool) {
 }
 
 // errorForLocal: what the router itself does not speak. A closed port is said
-// with its own code, ICMP is never answered with an error of protocol, and a
-// fragment is not asked about.
+// with its own code, and ICMP is never answered with an error of protocol.
 func (p *Packet) errorForLocal(e verdict.ICMPError) (verdict.ICMPError, bool) {
 	switch p.ip.Protocol() {
 	case packet.ProtocolICMP:

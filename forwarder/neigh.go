@@ -56,6 +56,7 @@ func (w *worker) resume(packets []*Packet) {
 	}
 	for _, p := range packets {
 		w.conclude(p, w.path.run(p, verdict.Neigh))
+		w.relieve() // a waiting packet may stand for many segments
 	}
 }
 

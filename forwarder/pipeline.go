@@ -1,6 +1,6 @@
 // Package forwarder is the packet path: it reads frames from ports, takes each
-// through the steps of one pipeline, and writes it to another port. Live traffic,
-// `explain` and `replay` run the same pipeline.
+// through the steps of one pipeline, and writes it to another port. Live traffic
+// and `explain` run the same pipeline.
 //
 // To follow a packet, start at worker.run in worker.go, which reads a batch, then
 // read the table below from top to bottom.
@@ -54,7 +54,8 @@ type path struct {
 
 // run takes a packet through the steps, from one of them on, until one ends its
 // way. pass means that the packet is ready to be sent; hold, that it waits for
-// its next hop and has had no verdict of neigh yet.
+// its next hop, or for the rest of its datagram, and has had no verdict of that
+// step yet.
 func (x *path) run(p *Packet, from verdict.Step) verdict.Verdict {
 	for s := from; s < verdict.TX; s++ {
 		v := steps[s](x, p)

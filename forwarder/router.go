@@ -19,7 +19,7 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// tickEvery is how often the neighbours' deadlines are looked at.
+// tickEvery is how often deadlines are looked at (Router.tick).
 const tickEvery = 100 * time.Millisecond
 
 // Router is the packet path of one host: its ports and their workers. All its
@@ -66,11 +66,13 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string)) *Router {
 // Close stops all workers, and closes their ports.
 func (r *Router) Close() {
 	close(r.stop)
+	r.mu.Lock() // Stats may be asking a port
 	for _, p := range r.state.Load().ports {
 		if p != nil {
 			p.link.Close()
 		}
 	}
+	r.mu.Unlock()
 	r.done.Wait()
 }
 
@@ -95,8 +97,8 @@ func (r *Router) Configure(s Settings) {
 	})
 }
 
-// AddPort adds a port, enters a workload's own neighbour, and returns the port's
-// ID, which routes refer to. Nothing is read before StartPort.
+// AddPort adds a port and returns its ID, which routes refer to. Nothing is read
+// before StartPort.
 func (r *Router) AddPort(c PortConfig, l link.Port) (id int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,7 +175,8 @@ func (r *Router) RemovePort(id int) {
 	port.late.moveTo(&r.gone) // packets that came in here may still wait elsewhere
 }
 
-// housekeeping does what no packet causes: neighbours' deadlines.
+// housekeeping does what no packet causes: deadlines of neighbours, of fragments
+// that wait, and of path MTUs.
 func (r *Router) housekeeping() {
 	w := newWorker(r, -1, nil)
 	tick := time.NewTicker(tickEvery)
@@ -216,13 +219,6 @@ func (r *Router) portGone(id int) {
 	if p := r.state.Load().port(id); p != nil && r.onGone != nil {
 		r.onGone(p.Name)
 	}
-}
-
-func (r *Router) portName(id int) string {
-	if p := r.state.Load().port(id); p != nil {
-		return p.Name
-	}
-	return ""
 }
 
 func (r *Router) countICMPError(e verdict.ICMPError) {

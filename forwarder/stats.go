@@ -21,7 +21,7 @@ type Stats struct {
 	Withheld     map[string]uint64 // ICMP errors that were due and not sent, by reason
 	Tunnels      []TunnelStats
 	Reassemblies [NumReassemblyResults]uint64
-	Waiting      int // packets that wait for a neighbour
+	Waiting      int // packets that wait for a neighbour; not fragments
 	Imbalance    int64
 }
 
@@ -123,4 +123,9 @@ func (s *Stats) addNeighbors(list []neigh.Info) {
 func (r *Router) Neighbors() []neigh.Info { return r.neighbors.List(time.Now()) }
 
 // PortName is the name of a port, "" if there is none of that ID.
-func (r *Router) PortName(id int) string { return r.portName(id) }
+func (r *Router) PortName(id int) string {
+	if p := r.state.Load().port(id); p != nil {
+		return p.Name
+	}
+	return ""
+}

@@ -45,7 +45,7 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, quote packet.IPv4) {
 		return nil, nil
 	}
 	inner := quote[packet.IPv4MinLen:]
-	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || len(inner) < inner.HeaderLen() {
+	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || min(len(inner), inner.TotalLen()) < inner.HeaderLen() {
 		return nil, nil
 	}
 	if r := x.fib.Lookup(inner.Dst()); r == nil || r.Encap != rib.IPIP || r.Via != t.Peer {

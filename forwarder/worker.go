@@ -83,7 +83,7 @@ func (w *worker) readFailed(err error) bool {
 		w.router.portGone(w.id)
 		return false
 	}
-	w.router.log.Warn("reading a port failed, trying again", "port", w.router.portName(w.id), "error", err)
+	w.router.log.Warn("reading a port failed, trying again", "port", w.router.PortName(w.id), "error", err)
 	time.Sleep(readRetry)
 	return true
 }
@@ -159,12 +159,12 @@ func (w *worker) conclude(p *Packet, v verdict.Verdict) {
 		w.hold(p)
 	case verdict.Consume:
 		w.answer(p)
-		w.learn(p)
 		w.deliver(p)
+		w.learn(p)
 	case verdict.Drop:
 		w.dropped(p, v.Reason)
-		w.learn(p)
 		w.deliver(p)
+		w.learn(p)
 	}
 }
 

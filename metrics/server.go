@@ -25,9 +25,6 @@ func Listen(address string) (*Server, error) {
 	return &Server{listen: l, http: http.Server{ReadHeaderTimeout: 5 * time.Second}}, nil
 }
 
-// Addr is where it listens.
-func (s *Server) Addr() string { return s.listen.Addr().String() }
-
 // Serve answers until Close.
 func (s *Server) Serve(c *Collector) error {
 	mux := http.NewServeMux()

@@ -45,6 +45,9 @@ func configFlag(cmd *cobra.Command, file *string) {
 // them; then the router; and all of it ends when ctx does.
 func runRouter(ctx context.Context, file string, c *config.Host) error {
 	log := newLogger(c.Log)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from now on: it must not end a router that is starting
+	defer signal.Stop(hangup)
 	socket, err := control.Listen(c.Control.Socket)
 	if err != nil {
 		return err
@@ -62,7 +65,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		return err
 	}
 	reload := func() error { return reloadFile(n, file, log) }
-	go onHangup(ctx, reload)
+	go onHangup(ctx, hangup, reload)
 	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
 	}, log)
@@ -93,10 +96,7 @@ func reloadFile(n *node.Node, file string, log *slog.Logger) error {
 }
 
 // onHangup reloads on each SIGHUP.
-func onHangup(ctx context.Context, reload func() error) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func onHangup(ctx context.Context, hangup <-chan os.Signal, reload func() error) {
 	for {
 		select {
 		case <-hangup:

@@ -57,11 +57,10 @@ func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
 	if err != nil {
 		return err
 	}
-	records := stories.stop(len(result.Replies))
+	printTimeline(w, stories.stop(len(result.Replies)))
 	if len(result.Replies) == 0 {
 		return errors.New("no reply came back; the trace above tells where the packets ended")
 	}
-	printTimeline(w, records)
 	after, err := scrapeAll(ctx, l)
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (h *Host) start(temporary bool) error {
 	if temporary {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
-	h.Router = &process{exited: make(chan struct{})}
+	p := &process{exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		err := workload.Named(h.Namespace).Do(func() error {
@@ -73,14 +73,14 @@ func (h *Host) start(temporary bool) error {
 		if err != nil {
 			started <- err
 		}
-		close(h.Router.exited)
+		close(p.exited)
 	}()
 	if err := <-started; err != nil {
-		h.Router = nil
 		return fmt.Errorf("starting the router of %s: %w", h.Name, err)
 	}
-	h.Router.PID = cmd.Process.Pid
-	h.Router.Start, _ = startTime(cmd.Process.Pid)
+	p.PID = cmd.Process.Pid
+	p.Start, _ = startTime(p.PID)
+	h.Router = p
 	return nil
 }
 

@@ -54,7 +54,8 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	)
 }
 
-// maxOwn is as many addresses as one jump of classic BPF can skip.
+// maxOwn is how many addresses the filter takes: a jump of classic BPF skips at
+// most 255 instructions. What is for the others the router reads, and drops.
 const maxOwn = 200
 
 func attachFilter(fd int, own []netip.Addr) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/songgao/water"
@@ -25,6 +26,8 @@ type TAP struct {
 	vnetLen int // bytes of virtio header in front of a frame: 0 or packet.VnetLen
 	handle  *netlink.Handle
 	index   int
+	lost    atomic.Uint64
+	closed  atomic.Bool
 
 	frames []packet.Frame // of the Read under way
 	n      int
@@ -203,11 +206,14 @@ func writeOne(fd int, b []byte) error {
 
 // Lost implements Port: what did not fit into the queue of the device.
 func (t *TAP) Lost() uint64 {
-	l, err := t.handle.LinkByIndex(t.index)
-	if err != nil || l.Attrs().Statistics == nil {
-		return 0
+	if t.closed.Load() { // a closed handle asks in whichever namespace the thread is in
+		return t.lost.Load()
 	}
-	return l.Attrs().Statistics.TxDropped
+	l, err := t.handle.LinkByIndex(t.index)
+	if err == nil && l.Attrs().Statistics != nil {
+		t.lost.Store(l.Attrs().Statistics.TxDropped)
+	}
+	return t.lost.Load()
 }
 
 // CanOffload implements Port.
@@ -215,6 +221,7 @@ func (t *TAP) CanOffload() bool { return t.vnetLen > 0 }
 
 // Close implements Port. The device stays.
 func (t *TAP) Close() error {
+	t.closed.Store(true)
 	t.handle.Close()
 	return t.file.Close()
 }

@@ -36,6 +36,7 @@ type Node struct {
 	uplink    *uplink
 	workloads map[string]*attached
 	guarded   bool
+	stopped   bool
 	imported  hops        // of the kernel's routes
 	gone      chan string // ports whose device vanished
 }
@@ -115,6 +116,9 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Close stops forwarding, and takes the guard back.
 func (n *Node) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stopped = true
 	n.Router.Close()
 	return n.removeGuard()
 }
@@ -186,7 +190,11 @@ func (n *Node) detachGone(name string) {
 	}
 	delete(n.workloads, name)
 	n.Router.RemovePort(w.port)
-	if err := n.setWorkloadRoutes(); err != nil {
+	err := n.setWorkloadRoutes()
+	if n.uplink.index != 0 { // while it is gone no static route is in use
+		err = errors.Join(err, n.setStaticRoutes()) // those by way of the workload
+	}
+	if err != nil {
 		n.log.Error("routes of the workloads", "error", err)
 	}
 	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
@@ -262,13 +270,13 @@ func (n *Node) Config() *config.Host {
 	return n.config
 }
 
-// Workloads lists what is attached, by name.
-func (n *Node) Workloads() []*workload.Workload {
+// Workloads lists what is attached, by name, as it is now.
+func (n *Node) Workloads() []workload.Workload {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var list []*workload.Workload
+	var list []workload.Workload
 	for _, name := range slices.Sorted(maps.Keys(n.workloads)) {
-		list = append(list, n.workloads[name].Workload)
+		list = append(list, *n.workloads[name].Workload)
 	}
 	return list
 }

@@ -17,6 +17,9 @@ import (
 func (n *Node) Reload(c *config.Host) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.stopped {
+		return errors.New("the router is stopping; the next start reads the file anew")
+	}
 	old := n.config
 	if err := fixed(old, c); err != nil {
 		return err

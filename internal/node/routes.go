@@ -46,26 +46,29 @@ func (n *Node) setStaticRoutes() error {
 			n.log.Warn("a route is not used: its next hop is in no subnet of the uplink", "to", c.To, "via", c.Via, "uplink", n.uplink.addresses)
 			continue
 		}
-		routes = append(routes, n.static(c))
+		if r, ok := n.static(c); ok {
+			routes = append(routes, r)
+		}
 	}
 	return n.RIB.SetSource(rib.Static, routes)
 }
 
-// static is a configured route with its port and its encapsulation.
-func (n *Node) static(c *config.Route) rib.Route {
-	r := rib.Route{Prefix: c.To, Type: routeTypes[c.Type], Via: c.Via, Port: rib.NoPort, Protocol: "static", Metric: c.Metric, Source: rib.Static}
+// static is a configured route with its port and its encapsulation, unless it
+// leads to a workload that is not attached.
+func (n *Node) static(c *config.Route) (r rib.Route, ok bool) {
+	r = rib.Route{Prefix: c.To, Type: routeTypes[c.Type], Via: c.Via, Port: rib.NoPort, Protocol: "static", Metric: c.Metric, Source: rib.Static}
 	if r.Type != rib.Unicast {
-		return r
+		return r, true
 	}
 	for name, w := range n.workloads {
 		if w.Address.Addr() == c.Via {
 			r.Dev, r.Port = name, w.port
-			return r
+			return r, true
 		}
 	}
 	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
 	r.Encap = n.encap(c)
-	return r
+	return r, !n.isWorkload(c.Via)
 }
 
 // encap is what the route says, or else what ipip.mode makes of it.

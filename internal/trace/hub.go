@@ -2,7 +2,7 @@ package trace
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -66,7 +66,7 @@ func (h *Hub) Listen(o Options) (*Listener, error) {
 			return l, nil
 		}
 	}
-	return nil, errors.New("too many traces at once (16); stop one of them")
+	return nil, fmt.Errorf("too many traces at once (%d); stop one of them", maxListeners)
 }
 
 // Close ends listening.

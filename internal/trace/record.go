@@ -55,10 +55,10 @@ type snap struct {
 // Facts are what a step decided by, for the one line that says why.
 type Facts struct {
 	Route fmt.Stringer // of route
-	Addr  netip.Addr   // neigh: the next hop; rpf: the one source allowed; arp: the address asked for
-	MAC   packet.MAC   // rx, arp: the router's own
-	N     int          // mtu: bytes that fit
-	Note  string       // a constant, never made for one packet
+	Addr  netip.Addr   // neigh: the next hop; rpf: the one source allowed
+	MAC   packet.MAC   // rx: the router's own
+	N     int          // mtu, encap: bytes that fit
+	Note  string       // arp, local, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.

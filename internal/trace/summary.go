@@ -96,11 +96,11 @@ func icmpName(typ, code uint8) string {
 
 func unreachableName(code uint8) string {
 	switch code {
-	case 0:
+	case packet.CodeNetUnreachable:
 		return "net unreachable"
-	case 1:
+	case packet.CodeHostUnreachable:
 		return "host unreachable"
-	case 2:
+	case packet.CodeProtocolUnreachable:
 		return "protocol unreachable"
 	case packet.CodePortUnreachable:
 		return "port unreachable"

@@ -29,16 +29,13 @@ func (n Namespace) Exists() bool {
 	return err == nil
 }
 
-// ErrNoNamespace says that nothing, or no network namespace, is at a path.
-var ErrNoNamespace = errors.New("no network namespace")
-
 type identity struct{ dev, ino uint64 }
 
 // identity tells one namespace from the next one at the same path.
 func (n Namespace) identity() (identity, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(string(n), &fs); err != nil || fs.Type != unix.NSFS_MAGIC {
-		return identity{}, fmt.Errorf("%s: %w there", n, ErrNoNamespace)
+		return identity{}, fmt.Errorf("%s: no network namespace there", n)
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(string(n), &st); err != nil {

@@ -76,7 +76,7 @@ func (w *Workload) Undo() error {
 	if w.madeNamespace {
 		return w.Namespace.Delete()
 	}
-	if w.madeInterface && w.TAP != nil {
+	if w.madeInterface {
 		return w.Namespace.Do(w.deleteInterface)
 	}
 	return nil
@@ -118,7 +118,7 @@ func (w *Workload) deleteInterface() error {
 	return netlink.LinkDel(l)
 }
 
-// configure is the tutorial's five commands, inside the namespace:
+// configure is the tutorial's commands, inside the namespace:
 //
 //	ip addr add ADDRESS dev eth0
 //	ip link set eth0 mtu MTU up
