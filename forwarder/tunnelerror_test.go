@@ -206,6 +206,15 @@ func TestTunnelForgedErrors(t *testing.T) {
 			b.unbelieved(about(3, 4, 30, sent[:n]))
 		}
 	})
+	t.Run("T6_inner_shorter_than_its_header", func(t *testing.T) {
+		for n := range 20 {
+			b := newBed(t)
+			tunnel(b)
+			quote := bytes.Clone(b.tunnelled(ping(tunnelIP)))
+			quote[22], quote[23], quote[29] = 0, byte(n), 17 // total length, protocol
+			b.unbelieved(about(3, 1, 0, quote))
+		}
+	})
 	t.Run("T5_a_tunnel_never_used", func(t *testing.T) {
 		b := newBed(t)
 		tunnel(b)

@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -49,6 +50,9 @@ func (w *worker) flush() {
 		w.writePort(w.out[0].p.out)
 	}
 	w.path.scratchLen, w.madeLen, w.recLen = 0, 0, 0
+	if len(w.path.scratch) > 2*scratchMax {
+		w.path.scratch = slices.Clone(w.path.scratch[:scratchMax]) // one frame was thousands of segments
+	}
 }
 
 // writePort writes all that leaves by one port, and keeps the rest queued.

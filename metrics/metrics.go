@@ -90,5 +90,5 @@ var (
 
 	traceRecords = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost    = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
-	imbalance    = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour: 0, always.")
+	imbalance    = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

@@ -88,7 +88,7 @@ func reloadFile(n *node.Node, file string, log *slog.Logger) error {
 		err = n.Reload(c)
 	}
 	if err != nil {
-		log.Error("reload: nothing changed", "error", err)
+		log.Error("reload failed", "error", err)
 		return err
 	}
 	log.Info("reloaded", "file", file)

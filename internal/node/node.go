@@ -44,7 +44,8 @@ type Node struct {
 // attached is a workload and its port.
 type attached struct {
 	*workload.Workload
-	port int
+	port  int
+	named bool // the namespace is the workload's by its name, not one that something else made
 }
 
 // Start builds the router and begins to forward. If it fails, what it built is
@@ -147,7 +148,7 @@ func (n *Node) attach(c *config.Workload) error {
 	if err != nil {
 		return errors.Join(err, w.Undo())
 	}
-	a := &attached{Workload: w, port: port}
+	a := &attached{Workload: w, port: port, named: c.Namespace == ""}
 	n.workloads[c.Name] = a
 	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
 	n.Router.StartPort(a.port)

@@ -106,9 +106,9 @@ func (n *Node) detach(name string, next *config.Workload) error {
 	n.log.Info("workload detached", "workload", name)
 	s := w.Spec
 	switch {
-	case next == nil && w.Namespace == workload.Named(name):
-		s.Namespace = "" // by its name: the namespace goes too
-	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.Namespace == workload.Named(name) || next.Namespace == string(w.Namespace)):
+	case next == nil && w.named:
+		s.Namespace = "" // the namespace goes too
+	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.named || next.Namespace == string(w.Namespace)):
 		return nil // it is taken over
 	}
 	return workload.Remove(s)
