@@ -7,18 +7,6 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// rx judges the frame itself: whole, honest about its offloads, and for this station.
-func (x *path) rx(p *Packet) verdict.Verdict {
-	f := p.frame
-	if f.Len < packet.EthernetLen || !f.OffloadValid() {
-		return verdict.Dropped(verdict.FrameTooShort)
-	}
-	if dst := f.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
-		return verdict.Dropped(verdict.NotForRouter)
-	}
-	return pass
-}
-
 // arp takes ARP and lets IPv4 go on. Whatever it learns is entered by the worker,
 // afterwards: p.arp.
 func (x *path) arp(p *Packet) verdict.Verdict {
@@ -97,7 +85,7 @@ func (x *path) arpUplink(p *Packet) verdict.Verdict {
 }
 
 func (p *Packet) countARP(a arpproxy.Answer) {
-	if p.counts != nil {
+	if !p.dry {
 		p.in.arpRequests[a].Add(1)
 	}
 }

@@ -1,8 +1,6 @@
 package forwarder
 
 import (
-	"net/netip"
-
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -65,13 +63,3 @@ func (x *path) badAddress(p *Packet) verdict.Reason {
 func notOneHost(a []byte) bool { return a[0] == 0 || a[0] == 127 || a[0] >= 224 }
 
 func isLinkLocal(a []byte) bool { return a[0] == 169 && a[1] == 254 }
-
-// onUplink says whether an address lies in a subnet of the uplink.
-func (s *state) onUplink(a netip.Addr) bool {
-	for _, p := range s.Uplink {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}

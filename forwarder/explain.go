@@ -16,7 +16,6 @@ import (
 func (r *Router) Explain(port string, f *packet.Frame) ([]*trace.Record, error) {
 	w := newWorker(r, -1, nil)
 	w.begin()
-	w.path.dry = true
 	var in *Port
 	for _, p := range w.path.ports {
 		if p != nil && p.Name == port {

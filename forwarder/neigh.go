@@ -14,7 +14,7 @@ func (x *path) neigh(p *Packet) verdict.Verdict {
 	if n == nil || n.Port != p.out.ID {
 		return hold
 	}
-	if !x.dry {
+	if !p.dry {
 		n.Use()
 	}
 	p.frame.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)

@@ -43,7 +43,7 @@ type Packet struct {
 	out       *Port        // from route on
 	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
 	limit     int          // from mtu on: bytes of IP that fit through the next link
-	dry       bool         // explain: nothing is counted
+	dry       bool         // explain: nothing is counted, and nothing changes
 	unknown   bool         // explain: the next hop would be asked for
 	lowered   bool         // ttl has lowered the TTL
 	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none

@@ -20,7 +20,7 @@ import (
 // The last step, tx, has no function: its verdict is the kernel's, when the
 // batch is written (worker.flush).
 var steps = [verdict.TX]func(*path, *Packet) verdict.Verdict{
-	verdict.RX:    (*path).rx,    // arp.go
+	verdict.RX:    (*path).rx,    // rx.go
 	verdict.ARP:   (*path).arp,   // arp.go
 	verdict.Check: (*path).check, // check.go
 	verdict.Decap: (*path).decap, // tunnel.go
@@ -49,7 +49,6 @@ type path struct {
 	neighbors  *neigh.Snapshot
 	scratch    []*packet.Frame // frames the router makes in this batch
 	scratchLen int
-	dry        bool // explain: nothing may change
 }
 
 // run takes a packet through the steps, from one of them on, until one ends its

@@ -145,6 +145,16 @@ func (s *state) sourceFor(a netip.Addr) netip.Addr {
 
 func (s *state) isOwn(a netip.Addr) bool { return slices.Contains(s.Own, a) }
 
+// onUplink says whether an address lies in a subnet of the uplink.
+func (s *state) onUplink(a netip.Addr) bool {
+	for _, p := range s.Uplink {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *state) port(id int) *Port {
 	if id < 0 || id >= len(s.ports) {
 		return nil

@@ -24,7 +24,7 @@ const (
 type process struct {
 	cmd   *exec.Cmd
 	log   string
-	ended chan struct{}
+	ended <-chan struct{}
 }
 
 // start runs a command in a host's namespace. It dies with the thread that
@@ -39,26 +39,11 @@ func start(ns workload.Namespace, env []string, args ...string) (*process, error
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := &process{cmd: cmd, log: log.Name(), ended: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		defer close(p.ended)
-		err := ns.Do(func() error {
-			err := cmd.Start()
-			started <- err
-			if err == nil {
-				_ = cmd.Wait()
-			}
-			return nil
-		})
-		if err != nil {
-			started <- err
-		}
-	}()
-	if err := <-started; err != nil {
+	ended, err := ns.Start(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", args[0], err)
 	}
-	return p, nil
+	return &process{cmd: cmd, log: log.Name(), ended: ended}, nil
 }
 
 func (p *process) stop() {

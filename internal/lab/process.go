@@ -27,9 +27,9 @@ const (
 // process is a router's, told from any later process of the same number by the
 // time it started.
 type process struct {
-	PID    int           `json:"pid"`
-	Start  string        `json:"start"` // clock ticks since boot, proc_pid_stat(5) field 22
-	exited chan struct{} // closed when it ended, where it is this process's child
+	PID    int             `json:"pid"`
+	Start  string          `json:"start"` // clock ticks since boot, proc_pid_stat(5) field 22
+	exited <-chan struct{} // closed when it ended, where it is this process's child
 }
 
 // start runs a vrouter in the host's namespace. The thread that starts it stays
@@ -59,25 +59,11 @@ func (h *Host) start(temporary bool) error {
 	if temporary {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
-	p := &process{exited: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		err := workload.Named(h.Namespace).Do(func() error {
-			err := cmd.Start()
-			started <- err
-			if err == nil {
-				_ = cmd.Wait()
-			}
-			return nil
-		})
-		if err != nil {
-			started <- err
-		}
-		close(p.exited)
-	}()
-	if err := <-started; err != nil {
+	ended, err := workload.Named(h.Namespace).Start(cmd)
+	if err != nil {
 		return fmt.Errorf("starting the router of %s: %w", h.Name, err)
 	}
+	p := &process{exited: ended}
 	p.PID = cmd.Process.Pid
 	p.Start, _ = startTime(p.PID)
 	h.Router = p

@@ -15,10 +15,14 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// setGuard keeps the host's own stack away from what the router handles. Where
-// that can't be done it is an error only if the host would forward.
+// setGuard keeps the host's own stack away from what the router handles, if the
+// configuration says so. Where that can't be done it is an error only if the host
+// would forward.
 func (n *Node) setGuard() error {
 	if !n.config.Kernel.Guard {
+		if n.guarded {
+			return n.removeGuard()
+		}
 		_ = guard.Remove(n.config.Uplink.Interface) // one that a killed router left, if any
 		return nil
 	}

@@ -189,9 +189,7 @@ func (n *Node) detachGone(name string) {
 	if w == nil {
 		return
 	}
-	delete(n.workloads, name)
-	n.Router.RemovePort(w.port)
-	err := n.setWorkloadRoutes()
+	err := n.removePort(name)
 	if n.uplink.index != 0 { // while it is gone no static route is in use
 		err = errors.Join(err, n.setStaticRoutes()) // those by way of the workload
 	}
@@ -200,6 +198,13 @@ func (n *Node) detachGone(name string) {
 	}
 	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
 		"workload", name, "namespace", w.Namespace, "interface", w.Interface)
+}
+
+// removePort takes an attached workload out of the router; its set-up stays.
+func (n *Node) removePort(name string) error {
+	n.Router.RemovePort(n.workloads[name].port)
+	delete(n.workloads, name)
+	return n.setWorkloadRoutes()
 }
 
 // workloadMTU is what fits through the uplink, with the outer header where

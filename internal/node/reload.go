@@ -98,9 +98,7 @@ func (n *Node) detach(name string, next *config.Workload) error {
 	if w == nil {
 		return nil
 	}
-	delete(n.workloads, name)
-	n.Router.RemovePort(w.port)
-	if err := n.setWorkloadRoutes(); err != nil {
+	if err := n.removePort(name); err != nil {
 		return err
 	}
 	n.log.Info("workload detached", "workload", name)
@@ -121,13 +119,9 @@ func (n *Node) applyConfig() error {
 		return nil // it is gone; all of this is done when it comes back
 	}
 	n.followMTU()
-	guarded := n.removeGuard
-	if n.config.Kernel.Guard {
-		guarded = n.setGuard
-	}
 	if len(n.config.Kernel.Import) == 0 {
 		n.imported = hops{}
 		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
 	}
-	return errors.Join(n.applyUplink(), guarded(), n.setStaticRoutes(), n.importRoutes())
+	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.importRoutes())
 }

@@ -153,8 +153,8 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// subscribe lets a message arrive whenever a link or an address of the host
-// changed. A subscription that the kernel closed, as it could not keep up, is
+// subscribe lets a message arrive whenever a link, an address or a route of
+// the host changed. A subscription that the kernel closed, as it could not keep up, is
 // made anew, and everything is looked at again.
 func (n *Node) subscribe(ctx context.Context) (<-chan struct{}, error) {
 	events := make(chan struct{}, 1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 
@@ -58,6 +59,28 @@ func (n Namespace) Do(f func() error) error {
 		}
 		return f()
 	})
+}
+
+// Start starts a command inside the namespace, and says when it has ended. The
+// thread that starts it stays until then: a command with a death signal dies with
+// the thread that made it.
+func (n Namespace) Start(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	started, end := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(end)
+		err := n.Do(func() error {
+			err := cmd.Start()
+			started <- err
+			if err == nil {
+				_ = cmd.Wait()
+			}
+			return nil
+		})
+		if err != nil {
+			started <- err
+		}
+	}()
+	return end, <-started
 }
 
 func onThread(f func() error) error {
