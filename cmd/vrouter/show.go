@@ -14,7 +14,7 @@ import (
 
 func newShow(c *cli) *cobra.Command {
 	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
+		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
 }
 
 func newShowPorts(c *cli) *cobra.Command {
@@ -26,9 +26,39 @@ func newShowPorts(c *cli) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX"}}
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX", "WORKERS"}}
 				for _, p := range list {
-					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets)
+					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets, byWorker(p.Queues))
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+// byWorker is who reads a port's queues, and how many packets each has read.
+func byWorker(queues []control.Queue) string {
+	var words []string
+	for _, q := range queues {
+		words = append(words, fmt.Sprintf("%d:%d", q.Worker, q.RxPackets))
+	}
+	return strings.Join(words, " ")
+}
+
+func newShowWorkers(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "workers", Short: "Threads of the packet path, and how busy they are", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Worker
+			if err := c.get(cmd, "/v1/workers", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS"}}
+				for _, w := range list {
+					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps)
 				}
 				return t
 			})

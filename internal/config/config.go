@@ -69,6 +69,7 @@ type Host struct {
 	Kernel    Kernel     `yaml:"kernel"`
 	RPF       string     `yaml:"rpf"`
 	Offload   bool       `yaml:"offload"`
+	Workers   int        `yaml:"workers,omitempty"` // threads of the packet path; 0: half of the processors
 	Metrics   Metrics    `yaml:"metrics"`
 	Control   Control    `yaml:"control"`
 	Log       Log        `yaml:"log"`

@@ -8,7 +8,7 @@ import (
 // minimal is a file that needs nothing more; what a test adds to it starts in line 3.
 const minimal = "uplink: {interface: ens160}\nnode: n\n"
 
-const hostKeys = "node, uplink, workloads, routes, ipip, gateway, kernel, rpf, offload, metrics, control and log"
+const hostKeys = "node, uplink, workloads, routes, ipip, gateway, kernel, rpf, offload, workers, metrics, control and log"
 
 func checkError(t *testing.T, err error, want string) {
 	t.Helper()

@@ -14,6 +14,7 @@ type rawHost struct {
 	kernel    rawKernel
 	rpf       scalar
 	offload   scalar
+	workers   scalar
 	metrics   rawMetrics
 	control   rawControl
 	log       rawLog
@@ -29,7 +30,7 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 		{"gateway", &h.gateway},
 		{"kernel", &h.kernel},
 		{"rpf", &h.rpf},
-		{"offload", &h.offload},
+		{"offload", &h.offload}, {"workers", &h.workers},
 		{"metrics", &h.metrics},
 		{"control", &h.control},
 		{"log", &h.log},

@@ -12,16 +12,33 @@ type Port struct {
 	MAC       string            `json:"mac"` // the router's own
 	MTU       int               `json:"mtu"` // bytes of IP
 	Address   string            `json:"address,omitempty"`
-	Workers   int               `json:"workers"`
+	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"` // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
 	Forwarded uint64            `json:"forwarded"` // of the received ones
 	Consumed  uint64            `json:"consumed"`
 	Dropped   uint64            `json:"dropped"`
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
+}
+
+// Queue is what came in by one queue of a port.
+type Queue struct {
+	Worker    int    `json:"worker"` // that reads it
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+}
+
+// Worker is a line of `vrouter show workers`.
+type Worker struct {
+	Worker  int    `json:"worker"`
+	Queues  int    `json:"queues"`
+	Batches uint64 `json:"batches"`
+	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
+	Sleeps  uint64 `json:"sleeps"` // for want of frames
 }
 
 // Drop is a line of `vrouter show drops`.

@@ -93,6 +93,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
 	get("/v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
 	get("/v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
+	get("/v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
 	get("/v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
 	get("/v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })
 	get("/v1/routes", func(*http.Request) (any, error) { return routes(s.node), nil })

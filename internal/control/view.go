@@ -14,8 +14,8 @@ func ports(n *node.Node) []Port {
 	list := []Port{}
 	for _, p := range n.Router.Stats().Ports {
 		v := Port{
-			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU, Workers: p.Workers,
-			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
+			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU,
+			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
 		if p.Address.IsValid() {
@@ -27,7 +27,18 @@ func ports(n *node.Node) []Port {
 				v.Drops[r.String()] = c
 			}
 		}
+		for _, q := range p.Queues {
+			v.Queues = append(v.Queues, Queue{Worker: q.Worker, RxPackets: q.Packets, RxBytes: q.Bytes})
+		}
 		list = append(list, v)
+	}
+	return list
+}
+
+func workers(n *node.Node) []Worker {
+	list := []Worker{}
+	for i, w := range n.Router.Stats().Workers {
+		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
 	}
 	return list
 }

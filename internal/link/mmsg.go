@@ -1,6 +1,7 @@
 package link
 
 import (
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,9 +14,10 @@ type mmsghdr struct {
 	_   [4]byte
 }
 
+// mmsg does not wait, so Go's scheduler is not told of the call.
 func mmsg(trap uintptr, fd int, msgs []mmsghdr) (int, error) {
 	for {
-		n, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}

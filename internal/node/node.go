@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/guard"
+	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/rib"
@@ -52,7 +54,11 @@ type attached struct {
 // taken back.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	n = &Node{config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
-	n.Router = forwarder.New(n.RIB, log, n.portGone)
+	pollers, err := newPollers(workers(c))
+	if err != nil {
+		return n, err
+	}
+	n.Router = forwarder.New(n.RIB, log, n.portGone, pollers...)
 	defer func() {
 		if err != nil {
 			n.abandon()
@@ -76,6 +82,32 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 		return n, err
 	}
 	return n, n.importRoutes()
+}
+
+// workers is how many threads forward: as configured, or else one for every two
+// processors, as what the workloads do with their packets needs the others.
+func workers(c *config.Host) int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return max(1, runtime.NumCPU()/2)
+}
+
+// newPollers makes a poller for each worker. A worker that has something to do does
+// not let go of its processor, so Go gets as many more for all the rest.
+func newPollers(count int) (all []link.Poller, err error) {
+	for range count {
+		p, err := link.NewPoller()
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + count)
+	return all, nil
 }
 
 // abandon ends a start that failed: what this run made goes, what it found stays.
@@ -151,7 +183,9 @@ func (n *Node) attach(c *config.Workload) error {
 	a := &attached{Workload: w, port: port, named: c.Namespace == ""}
 	n.workloads[c.Name] = a
 	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
-	n.Router.StartPort(a.port)
+	if err := n.Router.StartPort(a.port); err != nil {
+		return err
+	}
 	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
 	return n.setWorkloadRoutes()
 }

@@ -52,6 +52,7 @@ func fixed(old, c *config.Host) error {
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
 		{"offload", old.Offload, c.Offload},
+		{"workers", workers(old), workers(c)},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
 		{"log", old.Log, c.Log},
