@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
 
 	"github.com/vrouter/vrouter/internal/trace"
@@ -102,6 +103,7 @@ type TraceOptions struct {
 	Filter string
 	Outer  bool
 	Drops  bool
+	Every  uint64 // of the packets that match, one in so many; 0: all
 }
 
 // Trace is a running trace.
@@ -118,6 +120,9 @@ func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
 	}
 	if o.Drops {
 		q.Set("drops", "")
+	}
+	if o.Every > 0 {
+		q.Set("every", strconv.FormatUint(o.Every, 10))
 	}
 	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+q.Encode(), nil)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/filter"
@@ -168,7 +169,14 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 		fail(w, badRequest{err})
 		return
 	}
-	l, err := s.node.Router.Trace().Listen(trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")})
+	o := trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")}
+	if q.Has("every") {
+		if o.Every, err = strconv.ParseUint(q.Get("every"), 10, 64); err != nil {
+			fail(w, badRequest{fmt.Errorf("every: %q is no number of packets", q.Get("every"))})
+			return
+		}
+	}
+	l, err := s.node.Router.Trace().Listen(o)
 	if err != nil {
 		fail(w, err)
 		return
