@@ -4,13 +4,11 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
 	writeSize   = 256 << 10 // bytes a write: few system calls
-	discardSize = 1 << 20   // bytes a read takes at the most
+	readSize    = 256 << 10 // bytes a read takes at the most
 	dialTimeout = 5 * time.Second
 )
 
@@ -49,7 +47,7 @@ func startTCP(b *bed, streams int) (*tcpFlow, error) {
 		}
 		f.conns = append(f.conns, in)
 		go send(out)
-		go f.discard(in.(*net.TCPConn))
+		go f.read(in)
 	}
 	return f, nil
 }
@@ -68,24 +66,14 @@ func send(c net.Conn) {
 	}
 }
 
-// discard takes what comes without having it copied to user space: the receiver
-// is not what is measured.
-func (f *tcpFlow) discard(c *net.TCPConn) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	b := make([]byte, discardSize)
-	for {
-		n, rerr := 0, error(nil)
-		err := raw.Read(func(fd uintptr) bool {
-			n, _, rerr = unix.Recvfrom(int(fd), b, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
-			return rerr != unix.EAGAIN
-		})
-		if err != nil || rerr != nil && rerr != unix.EINTR || rerr == nil && n == 0 {
+// read takes what comes, as an application does.
+func (f *tcpFlow) read(c net.Conn) {
+	for b := make([]byte, readSize); ; {
+		n, err := c.Read(b)
+		f.received.Add(uint64(n))
+		if err != nil {
 			return
 		}
-		f.received.Add(uint64(max(0, n)))
 	}
 }
 
