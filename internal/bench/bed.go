@@ -75,9 +75,6 @@ func (b *bed) namespace(name string) (workload.Namespace, error) {
 	return n, n.Do(func() error {
 		_ = sysctl("ipv6/conf/all/disable_ipv6", "1")
 		_ = sysctl("ipv6/conf/default/disable_ipv6", "1")
-		// Linux's own default, whatever this machine's is: one that paces what it
-		// sends would be measured instead of the router.
-		_ = sysctl("ipv4/tcp_congestion_control", "cubic")
 		return sysctl("ipv4/ip_forward", "0")
 	})
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -16,6 +20,17 @@ const (
 type tcpFlow struct {
 	received atomic.Uint64 // bytes
 	conns    []net.Conn
+}
+
+// dialer connects with Linux's own default of congestion control, whatever this
+// machine's is: one that paces what it sends would be measured instead of the router.
+var dialer = net.Dialer{
+	Timeout: dialTimeout,
+	Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
+		}), err)
+	},
 }
 
 // startTCP connects the streams and sends on each as fast as it takes it.
@@ -33,7 +48,7 @@ func startTCP(b *bed, streams int) (*tcpFlow, error) {
 	for range streams {
 		var out net.Conn
 		if err := from.guest.Do(func() (err error) {
-			out, err = net.DialTimeout("tcp4", l.Addr().String(), dialTimeout)
+			out, err = dialer.Dial("tcp4", l.Addr().String())
 			return err
 		}); err != nil {
 			f.close()

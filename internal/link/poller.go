@@ -41,7 +41,7 @@ type polled struct {
 	descriptor
 	ready  bool // it is among those to be read
 	failed bool // the last read failed
-	ask    int  // how many frames to read at a time, for what their sizes were last
+	ask    int  // how many frames to read next time
 }
 
 // epoll is a Poller over the kernel's readiness events. They are edges: each tells
@@ -140,7 +140,7 @@ func (p *epoll) readReady() (n int, err error) {
 		port := p.ports[id]
 		room := p.frames[n:min(BatchSize, n+port.ask)]
 		k, e := port.Read(room)
-		port.adapt(room[:k])
+		port.adapt(room, k)
 		for i := range k {
 			p.from[n+i] = id
 		}
@@ -159,14 +159,19 @@ func (p *epoll) readReady() (n int, err error) {
 	return n, err
 }
 
-// adapt sets how many frames are read next time: as many as fill a batch, if they
-// are like the largest of these.
-func (p *polled) adapt(frames []packet.Frame) {
-	largest := 1
-	for i := range frames {
-		largest = max(largest, frames[i].Len)
+// adapt sets how many frames to read next time: twice as many after a read that
+// found all it asked for, up to what fills a batch. So a single packet is sent on
+// before anybody looks for a second one.
+func (p *polled) adapt(room []packet.Frame, found int) {
+	if found < len(room) {
+		p.ask = max(1, found)
+		return
 	}
-	p.ask = max(1, batchBytes/largest)
+	largest := 1
+	for i := range room {
+		largest = max(largest, room[i].Len)
+	}
+	p.ask = max(1, min(2*p.ask, batchBytes/largest))
 }
 
 // wait returns when there is an event. How long it looks before it sleeps follows

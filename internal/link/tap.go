@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"syscall"
-	"unsafe"
 
 	"github.com/songgao/water"
 	"github.com/vishvananda/netlink"
@@ -132,7 +130,7 @@ func (t *TAP) prepare(name string, offload bool) (err error) {
 	return nil
 }
 
-// Read implements Port. The calls don't wait, so Go's scheduler is not told of them.
+// Read implements Port.
 func (t *TAP) Read(frames []packet.Frame) (int, error) {
 	fd, err := t.acquire()
 	if err != nil {
@@ -140,19 +138,8 @@ func (t *TAP) Read(frames []packet.Frame) (int, error) {
 	}
 	defer t.release()
 	for i := range frames {
-		f := &frames[i]
-		f.Off = packet.Headroom
-		n, err := rawIO(unix.SYS_READ, fd, f.Buf[f.Off-t.vnetLen:])
-		if err != nil {
-			if err == unix.EAGAIN {
-				err = nil
-			}
-			return i, readError(err)
-		}
-		f.Len = max(0, n-t.vnetLen)
-		f.Offload = packet.Offload{}
-		if t.vnetLen > 0 && n >= t.vnetLen {
-			f.Offload = packet.ParseOffload(f.Buf[f.Off-t.vnetLen:])
+		if n, err := readOne(fd, &frames[i], t.vnetLen); n == 0 {
+			return i, err
 		}
 	}
 	return len(frames), nil
@@ -166,28 +153,11 @@ func (t *TAP) Write(frames []*packet.Frame) (int, error) {
 	}
 	defer t.release()
 	for i, f := range frames {
-		if t.vnetLen > 0 {
-			f.Offload.Put(f.Buf[f.Off-t.vnetLen:])
-		}
-		if _, err := rawIO(unix.SYS_WRITE, fd, f.Buf[f.Off-t.vnetLen:f.Off+f.Len]); err != nil {
-			return i, writeError(err)
+		if n, err := writeOne(fd, f, t.vnetLen); n == 0 {
+			return i, err
 		}
 	}
 	return len(frames), nil
-}
-
-// rawIO is read(2) or write(2) of a descriptor that does not wait.
-func rawIO(trap uintptr, fd int, b []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-			continue
-		}
-		return 0, errno
-	}
 }
 
 // Lost implements Port: what did not fit into the queue of the device.
