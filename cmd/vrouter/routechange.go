@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -45,12 +44,7 @@ func newRouteChange(c *cli, op, short, more string) *cobra.Command {
 			if err != nil {
 				return usagef("%s: %w", cmd.CommandPath(), err)
 			}
-			client := control.NewClient(c.socket)
-			defer client.Close()
-			if _, err = client.ChangeRoutes(cmd.Context(), []control.RouteChange{change}); err != nil {
-				return fmt.Errorf("route %s: %w", op, err)
-			}
-			return nil
+			return c.changeRoute(cmd, change)
 		},
 		ValidArgsFunction: c.completeRoute(op),
 	}
@@ -59,12 +53,28 @@ func newRouteChange(c *cli, op, short, more string) *cobra.Command {
 	return cmd
 }
 
+func (c *cli) changeRoute(cmd *cobra.Command, change control.RouteChange) error {
+	client := control.NewClient(c.socket)
+	defer client.Close()
+	_, err := client.ChangeRoutes(cmd.Context(), func(yield func(control.RouteChange, error) bool) { yield(change, nil) })
+	if err != nil {
+		return fmt.Errorf("route %s: %w", change.Op, err)
+	}
+	return nil
+}
+
 // changeRoutes does what a file says, and tells how much that was.
 func (c *cli) changeRoutes(cmd *cobra.Command, file, op string) error {
-	batch, err := readBatch(cmd, file, op)
-	if err != nil {
-		return err
+	in, name := cmd.InOrStdin(), "stdin"
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in, name = f, file
 	}
+	batch := control.NewBatch(in, name, op)
 	client := control.NewClient(c.socket)
 	defer client.Close()
 	n, err := client.ChangeRoutes(cmd.Context(), batch.Changes)
@@ -73,16 +83,4 @@ func (c *cli) changeRoutes(cmd *cobra.Command, file, op string) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%d added, %d replaced, %d deleted\n", n.Added, n.Replaced, n.Deleted)
 	return nil
-}
-
-func readBatch(cmd *cobra.Command, file, op string) (*control.Batch, error) {
-	if file == "-" {
-		return control.ReadBatch(cmd.InOrStdin(), "stdin", op)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return control.ReadBatch(io.Reader(f), file, op)
 }

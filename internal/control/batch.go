@@ -9,11 +9,52 @@ import (
 	"strings"
 )
 
-// Batch is a file of routes, read.
+// Batch is a file of routes that is being read: a line for each change, `route add …` or `add …` as
+// `ip -batch` takes it, or a route as `ip route show` and `vrouter route list` print it, for
+// which op holds. Empty lines and what follows a # count for nothing.
 type Batch struct {
-	Changes []RouteChange
-	lines   []int // of each change, from 1
-	name    string
+	scan     *bufio.Scanner
+	name, op string
+	line     int
+	lines    []int32 // of each change, from 1
+	err      error
+}
+
+// NewBatch reads from r; errors call it name.
+func NewBatch(r io.Reader, name, op string) *Batch {
+	return &Batch{scan: bufio.NewScanner(r), name: name, op: op}
+}
+
+// Changes yields each change, or at last the error that ends the file.
+func (b *Batch) Changes(yield func(RouteChange, error) bool) {
+	for b.scan.Scan() {
+		b.line++
+		text, _, _ := strings.Cut(b.scan.Text(), "#")
+		words := strings.Fields(strings.TrimSuffix(text, notUsed))
+		if len(words) == 0 {
+			continue
+		}
+		c, err := parseLine(b.op, words)
+		if err != nil {
+			b.fail(err)
+			break
+		}
+		b.lines = append(b.lines, int32(b.line))
+		if !yield(c, nil) {
+			return
+		}
+	}
+	if err := b.scan.Err(); err != nil {
+		b.line++
+		b.fail(err)
+	}
+	if b.err != nil {
+		yield(RouteChange{}, b.err)
+	}
+}
+
+func (b *Batch) fail(err error) {
+	b.err = fmt.Errorf("%s:%d: %w; nothing was changed", b.name, b.line, err)
 }
 
 // ops are the words of `ip -batch` for a change.
@@ -22,30 +63,6 @@ var ops = map[string]string{"add": "add", "replace": "replace", "del": "del", "d
 // notOps are words of ip-route(8) that a line could begin with, and that change something
 // else, or nothing.
 var notOps = []string{"append", "change", "prepend", "flush", "show", "list", "ls", "get", "save", "restore", "test"}
-
-// ReadBatch reads a line for each change: `route add …` or `add …` as `ip -batch` takes it, or a
-// route as `ip route show` and `vrouter route list` print it, for which op holds. Empty
-// lines and what follows a # count for nothing.
-func ReadBatch(r io.Reader, name, op string) (*Batch, error) {
-	b := &Batch{name: name}
-	scan, line := bufio.NewScanner(r), 1
-	for ; scan.Scan(); line++ {
-		text, _, _ := strings.Cut(scan.Text(), "#")
-		words := strings.Fields(strings.TrimSuffix(text, notUsed))
-		if len(words) == 0 {
-			continue
-		}
-		c, err := parseLine(op, words)
-		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-		}
-		b.Changes, b.lines = append(b.Changes, c), append(b.lines, line)
-	}
-	if err := scan.Err(); err != nil {
-		return nil, fmt.Errorf("%s:%d: %w", name, line, err)
-	}
-	return b, nil
-}
 
 // notUsed is what `vrouter route list` says of a route that loses.
 const notUsed = "  (not used: another one is preferred)"
@@ -71,8 +88,11 @@ func parseLine(op string, words []string) (RouteChange, error) {
 	return ParseRoute(op, words)
 }
 
-// Explain names the line that the router refused.
+// Explain names the line that is to blame for an error of Client.ChangeRoutes.
 func (b *Batch) Explain(err error) error {
+	if b.err != nil {
+		return b.err
+	}
 	var f *Failure
 	if errors.As(err, &f) && f.Index != nil && *f.Index < len(b.lines) {
 		return fmt.Errorf("%s:%d: %w; nothing was changed", b.name, b.lines[*f.Index], err)

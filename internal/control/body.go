@@ -148,13 +148,17 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 	return p.ResponseWriter.Write(b)
 }
 
-// writeList writes a JSON list without having all of it in memory.
-func writeList[T any](to io.Writer, list iter.Seq[T]) error {
+// writeList writes a JSON list without having all of it in memory. An error in
+// the list leaves it without an end.
+func writeList[T any](to io.Writer, list iter.Seq2[T, error]) error {
 	w := bufio.NewWriterSize(to, 1<<16)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	before := "["
-	for v := range list {
+	for v, err := range list {
+		if err != nil {
+			return err
+		}
 		w.WriteString(before)
 		if err := enc.Encode(v); err != nil {
 			return err

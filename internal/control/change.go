@@ -42,6 +42,7 @@ func (s *Server) changeRoutes(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, func(r *http.Request) (any, error) {
 		batch, err := readChanges(newDecoder(http.MaxBytesReader(w, r.Body, maxList)), func() { s.bulk.Lock(); held = true })
 		if err != nil {
+			_, _ = io.Copy(io.Discard, r.Body) // so that the client has sent all of it when it looks for the answer
 			return nil, err
 		}
 		done, err := s.node.ChangeRoutes(batch)

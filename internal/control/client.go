@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"syscall"
 	"time"
 
@@ -76,11 +76,12 @@ func (c *Client) Post(ctx context.Context, path string, request, v any) error {
 }
 
 // ChangeRoutes sends a list of changes, which the router makes all or none of. If one
-// of them is to blame, the error is a *Failure with its index.
-func (c *Client) ChangeRoutes(ctx context.Context, list []RouteChange) (counts RouteCounts, err error) {
+// of them is to blame, the error is a *Failure with its index. An error in the list ends it,
+// and changes nothing.
+func (c *Client) ChangeRoutes(ctx context.Context, list iter.Seq2[RouteChange, error]) (counts RouteCounts, err error) {
 	r, w := io.Pipe()
 	defer r.Close() // where the router has heard enough
-	go func() { w.CloseWithError(writeList(w, slices.Values(list))) }()
+	go func() { w.CloseWithError(writeList(w, list)) }()
 	body, err := c.open(ctx, http.MethodPost, "/v1/routes", r)
 	if err != nil {
 		return counts, err

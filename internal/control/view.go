@@ -93,11 +93,11 @@ func workloads(n *node.Node) []Workload {
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) iter.Seq[Route] {
-	return func(yield func(Route) bool) {
+func routes(n *node.Node) iter.Seq2[Route, error] {
+	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
-		for _, r := range n.RIB.Routes() {
-			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last)) {
+		for r := range n.RIB.All {
+			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last), nil) {
 				return
 			}
 			last = r.Prefix

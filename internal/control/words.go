@@ -21,7 +21,7 @@ func (e *WordError) Error() string { return strconv.Quote(e.Word) + ": " + e.Rea
 // changes nothing: `src`, which is for packets that the host itself sends; the
 // main table; and a scope that follows from the rest.
 func ParseRoute(op string, words []string) (RouteChange, error) {
-	p := routeParser{change: RouteChange{Op: op}, words: words, seen: map[string]bool{}}
+	p := routeParser{change: RouteChange{Op: op}, words: words, seen: make([]string, 0, 8)}
 	for len(p.words) > 0 && p.err == nil {
 		word := p.words[0]
 		p.words = p.words[1:]
@@ -35,7 +35,7 @@ type routeParser struct {
 	change RouteChange
 	scope  string
 	words  []string // those to come
-	seen   map[string]bool
+	seen   []string
 	err    error
 }
 
@@ -94,10 +94,10 @@ func (p *routeParser) value(keyword string) string {
 }
 
 func (p *routeParser) once(what, word string) {
-	if p.seen[what] {
+	if slices.Contains(p.seen, what) {
 		p.fail(word, "%s was said already", what)
 	}
-	p.seen[what] = true
+	p.seen = append(p.seen, what)
 }
 
 func (p *routeParser) oneOf(keyword, otherwise string, words ...string) string {

@@ -141,6 +141,7 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 	if n.stopped {
 		return done, errStopped
 	}
+	n.statics.expect(b.n)
 	w := ways{n, map[hop]way{}}
 	for i, c := range b.all {
 		if why := n.changeRoute(c, &w, &done); why != nil {

@@ -37,6 +37,7 @@ type Node struct {
 	live      workloadChanges
 	uplink    *uplink
 	workloads map[string]*attached
+	found     map[string]bool // workloads, by name: their namespace was there before they were first attached
 	guarded   bool
 	stopped   bool
 	imported  hops        // of the kernel's routes
@@ -55,7 +56,7 @@ type attached struct {
 // Start builds the router and begins to forward. If it fails, what it built is
 // taken back. The configuration is the node's from then on.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
+	n = &Node{config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{}, gone: make(chan string, 16)}
 	n.Router = forwarder.New(n.RIB, log, n.portGone)
 	defer func() {
 		if err != nil {
@@ -158,6 +159,9 @@ func (n *Node) attach(c *config.Workload) error {
 	}
 	a := &attached{Workload: w, config: *c, port: port, named: c.Namespace == ""}
 	n.workloads[c.Name] = a
+	if _, again := n.found[c.Name]; !again {
+		n.found[c.Name] = w.FoundNamespace()
+	}
 	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
 	n.Router.StartPort(a.port)
 	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
@@ -189,6 +193,7 @@ func (n *Node) detachGone(name string) {
 	if w == nil {
 		return
 	}
+	delete(n.found, name)
 	if err := errors.Join(n.removePort(name), n.followWorkload(w.Address.Addr())); err != nil {
 		n.log.Error("routes of the workloads", "error", err)
 	}

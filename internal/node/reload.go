@@ -124,8 +124,11 @@ func (n *Node) detach(name string, next *config.Workload) error {
 	}
 	n.log.Info("workload detached", "workload", name)
 	s := w.Spec
+	if next == nil {
+		defer delete(n.found, name)
+	}
 	switch {
-	case next == nil && w.named && !w.FoundNamespace():
+	case next == nil && w.named && !n.found[name]:
 		s.Namespace = "" // the namespace goes too
 	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.named || next.Namespace == string(w.Namespace)):
 		return nil // it is taken over
@@ -148,5 +151,5 @@ func (n *Node) applyConfig(was *statics) error {
 		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
 	}
 	n.statics.turned = false
-	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.enter(was.keys), n.importRoutes())
+	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importRoutes())
 }

@@ -127,6 +127,13 @@ func newStatics(size int) *statics {
 	}
 }
 
+// expect makes room for so many routes where there are none yet.
+func (s *statics) expect(n int) {
+	if len(s.first) == 0 {
+		s.first = make(map[destination]static, n)
+	}
+}
+
 // at lists the routes to a prefix by metric, until the next call.
 func (s *statics) at(d destination) []static {
 	s.buf = s.buf[:0]
@@ -238,6 +245,17 @@ func (s *statics) keys(yield func(routeKey) bool) {
 	}
 }
 
+// without yields the keys that the others do not have.
+func (s *statics) without(others *statics) iter.Seq[routeKey] {
+	return func(yield func(routeKey) bool) {
+		for k := range s.keys {
+			if _, ok := others.find(k); !ok && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
 // sorted is every route as a file has it, by prefix and metric. It does not change
 // any more.
 func (s *statics) sorted() iter.Seq[config.Route] {
@@ -265,7 +283,7 @@ func (s *statics) sorted() iter.Seq[config.Route] {
 // added, replaced or deleted stays so. Where the file has come to say the same as
 // a command, it is the file's from then on.
 func (s *statics) reloaded(file []config.Route) (*statics, error) {
-	next := newStatics(len(file))
+	next := newStatics(max(len(file), len(s.first)))
 	for i := range file {
 		d := destinationOf(file[i].To)
 		r, err := staticOf(&file[i])
