@@ -17,7 +17,8 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// maxRequest is how long a request's body may be, in bytes; of a list of routes maxList.
+// maxRequest is how long a request's body may be, or an entry of a list of routes, in bytes; the
+// list as a whole maxList.
 const (
 	maxRequest = 1 << 20
 	maxList    = 256 << 20
@@ -36,9 +37,27 @@ func decodeBody(body io.ReadCloser, v any) error {
 }
 
 func newDecoder(r io.Reader) *json.Decoder {
-	dec := json.NewDecoder(r)
+	short := &shortEntries{from: r}
+	dec := json.NewDecoder(short)
 	dec.DisallowUnknownFields()
+	short.dec = dec
 	return dec
+}
+
+// shortEntries bounds what the decoder keeps in memory: it holds a value until that has ended.
+type shortEntries struct {
+	from io.Reader
+	read int64
+	dec  *json.Decoder
+}
+
+func (s *shortEntries) Read(b []byte) (int, error) {
+	if s.read-s.dec.InputOffset() > maxRequest {
+		return 0, &http.MaxBytesError{Limit: maxRequest}
+	}
+	n, err := s.from.Read(b)
+	s.read += int64(n)
+	return n, err
 }
 
 func wantEnd(dec *json.Decoder) error {
@@ -89,19 +108,20 @@ func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, 
 
 func fail(w http.ResponseWriter, err error) {
 	f := Failure{Message: err.Error()}
-	var route *node.RouteError
+	var change *node.ChangeError
 	var field *config.FieldError
 	var indexed *indexError
 	if errors.As(err, &indexed) {
 		f.Index = &indexed.index
 	}
 	switch {
-	case errors.As(err, &route):
-		f.Field, f.Reason, f.Index = route.Field, route.Reason, &route.Index
+	case errors.As(err, &change):
+		f.Field, f.Reason = change.Field, change.Reason
+		if change.Index >= 0 {
+			f.Index = &change.Index
+		}
 	case errors.As(err, &field):
 		f.Field, f.Reason = field.Field, field.Reason
-	case errors.Is(err, node.ErrNoWorkload):
-		f.Field, f.Reason = "name", err.Error()
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(statusOf(err))
@@ -115,7 +135,7 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, rib.ErrExists):
 		return http.StatusConflict
-	case errors.Is(err, rib.ErrNotFound), errors.Is(err, node.ErrNoWorkload):
+	case errors.Is(err, rib.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, rib.ErrInvalid), errors.As(err, &field), errors.As(err, &badRequest{}):
 		return http.StatusBadRequest

@@ -77,18 +77,18 @@ func (c *RouteChange) onLink() bool { return c.said&onLink != 0 }
 
 func (c *RouteChange) key() routeKey { return routeKey{c.to, c.static.metric} }
 
-// RouteError says which change of a batch was refused, and all others with it. Kind is one of
+// ChangeError is a change that was refused and, in a batch, all others with it. Kind is one of
 // rib.ErrInvalid, rib.ErrExists and rib.ErrNotFound.
-type RouteError struct {
+type ChangeError struct {
 	config.FieldError
-	Index int // from 0
 	Kind  error
+	Index int // in the batch, from 0; -1: it was none
 }
 
-func (e *RouteError) Unwrap() error { return e.Kind }
+func (e *ChangeError) Unwrap() error { return e.Kind }
 
-func refused(kind error, field, format string, args ...any) *RouteError {
-	return &RouteError{FieldError: config.FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}, Kind: kind}
+func refused(kind error, field, format string, args ...any) *ChangeError {
+	return &ChangeError{FieldError: config.FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}, Kind: kind, Index: -1}
 }
 
 // RouteBatch is a list of changes that are made together.
@@ -133,7 +133,7 @@ func (b *RouteBatch) keys(yield func(routeKey) bool) {
 type RouteCounts struct{ Added, Replaced, Deleted int }
 
 // ChangeRoutes makes all changes of a batch, in their order, or none; readers see
-// them at once. An error is a *RouteError if a change was to blame. The cost is that of the
+// them at once. An error is a *ChangeError if a change was to blame. The cost is that of the
 // changes, however many routes there are. The batch must not be used again.
 func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 	n.mu.Lock()
@@ -173,7 +173,7 @@ func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
 	return n.enter(keys)
 }
 
-func (n *Node) changeRoute(c *RouteChange, w *ways, done *RouteCounts) *RouteError {
+func (n *Node) changeRoute(c *RouteChange, w *ways, done *RouteCounts) *ChangeError {
 	if c.op == DeleteRoute {
 		done.Deleted++
 		return n.deleteRoute(c, w)
@@ -213,7 +213,7 @@ func (n *Node) ownRoute(p netip.Prefix) *rib.Route {
 
 // checkOnLink accepts that a route without a next hop is to be there if it is: lists
 // of routes have these too.
-func (c *RouteChange) checkOnLink(own *rib.Route) *RouteError {
+func (c *RouteChange) checkOnLink(own *rib.Route) *ChangeError {
 	switch {
 	case own == nil || own.Dev != c.dev || own.Via.IsValid():
 		return refused(rib.ErrInvalid, "via", "missing: give the next hop, such as 192.168.0.12; only a subnet of the uplink or a workload has none, and the router enters these by itself")
@@ -224,7 +224,7 @@ func (c *RouteChange) checkOnLink(own *rib.Route) *RouteError {
 }
 
 // checkWay holds a route to what the host has now.
-func (n *Node) checkWay(c *RouteChange, w way) *RouteError {
+func (n *Node) checkWay(c *RouteChange, w way) *ChangeError {
 	switch {
 	case w.lost && len(n.uplink.addresses) > 0:
 		return refused(rib.ErrInvalid, "via", "%s", n.noNeighbor(c.static.hop))
@@ -236,7 +236,7 @@ func (n *Node) checkWay(c *RouteChange, w way) *RouteError {
 	return refused(rib.ErrInvalid, "dev", "%s is reached by %s, not by %s: leave dev out, or write that", c.static.addr(), w.dev, strconv.Quote(c.dev))
 }
 
-func (n *Node) deleteRoute(c *RouteChange, w *ways) *RouteError {
+func (n *Node) deleteRoute(c *RouteChange, w *ways) *ChangeError {
 	for _, s := range n.statics.at(c.to) {
 		if c.describes(s) && (c.dev == "" || w.of(s.hop).dev == c.dev) {
 			c.static = s

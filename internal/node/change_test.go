@@ -1,10 +1,15 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
@@ -73,5 +78,107 @@ func BenchmarkOneBesideMillion(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// step is a change, and what it is to do to a model: a map of what there is.
+type step struct {
+	Op     RouteOp
+	To     string
+	Via    byte // of 192.168.0; 0: a blackhole; 255: an address that is no neighbour
+	Metric string
+}
+
+var drawStep = rapid.Custom(func(t *rapid.T) step {
+	return step{
+		Op:     rapid.SampledFrom([]RouteOp{AddRoute, ReplaceRoute, ReplaceRoute, DeleteRoute}).Draw(t, "op"),
+		To:     rapid.SampledFrom([]string{"10.1.0.0/16", "10.1.0.0/24", "10.2.0.0/16"}).Draw(t, "to"),
+		Via:    rapid.SampledFrom([]byte{0, 12, 13, 13, 14, 255}).Draw(t, "via"),
+		Metric: rapid.SampledFrom([]string{"0", "1", "2"}).Draw(t, "metric"),
+	}
+})
+
+func (s step) words() config.RouteWords {
+	w := config.RouteWords{To: s.To, Metric: s.Metric}
+	switch {
+	case s.Op == DeleteRoute:
+	case s.Via == 0:
+		w.Type = config.RouteBlackhole
+	case s.Via == 255:
+		w.Via = "172.16.0.1"
+	default:
+		w.Via = fmt.Sprintf("192.168.0.%d", s.Via)
+	}
+	return w
+}
+
+// make does the step to a model, unless it is to be refused.
+func (s step) make(m map[string]config.RouteWords) bool {
+	k := s.To + " " + s.Metric
+	_, there := m[k]
+	switch {
+	case s.Op == DeleteRoute && there:
+		delete(m, k)
+		return true
+	case s.Op == DeleteRoute, s.Via == 255, s.Op == AddRoute && there:
+		return false
+	}
+	m[k] = s.words()
+	return true
+}
+
+// Batches against a model, some of which fail at their last step: what there is to be, what the
+// table has, and the next hops are what the model says.
+func TestChangesModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		n, model := bed(t), map[string]config.RouteWords{}
+		for range rapid.IntRange(1, 8).Draw(rt, "batches") {
+			next, batch, failed := maps.Clone(model), &RouteBatch{}, -1
+			for i, s := range rapid.SliceOfN(drawStep, 1, 6).Draw(rt, "steps") {
+				batch.Append(say(t, s.Op, s.words()))
+				if failed < 0 && !s.make(next) {
+					failed = i
+				}
+			}
+			_, err := n.ChangeRoutes(batch)
+			var why *ChangeError
+			if failed < 0 && err != nil || failed >= 0 && (!errors.As(err, &why) || why.Index != failed) {
+				rt.Fatalf("error %v; step %d was to fail", err, failed)
+			}
+			if failed < 0 {
+				model = next
+			}
+			wantState(rt, n, model)
+		}
+	})
+}
+
+func wantState(t *rapid.T, n *Node, model map[string]config.RouteWords) {
+	t.Helper()
+	var want, have, table []string
+	hops := map[hop]int{}
+	for _, w := range model {
+		r, err := config.CheckRoute(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprint(r))
+		if s, _ := staticOf(&r); s.kind == rib.Unicast {
+			hops[s.hop]++
+		}
+	}
+	for r := range n.statics.sorted() {
+		have = append(have, fmt.Sprint(r))
+	}
+	for _, r := range n.RIB.Routes() {
+		if r.Source == rib.Static {
+			table = append(table, fmt.Sprint(config.Route{To: r.Prefix, Via: r.Via, Type: r.Type.String(), Metric: r.Metric}))
+		}
+	}
+	for _, list := range [][]string{want, have, table} {
+		slices.Sort(list)
+	}
+	if !slices.Equal(want, have) || !slices.Equal(want, table) || !maps.Equal(hops, n.statics.hops) {
+		t.Fatalf("want %v\nhave %v\nin the table %v\nnext hops %v, want %v", want, have, table, n.statics.hops, hops)
 	}
 }

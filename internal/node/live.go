@@ -10,6 +10,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/workload"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // workloadChanges is what commands made of the file's workloads, by name: another
@@ -75,11 +76,8 @@ func (n *Node) AddWorkload(w config.Workload) error {
 	return nil
 }
 
-// ErrNoWorkload is the reason of DeleteWorkload's error about a name that no
-// workload has.
-var ErrNoWorkload = errors.New("no such workload")
-
-// DeleteWorkload detaches a workload, and takes its set-up back.
+// DeleteWorkload detaches a workload, and takes its set-up back. An error that is the
+// caller's fault is a *ChangeError or a *config.FieldError.
 func (n *Node) DeleteWorkload(name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -88,7 +86,7 @@ func (n *Node) DeleteWorkload(name string) error {
 	}
 	i := slices.IndexFunc(n.config.Workloads, func(w config.Workload) bool { return w.Name == name })
 	if i < 0 {
-		return fmt.Errorf("%w as %q: `vrouter workload list` shows which there are", ErrNoWorkload, name)
+		return refused(rib.ErrNotFound, "name", "there is no workload %q: `vrouter workload list` shows which there are", name)
 	}
 	a := n.config.Workloads[i].Address.Addr()
 	if n.statics.leadsTo(a) && !n.onUplink(a) {
