@@ -68,7 +68,7 @@ func (w *worker) writePort(port *Port) {
 		}
 	}
 	w.out, w.mine = rest, mine
-	if port.Kind == Workload && port.link.CanOffload() {
+	if port.Kind != Uplink && port.link.CanOffload() {
 		w.coalesce(mine)
 	}
 	for at := 0; at < len(w.batch); {
