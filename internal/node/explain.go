@@ -2,7 +2,9 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -39,8 +41,8 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 }
 
 // entrance is where a packet comes in, and the stations that carry it there: by
-// the port it names, else from the workload that has its source address, else by
-// the uplink.
+// the port it names, else from the workload that has its source address, or the
+// host, if it has a port, else by the uplink.
 func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -48,6 +50,9 @@ func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
 		if s.In == name || s.In == "" && w.Address.Addr() == s.Src {
 			return name, w.MAC, packet.MAC(n.config.Gateway.MAC)
 		}
+	}
+	if n.host != nil && (s.In == config.HostInterface || s.In == "" && slices.Contains(n.uplink.own, s.Src)) {
+		return config.HostInterface, n.host.mac, packet.MAC(n.config.Gateway.MAC)
 	}
 	if s.In != "" {
 		return s.In, stranger, n.uplink.mac

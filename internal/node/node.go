@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -35,9 +36,16 @@ type Node struct {
 	config    *config.Host
 	uplink    *uplink
 	workloads map[string]*attached
+	vacant    map[string]bool // workloads whose namespace was removed, until there is one again
+	host      *hostPort       // nil without kernel.export
 	guarded   bool
 	stopped   bool
-	imported  hops        // of the kernel's routes
+	stale     bool        // the uplink changed, and not all followed
+	again     bool        // look at the host again at the next tick
+	connected []rib.Route // as they were entered
+	mirror    mirror      // of the host's routes
+	told      map[string]map[string]bool
+	lock      io.Closer   // held on the uplink
 	gone      chan string // ports whose device vanished
 }
 
@@ -51,7 +59,10 @@ type attached struct {
 // Start builds the router and begins to forward. If it fails, what it built is
 // taken back.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
+	n = &Node{
+		config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, vacant: map[string]bool{},
+		mirror: newMirror(), told: map[string]map[string]bool{}, gone: make(chan string, 16),
+	}
 	n.Router = forwarder.New(n.RIB, log, n.portGone)
 	defer func() {
 		if err != nil {
@@ -61,10 +72,16 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.checkImport(); err != nil {
 		return n, err
 	}
+	if err := n.lockUplink(); err != nil {
+		return n, err
+	}
 	if err := n.openUplink(); err != nil {
 		return n, err
 	}
 	if err := n.checkNextHops(); err != nil {
+		return n, err
+	}
+	if err := n.openHostPort(); err != nil {
 		return n, err
 	}
 	for i := range c.Workloads {
@@ -75,12 +92,18 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.setStaticRoutes(); err != nil {
 		return n, err
 	}
-	return n, n.importRoutes()
+	return n, n.importAll()
 }
 
 // abandon ends a start that failed: what this run made goes, what it found stays.
 func (n *Node) abandon() {
+	if err := n.withdrawAll(); err != nil {
+		n.log.Warn("taking back the host's routes", "error", err)
+	}
 	n.Router.Close()
+	if err := n.undoHostPort(); err != nil {
+		n.log.Warn("taking back the host's interface", "error", err)
+	}
 	if err := n.removeGuard(); err != nil {
 		n.log.Warn("taking back the guard", "error", err)
 	}
@@ -89,26 +112,34 @@ func (n *Node) abandon() {
 			n.log.Warn("taking back a workload", "workload", w.Name, "error", err)
 		}
 	}
+	n.unlock()
+}
+
+func (n *Node) unlock() {
+	if n.lock != nil {
+		n.lock.Close()
+	}
 }
 
 // Run follows the host until ctx ends; then the router stops, and workloads keep
 // their interfaces, addresses, routes and connections for the next start.
 func (n *Node) Run(ctx context.Context) error {
-	events, err := n.subscribe(ctx)
+	f, err := n.follow(ctx)
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	n.refresh() // what changed before the subscription
+	n.catchUp(everything()) // what changed before the subscription
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return n.Close()
-		case <-events:
-			n.refresh()
+		case <-f.arrived:
+			n.catchUp(f.take())
 		case <-watch.C:
 			n.watchNamespaces()
+			n.tryAgain()
 		case port := <-n.gone:
 			n.detachGone(port)
 		}
@@ -120,8 +151,10 @@ func (n *Node) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stopped = true
+	defer n.unlock()
+	err := n.withdrawAll() // first, so that the other hosts hear of it
 	n.Router.Close()
-	return n.removeGuard()
+	return errors.Join(err, n.removeGuard())
 }
 
 func (n *Node) portGone(port string) {
@@ -164,10 +197,11 @@ func (n *Node) setWorkloadRoutes() error {
 			Prefix: netip.PrefixFrom(w.Address.Addr(), 32), Dev: name, Port: w.port, Protocol: "workload",
 		})
 	}
-	return n.RIB.SetSource(rib.Workload, routes)
+	return errors.Join(n.RIB.SetSource(rib.Workload, routes), n.exportAll())
 }
 
-// watchNamespaces detaches workloads whose namespace was removed.
+// watchNamespaces detaches workloads whose namespace was removed, and attaches
+// those again for which there is one.
 func (n *Node) watchNamespaces() {
 	n.mu.Lock()
 	var gone []string
@@ -180,23 +214,76 @@ func (n *Node) watchNamespaces() {
 	for _, name := range gone {
 		n.detachGone(name)
 	}
+	n.attachVacant()
+}
+
+// attachVacant attaches the workloads again whose namespace came back. Who removed
+// one for good would not have it made by the router.
+func (n *Node) attachVacant() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopped || len(n.vacant) == 0 {
+		return
+	}
+	var failed []complaint
+	configured := byName(n.config)
+	for name := range n.vacant {
+		c := configured[name]
+		if c == nil || n.workloads[name] != nil {
+			delete(n.vacant, name) // a reload has seen to it
+			continue
+		}
+		if !namespaceOf(c).Exists() {
+			continue
+		}
+		if err := errors.Join(n.attach(c), n.setStaticRoutes()); err != nil {
+			failed = append(failed, complaint{"the workload's namespace is there again, but it cannot be attached; trying again", []any{"workload", name, "error", err}})
+			continue
+		}
+		delete(n.vacant, name)
+	}
+	n.complain("namespaces", failed...)
+}
+
+func namespaceOf(c *config.Workload) workload.Namespace {
+	if c.Namespace == "" {
+		return workload.Named(c.Name)
+	}
+	return workload.Namespace(c.Namespace)
+}
+
+// tryAgain does what could not be done, or could not be known, when the host
+// changed.
+func (n *Node) tryAgain() {
+	n.mu.Lock()
+	again := n.again
+	n.mu.Unlock()
+	if again {
+		n.catchUp(everything())
+	}
 }
 
 func (n *Node) detachGone(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if name == config.HostInterface && n.host != nil {
+		n.reopenHostPort()
+		return
+	}
 	w := n.workloads[name]
 	if w == nil {
 		return
 	}
-	err := n.removePort(name)
-	if n.uplink.index != 0 { // while it is gone no static route is in use
-		err = errors.Join(err, n.setStaticRoutes()) // those by way of the workload
-	}
-	if err != nil {
+	if err := errors.Join(n.removePort(name), n.setStaticRoutes()); err != nil { // those by way of the workload too
 		n.log.Error("routes of the workloads", "error", err)
 	}
-	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
+	if w.Gone() {
+		n.vacant[name] = true
+		n.log.Error("workload detached: its namespace was removed; it is attached again as soon as there is one",
+			"workload", name, "namespace", w.Namespace)
+		return
+	}
+	n.log.Error("workload detached: its interface was removed; `vrouter reload` attaches it again",
 		"workload", name, "namespace", w.Namespace, "interface", w.Interface)
 }
 
@@ -219,6 +306,7 @@ func (n *Node) workloadMTU() int {
 
 // followMTU gives workloads without an MTU of their own the one that fits now.
 func (n *Node) followMTU() {
+	n.followHostMTU()
 	for i := range n.config.Workloads {
 		c := &n.config.Workloads[i]
 		w := n.workloads[c.Name]
@@ -258,6 +346,9 @@ func Remove(c *config.Host) error {
 	var errs []error
 	if err := guard.Remove(c.Uplink.Interface); err != nil && c.Kernel.Guard {
 		errs = append(errs, err) // without a guard, only what an earlier configuration left is taken back
+	}
+	if err := removeHostPort(); err != nil && c.Kernel.Export {
+		errs = append(errs, err)
 	}
 	for _, w := range c.Workloads {
 		err := workload.Remove(workload.Spec{Name: w.Name, Namespace: workload.Namespace(w.Namespace), Interface: w.Interface})

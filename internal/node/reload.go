@@ -8,7 +8,6 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/workload"
-	"github.com/vrouter/vrouter/rib"
 )
 
 // Reload applies a changed configuration while the router forwards: as a whole,
@@ -51,6 +50,7 @@ func fixed(old, c *config.Host) error {
 		{"uplink.interface", old.Uplink.Interface, c.Uplink.Interface},
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
+		{"kernel.export", old.Kernel.Export, c.Kernel.Export},
 		{"offload", old.Offload, c.Offload},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
@@ -115,13 +115,10 @@ func (n *Node) detach(name string, next *config.Workload) error {
 // applyConfig brings the forwarder, the guard and the routes to what the
 // configuration says.
 func (n *Node) applyConfig() error {
-	if n.uplink.index == 0 {
-		return nil // it is gone; all of this is done when it comes back
+	if n.uplink.index == 0 { // it is gone; what needs it is done when it comes back
+		n.stale = true
+		return errors.Join(n.setStaticRoutes(), n.importAll())
 	}
 	n.followMTU()
-	if len(n.config.Kernel.Import) == 0 {
-		n.imported = hops{}
-		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
-	}
-	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.importRoutes())
+	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.importAll())
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -40,21 +41,23 @@ func (n *Node) isWorkload(a netip.Addr) bool {
 // reached at present.
 func (n *Node) setStaticRoutes() error {
 	routes := make([]rib.Route, 0, len(n.config.Routes))
+	var unused []complaint
 	for i := range n.config.Routes {
 		c := &n.config.Routes[i]
 		if !n.reachable(c) {
-			n.log.Warn("a route is not used: its next hop is in no subnet of the uplink", "to", c.To, "via", c.Via, "uplink", n.uplink.addresses)
+			unused = append(unused, complaint{"a route is not used: its next hop is in no subnet of the uplink", []any{"to", c.To, "via", c.Via}})
 			continue
 		}
 		if r, ok := n.static(c); ok {
 			routes = append(routes, r)
 		}
 	}
+	n.complain("static routes", unused...)
 	return n.RIB.SetSource(rib.Static, routes)
 }
 
 // static is a configured route with its port and its encapsulation, unless it
-// leads to a workload that is not attached.
+// leads to a workload that is not attached, or by an uplink that is gone.
 func (n *Node) static(c *config.Route) (r rib.Route, ok bool) {
 	r = rib.Route{Prefix: c.To, Type: routeTypes[c.Type], Via: c.Via, Port: rib.NoPort, Protocol: "static", Metric: c.Metric, Source: rib.Static}
 	if r.Type != rib.Unicast {
@@ -68,7 +71,7 @@ func (n *Node) static(c *config.Route) (r rib.Route, ok bool) {
 	}
 	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
 	r.Encap = n.encap(c)
-	return r, !n.isWorkload(c.Via)
+	return r, !n.isWorkload(c.Via) && n.uplink.index != 0
 }
 
 // encap is what the route says, or else what ipip.mode makes of it.
@@ -99,6 +102,8 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 		return fmt.Sprintf("encap %s: it is on this link", r.Encap)
 	case mode != config.IPIPCrossSubnet:
 		return fmt.Sprintf("encap %s: ipip.mode is %s", r.Encap, mode)
+	case r.Encap == rib.None && !n.onUplink(r.Via):
+		return "encap none: the route says that the next hop is on the link"
 	case r.Encap == rib.IPIP:
 		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
 	}
@@ -128,7 +133,8 @@ func (n *Node) ends() []netip.Addr { return n.hops().ends }
 
 // hops are the next hops of all routes, configured and imported.
 func (n *Node) hops() hops {
-	h := hops{slices.Clone(n.imported.all), slices.Clone(n.imported.ends)}
+	byAddress := netip.Addr.Compare
+	h := hops{slices.SortedFunc(maps.Keys(n.mirror.hops), byAddress), slices.SortedFunc(maps.Keys(n.mirror.ends), byAddress)}
 	for i := range n.config.Routes {
 		c := &n.config.Routes[i]
 		h.add(&rib.Route{Via: c.Via, Encap: n.encap(c)})
