@@ -185,10 +185,13 @@ func TestUplinkRenamed(t *testing.T) {
 }
 
 // wantGuarded sees that the host's own stack does not forward what comes in by
-// the uplink: with ip_forward on, the workload would get each packet twice.
+// the uplink: with ip_forward on, and a route, it would.
 func wantGuarded(t *testing.T, h, from host) {
 	t.Helper()
-	in(t, h.ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644) })
+	in(t, h.ns, func() error {
+		back := &netlink.Route{Dst: ipNet(here + "/32"), Gw: net.ParseIP("192.168.0.12")}
+		return errors.Join(os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644), netlink.RouteReplace(back))
+	})
 	forwarded := func() string {
 		out := ""
 		in(t, h.ns, func() error {
