@@ -27,6 +27,11 @@ const (
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
+	within(t, patience, what, ok)
+}
+
+func within(t *testing.T, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for !ok() {
