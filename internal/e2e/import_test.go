@@ -278,3 +278,27 @@ func TestLostNotifications(t *testing.T) {
 	})
 	routeList(t, true, "21.0.0.0/24 via 192.168.0.12 dev ens160 proto boot")
 }
+
+// Next hops and destinations that are on the uplink's link without being in its
+// subnet are asked for there.
+func TestKernelOnLinkRoutes(t *testing.T) {
+	text := strings.NewReplacer("    routes: [{to: 10.70.2.1, via: 192.168.0.12}]\n", "").Replace(twoHosts("    kernel: {import: [static]}\n"))
+	hosts := labUp(t, text)
+	a, b := hosts[0], hosts[1]
+	in(t, b.ns, func() error {
+		return errors.Join(up(uplink, "10.99.0.1/32"), up(uplink, "10.98.0.1/32"),
+			netlink.RouteAdd(&netlink.Route{Dst: ipNet(here + "/32"), Gw: net.ParseIP("192.168.0.11")}))
+	})
+	in(t, a.ns, func() error {
+		return withLink(uplink, func(l netlink.Link) error {
+			index := l.Attrs().Index
+			return errors.Join(
+				netlink.RouteAdd(&netlink.Route{Dst: ipNet(there + "/32"), LinkIndex: index, Gw: net.ParseIP("10.99.0.1"), Flags: int(netlink.FLAG_ONLINK)}),
+				netlink.RouteAdd(&netlink.Route{Dst: ipNet("10.98.0.0/24"), LinkIndex: index, Scope: netlink.SCOPE_LINK}))
+		})
+	})
+	resumes(t, a.ns1, there)
+	wantEcho(t, a.ns1, there, 62)
+	resumes(t, a.ns1, "10.98.0.1")
+	wantEcho(t, a.ns1, "10.98.0.1", 63)
+}
