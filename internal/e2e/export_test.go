@@ -130,6 +130,9 @@ func TestExportIsTakenBack(t *testing.T) {
 	in(t, ns, func() error { return withLink(uplink, flush) })
 	in(t, ns, func() error { return up(uplink, "192.168.0.77/24") })
 	wants("another source address", "10.70.1.1/32 dev vrouter0 scope link src 192.168.0.77")
+	if out := vrouter(t, "show", "neighbors").wantOK(t); strings.Contains(out, "192.168.0.11 ") || !strings.Contains(out, "192.168.0.77 ") {
+		t.Errorf("the host has another address now; neighbours:\n%s", out)
+	}
 	wantEcho(t, ns, "10.70.1.1", 64)
 	in(t, ns, func() error { return withLink("vrouter0", netlink.LinkDel) })
 	wants("an interface made again", "10.70.1.1/32 dev vrouter0 scope link src 192.168.0.77")
