@@ -8,7 +8,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: build test race lint fuzz bench microbench conformance peer docs clean help
+.PHONY: build test race lint fuzz bench microbench conformance peer bgp docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -22,6 +22,7 @@ race: ## run all tests with the race detector (needs a C compiler)
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags 'bgp peer' ./internal/e2e ./internal/peer
 	$(GO) tool staticcheck ./...
 
 # `go test -list` prints the targets of a package, then a line "ok PACKAGE".
@@ -45,6 +46,9 @@ conformance: ## run the conformance tests, and print their table
 
 peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
 	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
+
+bgp: ## test with BIRD on each host (needs Debian's package bird2)
+	CGO_ENABLED=0 $(GO) test -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 docs: ## write the generated documentation again
 	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // A forwarded packet allocates nothing, whichever way it takes, and whether or
@@ -20,6 +21,7 @@ func TestNoAllocationOnTheWay(t *testing.T) {
 		{"uplink to workload", "ens160", fromPeer(), ""},
 		{"into a tunnel", "ns1", ping(tunnelIP), ""},
 		{"out of a tunnel", "ens160", ipip(peerIP, hostIP, fromPeer(), nil), ""},
+		{"one of several next hops", "ns1", udp(1000, 53), ""},
 		{"superframe", "ns1", fromNS1(ns2IP), ""},
 		{"dropped in silence", "ns1", withSrc(ping(farIP), ns2IP), ""},
 		{"listener for others", "ns1", ping(farIP), "port 7 or host 10.9.9.9"},
@@ -28,6 +30,7 @@ func TestNoAllocationOnTheWay(t *testing.T) {
 			b := newBed(t)
 			b.resolve()
 			tunnel(b)
+			multipath(b, rib.None)
 			if c.listen != "" {
 				b.listen(trace.Options{}, c.listen)
 			}

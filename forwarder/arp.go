@@ -60,7 +60,13 @@ func (x *path) leaves(p *Packet) bool {
 		return false
 	}
 	r := x.fib.Lookup(p.arp.TargetIP)
-	return r != nil && r.Type == rib.Unicast && r.Port != p.in.ID && x.port(r.Port) != nil
+	if r == nil || r.Type != rib.Unicast {
+		return false
+	}
+	if r.Multipath != nil {
+		r = r.Multipath.Choose(0) // no flow is known: the first next hop
+	}
+	return r.Port != p.in.ID && x.port(r.Port) != nil
 }
 
 // arpUplink answers nothing: on the uplink the host's own stack speaks for the

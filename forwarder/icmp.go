@@ -66,9 +66,13 @@ func (x *path) icmpError(p *Packet, e verdict.ICMPError) *packet.Frame {
 	f := x.borrow()
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + packet.ICMPHeaderLen + len(quote))
 	b := f.Payload()
+	src := x.source()
+	if p.in.Kind == Host {
+		src = x.Gateway // the host takes nothing from its own addresses
+	}
 	packet.PutIPv4(b, &packet.Header{
 		TOS: internetworkControl, TotalLen: len(b), ID: x.nextID(), TTL: ownTTL,
-		Protocol: packet.ProtocolICMP, Src: x.source(), Dst: ip.Src(),
+		Protocol: packet.ProtocolICMP, Src: src, Dst: ip.Src(),
 	})
 	quoted := packet.IPv4(b[packet.IPv4MinLen+packet.ICMPHeaderLen:])
 	copy(quoted, quote)

@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -17,7 +18,8 @@ func (x *path) rpf(p *Packet) verdict.Verdict {
 }
 
 // local takes what is for the router itself. On the uplink the host's own stack
-// answers for the host, and has had its copy.
+// answers for the host, and has had its copy; where the host has a port, what is
+// for the host goes there.
 func (x *path) local(p *Packet) verdict.Verdict {
 	dst := p.ip.Dst()
 	if dst != x.Gateway && !x.isOwn(dst) {
@@ -29,6 +31,9 @@ func (x *path) local(p *Packet) verdict.Verdict {
 		}
 		p.note = "taken: it is about a packet in one of this host's tunnels"
 		return consume
+	}
+	if dst != x.Gateway && x.leadsToHost(dst) {
+		return pass
 	}
 	if p.ip.IsFragment() && p.ip.Protocol() == packet.ProtocolICMP {
 		p.asked = verdict.Local
@@ -44,6 +49,11 @@ func (x *path) local(p *Packet) verdict.Verdict {
 	p.note = "answered: echo to the router"
 	p.answer, p.kind = x.echoReply(p.ip), EchoReply
 	return consume
+}
+
+func (x *path) leadsToHost(a netip.Addr) bool {
+	r := x.fib.Lookup(a)
+	return r != nil && x.port(r.Port) != nil && x.port(r.Port).Kind == Host
 }
 
 func isEchoRequest(ip packet.IPv4) bool {

@@ -13,10 +13,10 @@ var routeDrops = [...]verdict.Reason{
 	rib.Broadcast:   verdict.MartianDestination, // RFC 2644: directed broadcasts are not forwarded
 }
 
-// route finds the longest prefix that contains the destination (RFC 1812 5.2.4.3).
+// route finds the way to the destination (RFC 1812 5.2.4.3).
 func (x *path) route(p *Packet) verdict.Verdict {
 	dst := p.ip.Dst()
-	r := x.fib.Lookup(dst)
+	r := x.way(dst, p.ip)
 	if r == nil {
 		return verdict.Dropped(verdict.NoRoute)
 	}
@@ -35,9 +35,10 @@ func (x *path) route(p *Packet) verdict.Verdict {
 }
 
 // ttl lowers the time to live by one, once a router, and only when it forwards
-// (RFC 1812 5.3.1).
+// (RFC 1812 5.3.1). The host and its router are one router: what passes between
+// them is not forwarded.
 func (x *path) ttl(p *Packet) verdict.Verdict {
-	if p.origin != Received {
+	if p.origin != Received || p.in.Kind == Host || p.out.Kind == Host {
 		return pass
 	}
 	if p.ip.TTL() <= 1 {

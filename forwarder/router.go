@@ -170,6 +170,16 @@ func (r *Router) SetNeighbor(id int, a netip.Addr, mac packet.MAC) {
 	}
 }
 
+// ForgetNeighbor takes back what SetNeighbor entered.
+func (r *Router) ForgetNeighbor(id int, a netip.Addr) { r.neighbors.Forget(id, a) }
+
+// Way is the route that an IPv4 packet would take, nil if there is none: of a
+// multipath, the path of its flow.
+func (r *Router) Way(ip packet.IPv4) *rib.Route {
+	x := path{state: r.state.Load(), fib: r.rib.FIB()}
+	return x.way(ip.Dst(), ip)
+}
+
 // UpdatePort replaces what a port is, as its interface has changed.
 func (r *Router) UpdatePort(id int, c PortConfig) {
 	r.mu.Lock()

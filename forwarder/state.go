@@ -19,15 +19,13 @@ type Kind uint8
 const (
 	Workload Kind = iota
 	Uplink
+	Host // the host's own stack, behind a TAP in the host's namespace
 )
 
+var kindWords = [...]string{Workload: "workload", Uplink: "uplink", Host: "host"}
+
 // String is the word of the metrics.
-func (k Kind) String() string {
-	if k == Uplink {
-		return "uplink"
-	}
-	return "workload"
-}
+func (k Kind) String() string { return kindWords[k] }
 
 // PortConfig says what a port is. It never changes; a changed port is a new value.
 type PortConfig struct {

@@ -93,7 +93,7 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	if p.origin == Received && (x.isOwn(p.ip.Src()) || p.ip.Src() == end || p.ip.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
-	r := x.fib.Lookup(end)
+	r := x.way(end, p.ip)
 	if r == nil || r.Type != rib.Unicast || x.port(r.Port) == nil {
 		return verdict.Dropped(verdict.NoRoute)
 	}

@@ -3,6 +3,7 @@ package forwarder
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
@@ -48,10 +49,21 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, quote packet.IPv4) {
 	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || min(len(inner), inner.TotalLen()) < inner.HeaderLen() {
 		return nil, nil
 	}
-	if r := x.fib.Lookup(inner.Dst()); r == nil || r.Encap != rib.IPIP || r.Via != t.Peer {
+	if !x.goesInto(t.Peer, inner.Dst()) {
 		return nil, nil
 	}
 	return t, quote
+}
+
+// goesInto says whether the routes put packets to dst into the tunnel to a peer:
+// some of them, where there are several next hops.
+func (x *path) goesInto(peer, dst netip.Addr) bool {
+	r := x.fib.Lookup(dst)
+	if r == nil {
+		return false
+	}
+	into := func(r rib.Route) bool { return r.Encap == rib.IPIP && r.Via == peer }
+	return into(*r) || slices.ContainsFunc(r.Multipath.Paths(), into)
 }
 
 // takeTunnelError acts on an ICMP error about a tunnel (RFC 2003 4 and 5.1).

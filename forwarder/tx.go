@@ -68,7 +68,7 @@ func (w *worker) writePort(port *Port) {
 		}
 	}
 	w.out, w.mine = rest, mine
-	if port.Kind == Workload && port.canOffload() {
+	if port.Kind != Uplink && port.canOffload() {
 		w.coalesce(mine)
 	}
 	queue := port.queueFor(w)

@@ -50,6 +50,9 @@ func (r *Route) fault() string {
 	}
 	switch r.Type {
 	case Unicast:
+		if r.Multipath != nil {
+			return r.Multipath.fault(r)
+		}
 		return r.unicastFault()
 	case Broadcast:
 		return r.broadcastFault()
@@ -86,7 +89,7 @@ func (r *Route) unicastFault() string {
 // broadcastFault accepts both forms: with the link's port, as the kernel
 // lists it, and without.
 func (r *Route) broadcastFault() string {
-	if r.Via.IsValid() || r.Encap != None {
+	if r.Via.IsValid() || r.Encap != None || r.Multipath != nil {
 		return "a broadcast route has no next hop and no encapsulation; leave them out"
 	}
 	return ""
@@ -94,7 +97,7 @@ func (r *Route) broadcastFault() string {
 
 func (r *Route) specialFault() string {
 	switch {
-	case r.Via.IsValid() || r.Dev != "" || r.Encap != None:
+	case r.Via.IsValid() || r.Dev != "" || r.Encap != None || r.Multipath != nil:
 		return "a " + r.Type.String() + " route sends nothing; leave out next hop, device and encapsulation"
 	case r.Port != NoPort:
 		return "a " + r.Type.String() + " route has no port; set it to -1"

@@ -1,7 +1,9 @@
 package rib
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -10,7 +12,8 @@ const NoPort = -1
 
 // Route is one way to reach a prefix. It is immutable once it is in a table:
 // who got a *Route from there may keep it and read it at any time. The order of
-// the fields keeps it at 112 bytes; there may be a million of them.
+// the fields keeps it at 120 bytes; there may be a million of them. Two routes
+// are compared with Equal.
 type Route struct {
 	Prefix   netip.Prefix // IPv4, without host bits
 	Via      netip.Addr   // next hop, IPv4; zero: the destination is on the link
@@ -21,6 +24,17 @@ type Route struct {
 	Type     Type
 	Encap    Encap
 	Source   Source
+
+	nth, of   uint8  // in a multipath: which of how many; 0 elsewhere
+	weight    uint16 // in a multipath: 1 and up
+	Multipath *Multipath
+}
+
+// Equal says whether two routes are the same, next hops and weights included.
+func (r *Route) Equal(o *Route) bool {
+	a, b := *r, *o
+	a.Multipath, b.Multipath = nil, nil
+	return a == b && slices.Equal(r.Multipath.Paths(), o.Multipath.Paths())
 }
 
 // Type says what becomes of a packet that a route matches. The types other
@@ -104,7 +118,10 @@ func (r *Route) String() string {
 	if r.Metric != 0 {
 		b = strconv.AppendInt(append(b, " metric "...), int64(r.Metric), 10)
 	}
-	return string(b)
+	if r.of != 0 {
+		b = fmt.Appendf(b, " weight %d: next hop %d of %d", r.weight, r.nth, r.of)
+	}
+	return string(r.Multipath.appendText(b))
 }
 
 func prefixText(p netip.Prefix) string {

@@ -3,6 +3,7 @@ package rib
 import (
 	"cmp"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 )
 
@@ -33,14 +34,58 @@ func (t *Table) SetSource(s Source, routes []Route) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	d := newDraft(f)
-	if len(changes) > f.Size()/copyShare {
+	t.publish(newDraft(f), changes, s)
+	return nil
+}
+
+func (t *Table) publish(d *draft, changes []change, s Source) {
+	if len(changes) > d.Size()/copyShare {
 		d.own()
 	}
 	for _, c := range changes {
 		d.apply(c, s)
 	}
 	t.fib.Store(d.done())
+}
+
+// Key tells routes of one source apart.
+type Key struct {
+	Prefix netip.Prefix
+	Metric int
+}
+
+// Change brings some routes of a source to what they shall be: each key gets the
+// route it leads to, or none if that is nil. Whatever else the source has stays,
+// and costs nothing. Readers see all of it or nothing. It fails with
+// [ErrInvalid] if a route cannot be, or is under another one's key.
+func (t *Table) Change(s Source, routes map[Key]*Route) error {
+	for k, r := range routes {
+		if r == nil {
+			continue
+		}
+		in := *r
+		in.Source = s
+		if why := in.fault(); why != "" {
+			return invalidError(in, why)
+		}
+		if k != (Key{r.Prefix, r.Metric}) {
+			return invalidError(in, "it is entered under the key of another route")
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := newDraft(t.FIB())
+	var changes []change
+	for k, r := range routes {
+		old := d.find(k.Prefix, s, k.Metric)
+		if old == nil && r == nil || old != nil && r != nil && same(*r, old, s) {
+			continue
+		}
+		changes = append(changes, change{old, r})
+	}
+	if len(changes) > 0 {
+		t.publish(d, changes, s)
+	}
 	return nil
 }
 
@@ -117,7 +162,7 @@ func byKeyOrEnd(a, b []*Route) int {
 
 func same(want Route, have *Route, s Source) bool {
 	want.Source = s
-	return want == *have
+	return want.Equal(have)
 }
 
 // apply puts in a copy: the original is in the slice of who called SetSource.

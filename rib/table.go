@@ -67,7 +67,7 @@ func (t *Table) Replace(r Route) error {
 	defer t.mu.Unlock()
 	d := newDraft(t.FIB())
 	old := d.find(r.Prefix, r.Source, r.Metric)
-	if old != nil && *old == r {
+	if old != nil && old.Equal(&r) {
 		return nil
 	}
 	d.swap(r.Prefix, old, &r)

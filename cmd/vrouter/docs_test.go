@@ -130,7 +130,7 @@ Ethernet header. Go's and the process's usual metrics (`+"`go_…`, `process_…
 	table.row("`reason`", "`vrouter_drop_packets_total`", "see [Drop reasons](#drop-reasons)")
 	table.row("`reason`", "`vrouter_icmp_errors_suppressed_total`", suppressedWords())
 	table.row("`kind`", "`vrouter_originated_…`", words(forwarder.NumOrigins-1, func(i int) string { return forwarder.Origin(i + 1).String() }))
-	table.row("`kind`", "`vrouter_port_info`", code(forwarder.Workload.String())+" "+code(forwarder.Uplink.String()))
+	table.row("`kind`", "`vrouter_port_info`", code(forwarder.Workload.String())+" "+code(forwarder.Uplink.String())+" "+code(forwarder.Host.String()))
 	table.row("`answer`", "`vrouter_arp_requests_received_total`", words(arpproxy.NumAnswers, func(i int) string { return arpproxy.Answer(i).String() }))
 	table.row("`state`", "`vrouter_neighbors`", words(neigh.NumStates, func(i int) string { return neigh.State(i).String() }))
 	table.row("`result`", "`vrouter_route_lookups_total`", words(forwarder.NumLookups, func(i int) string { return forwarder.LookupWords[i] }))

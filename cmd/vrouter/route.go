@@ -73,6 +73,12 @@ func printLookup(cmd *cobra.Command, l *control.Lookup) error {
 	if l.NextHop != "" {
 		fmt.Fprintf(out, "  next hop %s is %s\n  %s\n", l.NextHop, l.Neighbor, l.Encap)
 	}
+	if len(l.NextHops) > 0 {
+		fmt.Fprintf(out, "  one of %d next hops, by the hash of the flow: `vrouter explain` says which\n", len(l.NextHops))
+	}
+	for _, h := range l.NextHops {
+		fmt.Fprintf(out, "  next hop %s weight %d is %s, %s\n", h.NextHop, h.Weight, h.Neighbor, h.Encap)
+	}
 	for _, r := range l.Others {
 		fmt.Fprintf(out, "  not by  %s\n", r.Text)
 	}

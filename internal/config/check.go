@@ -63,6 +63,9 @@ func (c *checker) host(raw *rawHost) Host {
 			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),
 		},
 	}
+	if h.Kernel.Export && h.Uplink.Interface == HostInterface {
+		c.fail(raw.uplink.iface.place, "%s is what kernel.export calls the host's own interface: choose another uplink, or leave kernel.export out", HostInterface)
+	}
 	h.Workloads = c.workloads(raw.workloads, h.Gateway.Address, h.Uplink.Interface)
 	h.Routes = c.routes(raw.routes)
 	return h
@@ -90,7 +93,7 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 }
 
 func (c *checker) kernel(raw rawKernel) Kernel {
-	k := Kernel{Guard: c.boolean(raw.guard.or("true"))}
+	k := Kernel{Export: c.boolean(raw.export.or("false")), Guard: c.boolean(raw.guard.or("true"))}
 	for _, protocol := range raw.imports {
 		k.Import = append(k.Import, c.protocol(protocol))
 	}

@@ -18,6 +18,9 @@ const (
 	DefaultGatewayMAC         = "ee:ee:ee:ee:ee:ee"
 	DefaultMetricsListen      = "127.0.0.1:9473"
 	DefaultControlSocket      = "/run/vrouter/vrouter.sock"
+
+	// HostInterface is the host's own interface to its router, with kernel.export.
+	HostInterface = "vrouter0"
 )
 
 // Kinds of route.
@@ -116,6 +119,7 @@ type Gateway struct {
 // Kernel is the relation to the host's own stack.
 type Kernel struct {
 	Import []string `yaml:"import,omitempty"` // protocols, by name or number
+	Export bool     `yaml:"export"`
 	Guard  bool     `yaml:"guard"`
 }
 

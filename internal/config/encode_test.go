@@ -46,6 +46,7 @@ gateway:
   address: 169.254.1.1
   mac: ee:ee:ee:ee:ee:ee
 kernel:
+  export: false
   guard: true
 rpf: strict
 offload: true

@@ -14,9 +14,14 @@ func TestExamplesParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 4 {
-		t.Fatalf("found %d examples, expected at least 4", len(files))
+	bgp, err := filepath.Glob("../../examples/bgp/*.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
+	if len(files) < 4 || len(bgp) < 2 {
+		t.Fatalf("found %d and %d examples, expected at least 4 and 2", len(files), len(bgp))
+	}
+	files = append(files, bgp...)
 	for _, file := range files {
 		if strings.HasPrefix(filepath.Base(file), "lab-") {
 			_, err = LoadLab(file)

@@ -84,12 +84,12 @@ func (g *rawGateway) read(r *reader, n ast.Node, at place) {
 }
 
 type rawKernel struct {
-	imports []scalar
-	guard   scalar
+	imports       []scalar
+	export, guard scalar
 }
 
 func (k *rawKernel) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"import", each(&k.imports)}, {"guard", &k.guard}})
+	r.mapping(n, at, keys{{"import", each(&k.imports)}, {"export", &k.export}, {"guard", &k.guard}})
 }
 
 type rawMetrics struct{ listen scalar }

@@ -14,6 +14,9 @@ func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr, uplink string
 		if w.Name == uplink {
 			c.fail(raw[i].name.place, "%s is the uplink's name: give the workload another one", quote(w.Name))
 		}
+		if w.Name == HostInterface {
+			c.fail(raw[i].name.place, "%s is the name of the host's own port: give the workload another one", quote(w.Name))
+		}
 		c.claim(names, w.Name, raw[i].name.place, "give each workload its own name")
 		c.claim(interfaces, w.Interface+" in "+namespacePath(w), interfacePlace(&raw[i]),
 			"give one of them another interface or namespace")

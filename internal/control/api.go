@@ -71,6 +71,15 @@ type Route struct {
 	Encap    string `json:"encap"`
 	Used     bool   `json:"used"` // the best of those to its prefix
 	Text     string `json:"text"` // in the words of `ip route`
+	Paths    []Path `json:"paths,omitempty"`
+}
+
+// Path is one next hop of several: each gets flows by its weight.
+type Path struct {
+	Via    string `json:"via,omitempty"`
+	Dev    string `json:"dev"`
+	Encap  string `json:"encap"`
+	Weight int    `json:"weight"`
 }
 
 // Lookup is the answer of `vrouter route get`: the route that wins, those that
@@ -81,7 +90,16 @@ type Lookup struct {
 	Encap    string  `json:"encap,omitempty"` // whether, and why
 	Others   []Route `json:"others"`
 	NextHop  string  `json:"next_hop,omitempty"`
-	Neighbor string  `json:"neighbor,omitempty"` // hardware address, or the state it is in
+	Neighbor string  `json:"neighbor,omitempty"`  // hardware address, or the state it is in
+	NextHops []Hop   `json:"next_hops,omitempty"` // in place of the three, where there are several
+}
+
+// Hop is one next hop of several that a packet to an address may take.
+type Hop struct {
+	NextHop  string `json:"next_hop"`
+	Neighbor string `json:"neighbor"`
+	Encap    string `json:"encap"`
+	Weight   int    `json:"weight"`
 }
 
 // Explain is what `vrouter explain` asks.

@@ -124,6 +124,13 @@ func route(r *rib.Route, used bool) Route {
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()
 	}
+	for _, p := range r.Multipath.Paths() {
+		path := Path{Dev: p.Dev, Encap: p.Encap.String(), Weight: p.Weight()}
+		if p.Via.IsValid() {
+			path.Via = p.Via.String()
+		}
+		v.Paths = append(v.Paths, path)
+	}
 	return v
 }
 
@@ -136,7 +143,11 @@ func lookup(n *node.Node, a netip.Addr) Lookup {
 			continue
 		}
 		l.Route = &v
-		if r.Type == rib.Unicast {
+		for _, p := range r.Multipath.Paths() {
+			hop, neighbor := nextHop(n, &p, a)
+			l.NextHops = append(l.NextHops, Hop{hop, neighbor, n.WhyEncap(&p), p.Weight()})
+		}
+		if r.Type == rib.Unicast && r.Multipath == nil {
 			l.NextHop, l.Neighbor = nextHop(n, r, a)
 			l.Encap = n.WhyEncap(r)
 		}

@@ -179,13 +179,18 @@ func (r *running) wait(t *testing.T) result {
 	return result{read(t, r.out), read(t, r.errors), exitStatus(t, r.status)}
 }
 
+func (r *running) send(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // signal sends one and says how long the command took to end.
 func (r *running) signal(t *testing.T, sig syscall.Signal) time.Duration {
 	t.Helper()
 	sent := time.Now()
-	if err := r.cmd.Process.Signal(sig); err != nil {
-		t.Fatal(err)
-	}
+	r.send(t, sig)
 	<-r.ended
 	return time.Since(sent)
 }

@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
 	"github.com/vrouter/vrouter/internal/workload"
@@ -40,6 +44,27 @@ func refuses(t *testing.T, ns workload.Namespace, config, err string) {
 	}
 }
 
+// guardOf is the guard's rules by their handles, which new ones would not have.
+func guardOf(t *testing.T, ns workload.Namespace) (rules []string) {
+	t.Helper()
+	in(t, ns, func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		list, err := c.ListChainsOfTableFamily(nftables.TableFamilyNetdev)
+		for _, chain := range list {
+			all, failed := c.GetRules(chain.Table, chain)
+			for _, rule := range all {
+				rules = append(rules, fmt.Sprint(chain.Table.Name, rule.Handle))
+			}
+			err = errors.Join(err, failed)
+		}
+		return err
+	})
+	return rules
+}
+
 func linksOf(t *testing.T, ns workload.Namespace) []string {
 	t.Helper()
 	var list []string
@@ -62,15 +87,22 @@ func TestMetricsPortInUse(t *testing.T) {
 	refuses(t, ns, hostConfig, "metrics: .*"+metricsAt+".* in use; give another `metrics.listen`")
 }
 
-// Two routers must not share a socket, nor read one TAP; the first of them is
-// none the worse for the attempt.
+// Two routers must not share a socket, nor an uplink, nor read one TAP; the first
+// of them is none the worse for the attempt.
 func TestSecondRouter(t *testing.T) {
 	ns := newHost(t)
-	startRouter(t, ns, "/run/vrouter/one.sock", hostConfig)
+	first := startRouter(t, ns, "/run/vrouter/one.sock", hostConfig)
+	before := []any{linksOf(t, ns), stateOf(t, "/run/netns/w1", "eth0"), stateOf(t, ns, uplink), guardOf(t, ns)}
 	const quiet = "metrics: {listen: ''}\n"
 	refuses(t, ns, hostConfig+quiet+"control: {socket: /run/vrouter/one.sock}\n", "/run/vrouter/one.sock: another vrouter answers there")
-	refuses(t, ns, hostConfig+quiet+"control: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
-	refuses(t, ns, hostConfig+quiet+"offload: false\ncontrol: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	other := strings.Replace(hostConfig, "w1", "w2", 1) + "kernel: {export: true, guard: false}\n"
+	refuses(t, ns, other+quiet+"control: {socket: /run/vrouter/two.sock}\n",
+		fmt.Sprintf("uplink ens160: another vrouter, process %d, forwards by it", first.cmd.Process.Pid))
+	refuses(t, newHost(t), hostConfig+quiet+"control: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	refuses(t, newHost(t), hostConfig+quiet+"offload: false\ncontrol: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	if d := cmp.Diff(before, []any{linksOf(t, ns), stateOf(t, "/run/netns/w1", "eth0"), stateOf(t, ns, uplink), guardOf(t, ns)}); d != "" {
+		t.Errorf("the attempts changed something (-before +now):\n%s", d)
+	}
 	vrouter(t, "--socket", "/run/vrouter/one.sock", "workload", "list").wantOK(t)
 	wantEcho(t, workload.Named("w1"), "169.254.1.1", 64)
 }

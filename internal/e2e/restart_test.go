@@ -2,8 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
+	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +47,75 @@ func TestRestart(t *testing.T) {
 		if status := r.wait(t).status; sig != syscall.SIGKILL && status != 0 {
 			t.Errorf("%v: status %d, want 0", sig, status)
 		}
+	}
+}
+
+// outageLimit is how long forwarding may rest when a router is killed and started
+// again at once, as by systemd's Restart=always: far more than it takes.
+const outageLimit = 3 * time.Second
+
+// How many packets a killed router costs: one is sent each millisecond, and each
+// that came has a number.
+func TestPacketsLostByAKill(t *testing.T) {
+	hosts := labUp(t, "")
+	h := hosts[0]
+	wantEcho(t, h.ns1, there, 62)
+	var from, to net.Conn
+	in(t, hosts[1].ns1, func() (err error) {
+		c, err := net.ListenPacket("udp4", there+":9")
+		to = c.(*net.UDPConn)
+		return err
+	})
+	defer to.Close()
+	in(t, h.ns1, func() (err error) {
+		from, err = net.Dial("udp4", there+":9")
+		return err
+	})
+	defer from.Close()
+
+	var sent atomic.Uint64
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C: // a write fails while nobody reads the TAP: that packet is lost too
+				_, _ = from.Write(binary.BigEndian.AppendUint64(nil, sent.Add(1)))
+			case <-stop:
+				return
+			}
+		}
+	}()
+	// came waits until at least that number came, and returns it with the time.
+	came := func(least uint64) (uint64, time.Time) {
+		b := make([]byte, 8)
+		for {
+			if err := to.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(to, b); err != nil {
+				t.Fatalf("packet %d and those after it did not come: %v", least, err)
+			}
+			if n := binary.BigEndian.Uint64(b); n >= least {
+				return n, time.Now()
+			}
+		}
+	}
+	came(20)
+	h.killRouter(t, syscall.SIGKILL)
+	killed := time.Now()
+	first := sent.Load() // at the latest this one is lost, save for the one that is on its way
+	config := filepath.Join(filepath.Dir(h.Socket), "config.yaml")
+	start(t, command(t, "lab", "exec", h.Name, "--", program, "run", "--config", config), outsideOfAll)
+	again, at := came(first + 1)
+	close(stop)
+	<-stopped
+	lost, outage := again-first, at.Sub(killed)
+	t.Logf("%d packets lost at one a millisecond, forwarding again after %v", lost, outage)
+	if outage > outageLimit || lost > uint64(outageLimit/time.Millisecond) {
+		t.Errorf("%d packets lost in %v, limit %v", lost, outage, outageLimit)
 	}
 }
 

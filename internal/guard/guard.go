@@ -28,7 +28,7 @@ func table(ifname string) *nftables.Table {
 }
 
 // Set puts the guard on an interface, in place of an earlier one: of this run, or
-// of one that was killed. own are the addresses that the host itself answers for.
+// of one that was killed. device is what the interface is called at present. own are the addresses that the host itself answers for.
 // The rules change as a whole.
 //
 //	ether type ip, ip protocol 4                              drop
@@ -36,7 +36,7 @@ func table(ifname string) *nftables.Table {
 //
 // Every packet of the uplink passes here, so the rules do as little as they can:
 // they do not count, as the router has counted each packet already.
-func Set(ifname string, own []netip.Addr) error {
+func Set(ifname, device string, own []netip.Addr) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("guard on %s: %w", ifname, err)
@@ -47,7 +47,7 @@ func Set(ifname string, own []netip.Addr) error {
 	c.AddTable(t)
 	chain := c.AddChain(&nftables.Chain{
 		Name: "ingress", Table: t, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: ifname,
+		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
 	set := &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}
 	var elements []nftables.SetElement

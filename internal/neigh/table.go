@@ -63,6 +63,15 @@ func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time
 	return t.takeQueue(e)
 }
 
+// Forget takes a permanent neighbour back, if it is on that port.
+func (t *Table[P]) Forget(port int, a netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.entries[a]; e != nil && e.port == port && e.state == Permanent {
+		t.remove(a, e)
+	}
+}
+
 // RemovePort forgets every neighbour on a port, and returns what waited for them.
 func (t *Table[P]) RemovePort(port int) (failed []P) {
 	t.mu.Lock()

@@ -2,7 +2,9 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -24,6 +26,10 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 	if err != nil {
 		return nil, nil, err
 	}
+	why = []string{}
+	if !s.ARP {
+		why = n.whyRoute(s, packet.IPv4(f.Payload()))
+	}
 	records, err := n.Router.Explain(port, f)
 	if err != nil {
 		return nil, nil, err
@@ -31,16 +37,12 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 	for _, r := range records {
 		packets = append(packets, r.View(n.Config().Node))
 	}
-	why = []string{}
-	if !s.ARP {
-		why = n.whyRoute(s)
-	}
 	return packets, why, nil
 }
 
 // entrance is where a packet comes in, and the stations that carry it there: by
-// the port it names, else from the workload that has its source address, else by
-// the uplink.
+// the port it names, else from the workload that has its source address, or the
+// host, if it has a port, else by the uplink.
 func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -49,15 +51,19 @@ func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
 			return name, w.MAC, packet.MAC(n.config.Gateway.MAC)
 		}
 	}
+	if n.host != nil && (s.In == config.HostInterface || s.In == "" && slices.Contains(n.uplink.own, s.Src)) {
+		return config.HostInterface, n.host.mac, packet.MAC(n.config.Gateway.MAC)
+	}
 	if s.In != "" {
 		return s.In, stranger, n.uplink.mac
 	}
 	return n.config.Uplink.Interface, stranger, n.uplink.mac
 }
 
-// whyRoute names the route that wins for the destination, those that lose, and
-// the reason of its encapsulation with what then fits.
-func (n *Node) whyRoute(s *sketch.Packet) []string {
+// whyRoute names the route that wins for the packet, those that lose, which of
+// several next hops it takes, and the reason of its encapsulation with what then
+// fits.
+func (n *Node) whyRoute(s *sketch.Packet, ip packet.IPv4) []string {
 	n.mu.Lock()
 	mtu := n.uplink.mtu
 	n.mu.Unlock()
@@ -69,7 +75,14 @@ func (n *Node) whyRoute(s *sketch.Packet) []string {
 		case r.Type != rib.Unicast:
 			why = append(why, "by "+r.String())
 		default:
-			why = append(why, "by "+r.String()+": the longest prefix", n.WhyEncap(r))
+			why = append(why, "by "+r.String()+": the longest prefix")
+			if r.Multipath != nil {
+				if r = n.Router.Way(ip); r == nil || r.Weight() == 0 {
+					continue // it has just changed
+				}
+				why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
+			}
+			why = append(why, n.WhyEncap(r))
 			if r.Encap == rib.IPIP {
 				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
 			}

@@ -24,9 +24,12 @@ func (n *Node) setGuard() error {
 			return n.removeGuard()
 		}
 		_ = guard.Remove(n.config.Uplink.Interface) // one that a killed router left, if any
+		if n.config.Kernel.Export && guard.Needed() {
+			n.complain("guard", complaint{"kernel.export gives the host routes to the workloads, and ip_forward is on: without the guard it forwards a second copy of what comes in for them", nil})
+		}
 		return nil
 	}
-	err := guard.Set(n.config.Uplink.Interface, n.uplink.own)
+	err := guard.Set(n.config.Uplink.Interface, n.uplink.name, n.uplink.own)
 	if err == nil {
 		n.guarded = true
 		return nil
@@ -34,7 +37,7 @@ func (n *Node) setGuard() error {
 	if guard.Needed() {
 		return fmt.Errorf("%w; ip_forward is on, so the host would forward a second copy of each packet: turn it off, or set `kernel.guard: false` to accept that", err)
 	}
-	n.log.Warn("no guard over the host's own stack; it does not forward at present, so none is needed", "error", err)
+	n.complain("guard", complaint{"no guard over the host's own stack; it does not forward at present, so none is needed", []any{"error", err}})
 	return nil
 }
 
@@ -82,34 +85,107 @@ func (n *Node) imports(p netlink.RouteProtocol) bool {
 		p == unix.RTPROT_BOOT && slices.Contains(names, "static")
 }
 
-// importRoutes mirrors the host's routes of the protocols in kernel.import.
-func (n *Node) importRoutes() error {
-	if len(n.config.Kernel.Import) == 0 {
+// mirror is the host's routes of the protocols in kernel.import, as the router
+// has them.
+type mirror struct {
+	host    hostTable
+	entered map[rib.Key]*rib.Route
+	hops    map[netip.Addr]int // next hops, with the number of routes by them
+	ends    map[netip.Addr]int // of them, those to whom packets go in IP-in-IP
+}
+
+func newMirror() mirror {
+	return mirror{hostTable{}, map[rib.Key]*rib.Route{}, map[netip.Addr]int{}, map[netip.Addr]int{}}
+}
+
+// importAll lists the host's routes and mirrors them.
+func (n *Node) importAll() (err error) {
+	if len(n.config.Kernel.Import) > 0 {
+		if n.mirror.host, err = listHostTable(); err != nil {
+			return fmt.Errorf("listing the host's routes: %w", err)
+		}
+	} else {
+		n.mirror.host = hostTable{}
+	}
+	all := map[rib.Key]bool{}
+	for key := range n.mirror.host {
+		all[key] = true
+	}
+	for key := range n.mirror.entered {
+		all[key] = true
+	}
+	return n.importKeys(all)
+}
+
+// importChanges follows a few changes; what did not change costs nothing.
+func (n *Node) importChanges(changes []hostChange) error {
+	if len(changes) == 0 || len(n.config.Kernel.Import) == 0 {
 		return nil
 	}
-	var imported hops
-	list, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	if err != nil {
-		return fmt.Errorf("listing the host's routes: %w", err)
+	keys := map[rib.Key]bool{}
+	for _, c := range changes {
+		n.mirror.host.apply(c)
+		keys[c.key] = true
 	}
-	var routes []rib.Route
-	for i := range list {
-		if !n.imports(list[i].Protocol) {
-			continue
+	return n.importKeys(keys)
+}
+
+// importKeys brings the router's routes with these keys to what the host has.
+func (n *Node) importKeys(keys map[rib.Key]bool) error {
+	routes := make(map[rib.Key]*rib.Route, len(keys))
+	for key := range keys {
+		if r := n.imported(key); r != nil || n.mirror.entered[key] != nil {
+			routes[key] = r
 		}
-		if r, ok := n.importedRoute(&list[i]); ok {
-			routes = append(routes, r)
-			imported.add(&r)
+	}
+	if err := n.RIB.Change(rib.Kernel, routes); err != nil {
+		return fmt.Errorf("the host's routes: %w", err)
+	}
+	changed := false
+	for key, r := range routes {
+		was := n.mirror.entered[key]
+		if r != nil { // first in, then out: a next hop that stays is never gone
+			changed = n.mirror.count(r, +1) || changed
+			n.mirror.entered[key] = r
+		} else {
+			delete(n.mirror.entered, key)
+		}
+		if was != nil {
+			changed = n.mirror.count(was, -1) || changed
 		}
 	}
-	if err := n.RIB.SetSource(rib.Kernel, routes); err != nil {
-		return err
-	}
-	if !slices.Equal(imported.all, n.imported.all) || !slices.Equal(imported.ends, n.imported.ends) {
-		n.imported = imported
+	if changed {
 		return n.applyUplink() // peers and tunnels are the next hops of these routes too
 	}
 	return nil
+}
+
+// count enters or takes back the next hops of a route, and says whether there are
+// others now.
+func (m *mirror) count(r *rib.Route, by int) (changed bool) {
+	paths := r.Multipath.Paths()
+	if paths == nil {
+		paths = []rib.Route{*r}
+	}
+	for _, p := range paths {
+		if !p.Via.IsValid() {
+			continue
+		}
+		changed = tally(m.hops, p.Via, by) || changed
+		if p.Encap == rib.IPIP {
+			changed = tally(m.ends, p.Via, by) || changed
+		}
+	}
+	return changed
+}
+
+// tally counts, and says whether there is one now or none any more.
+func tally(m map[netip.Addr]int, a netip.Addr, by int) bool {
+	was := m[a]
+	if m[a] += by; m[a] == 0 {
+		delete(m, a)
+	}
+	return (was == 0) != (m[a] == 0)
 }
 
 // hops are the next hops of routes, each once: all of them, and those to whom
@@ -125,38 +201,42 @@ func (h *hops) add(r *rib.Route) {
 	}
 }
 
-// importedRoute is a route of the host's, if the router can go that way: by the uplink,
-// or nowhere.
-func (n *Node) importedRoute(k *netlink.Route) (rib.Route, bool) {
-	r := rib.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Port: rib.NoPort, Protocol: protocolName(k.Protocol), Metric: k.Priority, Source: rib.Kernel}
-	if k.Dst != nil {
-		a, ok := netip.AddrFromSlice(k.Dst.IP.To4())
-		bits, _ := k.Dst.Mask.Size()
-		if !ok {
-			return r, false
+// imported is the host's route with that key, if the router shall and can go that
+// way: by the uplink, or nowhere. Of several the kernel uses the first.
+func (n *Node) imported(key rib.Key) *rib.Route {
+	for i := range n.mirror.host[key] {
+		h := &n.mirror.host[key][i]
+		if !n.imports(h.protocol) {
+			continue
 		}
-		r.Prefix = netip.PrefixFrom(a, bits)
+		r := rib.Route{Prefix: key.Prefix, Port: rib.NoPort, Protocol: protocolName(h.protocol), Metric: key.Metric, Type: hostTypes[h.kind], Source: rib.Kernel}
+		if r.Type != rib.Unicast {
+			return &r
+		}
+		if hops := n.importedHops(h); len(hops) > 0 {
+			r = r.Over(hops)
+			return &r
+		}
 	}
-	switch k.Type {
-	case unix.RTN_UNICAST:
-	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT:
-		r.Type = map[int]rib.Type{unix.RTN_BLACKHOLE: rib.Blackhole, unix.RTN_UNREACHABLE: rib.Unreachable, unix.RTN_PROHIBIT: rib.Prohibit}[k.Type]
-		return r, true
-	default:
-		return r, false
+	return nil
+}
+
+var hostTypes = map[int]rib.Type{
+	unix.RTN_UNICAST: rib.Unicast, unix.RTN_BLACKHOLE: rib.Blackhole, unix.RTN_UNREACHABLE: rib.Unreachable, unix.RTN_PROHIBIT: rib.Prohibit,
+}
+
+// importedHops are those next hops of a route that are reached by the uplink.
+func (n *Node) importedHops(h *hostRoute) []rib.Hop {
+	var hops []rib.Hop
+	for _, hop := range h.hops {
+		if n.uplink.index == 0 || hop.link != n.uplink.index || len(hops) == rib.MaxPaths {
+			continue
+		}
+		r := rib.Route{Via: hop.via, Dev: n.config.Uplink.Interface, Port: n.uplink.port}
+		if !hop.onlink || n.config.IPIP.Mode != config.IPIPCrossSubnet { // who is on the link is in no other subnet
+			r.Encap = n.encap(&config.Route{Via: hop.via})
+		}
+		hops = append(hops, rib.Hop{Route: r, Weight: hop.weight})
 	}
-	index, gw := k.LinkIndex, k.Gw
-	if len(k.MultiPath) > 0 {
-		index, gw = k.MultiPath[0].LinkIndex, k.MultiPath[0].Gw
-		n.log.Warn("a route of the host's has several next hops; the first is used", "route", r.Prefix)
-	}
-	if index != n.uplink.index {
-		return r, false
-	}
-	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
-	if via, ok := netip.AddrFromSlice(gw.To4()); ok {
-		r.Via = via
-		r.Encap = n.encap(&config.Route{Via: via})
-	}
-	return r, true
+	return hops
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -40,10 +41,16 @@ type Node struct {
 	uplink    *uplink
 	workloads map[string]*attached
 	found     map[string]bool // workloads, by name: their namespace was there before they were first attached
+	vacant    map[string]bool // workloads whose namespace was removed, until there is one again
+	host      *hostPort       // nil without kernel.export
 	guarded   bool
 	stopped   bool
-	imported  hops        // of the kernel's routes
-	connected []rib.Route // as entered last
+	stale     bool        // the uplink changed, and not all followed
+	again     bool        // look at the host again at the next tick
+	connected []rib.Route // as they were entered
+	mirror    mirror      // of the host's routes
+	told      map[string]map[string]bool
+	lock      io.Closer   // held on the uplink
 	gone      chan string // ports whose device vanished
 }
 
@@ -58,7 +65,10 @@ type attached struct {
 // Start builds the router and begins to forward. If it fails, what it built is
 // taken back. The configuration is the node's from then on.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{}, gone: make(chan string, 16)}
+	n = &Node{
+		config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{},
+		vacant: map[string]bool{}, mirror: newMirror(), told: map[string]map[string]bool{}, gone: make(chan string, 16),
+	}
 	pollers, err := newPollers(workers(c))
 	if err != nil {
 		return n, err
@@ -76,10 +86,16 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 		return n, err
 	}
 	c.Routes = nil // there may be many
+	if err := n.lockUplink(); err != nil {
+		return n, err
+	}
 	if err := n.openUplink(); err != nil {
 		return n, err
 	}
 	if err := n.checkNextHops(n.statics); err != nil {
+		return n, err
+	}
+	if err := n.openHostPort(); err != nil {
 		return n, err
 	}
 	for i := range c.Workloads {
@@ -90,7 +106,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.setStaticRoutes(); err != nil {
 		return n, err
 	}
-	return n, n.importRoutes()
+	return n, n.importAll()
 }
 
 // workers is how many threads forward: as configured, or else one for every two
@@ -121,7 +137,13 @@ func newPollers(count int) (all []link.Poller, err error) {
 
 // abandon ends a start that failed: what this run made goes, what it found stays.
 func (n *Node) abandon() {
+	if err := n.withdrawAll(); err != nil {
+		n.log.Warn("taking back the host's routes", "error", err)
+	}
 	n.Router.Close()
+	if err := n.undoHostPort(); err != nil {
+		n.log.Warn("taking back the host's interface", "error", err)
+	}
 	if err := n.removeGuard(); err != nil {
 		n.log.Warn("taking back the guard", "error", err)
 	}
@@ -130,26 +152,34 @@ func (n *Node) abandon() {
 			n.log.Warn("taking back a workload", "workload", w.Name, "error", err)
 		}
 	}
+	n.unlock()
+}
+
+func (n *Node) unlock() {
+	if n.lock != nil {
+		n.lock.Close()
+	}
 }
 
 // Run follows the host until ctx ends; then the router stops, and workloads keep
 // their interfaces, addresses, routes and connections for the next start.
 func (n *Node) Run(ctx context.Context) error {
-	events, err := n.subscribe(ctx)
+	f, err := n.follow(ctx)
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	n.refresh() // what changed before the subscription
+	n.catchUp(everything()) // what changed before the subscription
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return n.Close()
-		case <-events:
-			n.refresh()
+		case <-f.arrived:
+			n.catchUp(f.take())
 		case <-watch.C:
 			n.watchNamespaces()
+			n.tryAgain()
 		case port := <-n.gone:
 			n.detachGone(port)
 		}
@@ -161,8 +191,10 @@ func (n *Node) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stopped = true
+	defer n.unlock()
+	err := n.withdrawAll() // first, so that the other hosts hear of it
 	n.Router.Close()
-	return n.removeGuard()
+	return errors.Join(err, n.removeGuard())
 }
 
 func (n *Node) portGone(port string) {
@@ -199,13 +231,16 @@ func (n *Node) attach(c *config.Workload) error {
 		return err
 	}
 	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
-	return n.RIB.Replace(rib.Route{Prefix: a.hostRoute(), Dev: c.Name, Port: port, Protocol: "workload", Source: rib.Workload})
+	return errors.Join(
+		n.RIB.Replace(rib.Route{Prefix: a.hostRoute(), Dev: c.Name, Port: port, Protocol: "workload", Source: rib.Workload}),
+		n.exportAll())
 }
 
 // hostRoute leads to the workload: `10.70.1.1 dev ns1 scope link`.
 func (a *attached) hostRoute() netip.Prefix { return netip.PrefixFrom(a.Address.Addr(), 32) }
 
-// watchNamespaces detaches workloads whose namespace was removed.
+// watchNamespaces detaches workloads whose namespace was removed, and attaches
+// those again for which there is one.
 func (n *Node) watchNamespaces() {
 	n.mu.Lock()
 	var gone []string
@@ -218,11 +253,62 @@ func (n *Node) watchNamespaces() {
 	for _, name := range gone {
 		n.detachGone(name)
 	}
+	n.attachVacant()
+}
+
+// attachVacant attaches the workloads again whose namespace came back. Who removed
+// one for good would not have it made by the router.
+func (n *Node) attachVacant() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopped || len(n.vacant) == 0 {
+		return
+	}
+	var failed []complaint
+	for name := range n.vacant {
+		i := slices.IndexFunc(n.config.Workloads, func(w config.Workload) bool { return w.Name == name })
+		if i < 0 || n.workloads[name] != nil {
+			delete(n.vacant, name) // a reload or a command has seen to it
+			continue
+		}
+		c := &n.config.Workloads[i]
+		if !namespaceOf(c).Exists() {
+			continue
+		}
+		if err := errors.Join(n.attach(c), n.followWorkload(c.Address.Addr())); err != nil {
+			failed = append(failed, complaint{"the workload's namespace is there again, but it cannot be attached; trying again", []any{"workload", name, "error", err}})
+			continue
+		}
+		delete(n.vacant, name)
+	}
+	n.complain("namespaces", failed...)
+}
+
+func namespaceOf(c *config.Workload) workload.Namespace {
+	if c.Namespace == "" {
+		return workload.Named(c.Name)
+	}
+	return workload.Namespace(c.Namespace)
+}
+
+// tryAgain does what could not be done, or could not be known, when the host
+// changed.
+func (n *Node) tryAgain() {
+	n.mu.Lock()
+	again := n.again
+	n.mu.Unlock()
+	if again {
+		n.catchUp(everything())
+	}
 }
 
 func (n *Node) detachGone(name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if name == config.HostInterface && n.host != nil {
+		n.reopenHostPort()
+		return
+	}
 	w := n.workloads[name]
 	if w == nil {
 		return
@@ -231,7 +317,13 @@ func (n *Node) detachGone(name string) {
 	if err := errors.Join(n.removePort(name), n.followWorkload(w.Address.Addr())); err != nil {
 		n.log.Error("routes of the workloads", "error", err)
 	}
-	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
+	if w.Gone() {
+		n.vacant[name] = true
+		n.log.Error("workload detached: its namespace was removed; it is attached again as soon as there is one",
+			"workload", name, "namespace", w.Namespace)
+		return
+	}
+	n.log.Error("workload detached: its interface was removed; `vrouter reload` attaches it again",
 		"workload", name, "namespace", w.Namespace, "interface", w.Interface)
 }
 
@@ -240,7 +332,7 @@ func (n *Node) removePort(name string) error {
 	w := n.workloads[name]
 	n.Router.RemovePort(w.port)
 	delete(n.workloads, name)
-	return n.RIB.Delete(w.hostRoute(), rib.Workload, 0)
+	return errors.Join(n.RIB.Delete(w.hostRoute(), rib.Workload, 0), n.exportAll())
 }
 
 // workloadMTU is what fits through the uplink, with the outer header where
@@ -255,6 +347,7 @@ func (n *Node) workloadMTU() int {
 
 // followMTU gives workloads without an MTU of their own the one that fits now.
 func (n *Node) followMTU() {
+	n.followHostMTU()
 	for i := range n.config.Workloads {
 		c := &n.config.Workloads[i]
 		w := n.workloads[c.Name]
@@ -294,6 +387,9 @@ func Remove(c *config.Host) error {
 	var errs []error
 	if err := guard.Remove(c.Uplink.Interface); err != nil && c.Kernel.Guard {
 		errs = append(errs, err) // without a guard, only what an earlier configuration left is taken back
+	}
+	if err := removeHostPort(); err != nil && c.Kernel.Export {
+		errs = append(errs, err)
 	}
 	for _, w := range c.Workloads {
 		err := workload.Remove(workload.Spec{Name: w.Name, Namespace: workload.Namespace(w.Namespace), Interface: w.Interface})

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/workload"
-	"github.com/vrouter/vrouter/rib"
 )
 
 var errStopped = errors.New("the router is stopping; the next start reads the file anew")
@@ -58,6 +57,7 @@ func fixed(old, c *config.Host) error {
 		{"uplink.interface", old.Uplink.Interface, c.Uplink.Interface},
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
+		{"kernel.export", old.Kernel.Export, c.Kernel.Export},
 		{"offload", old.Offload, c.Offload},
 		{"workers", workers(old), workers(c)},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
@@ -143,14 +143,14 @@ func (n *Node) applyConfig(was *statics) error {
 	if err := n.replaceWorkloads(); err != nil {
 		return err
 	}
-	if n.uplink.index == 0 {
-		return nil // it is gone; all of this is done when it comes back
+	n.statics.turned = false
+	routes := func() error {
+		return errors.Join(n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importAll())
+	}
+	if n.uplink.index == 0 { // it is gone; what needs it is done when it comes back
+		n.stale = true
+		return routes()
 	}
 	n.followMTU()
-	if len(n.config.Kernel.Import) == 0 {
-		n.imported = hops{}
-		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
-	}
-	n.statics.turned = false
-	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importRoutes())
+	return errors.Join(n.applyUplink(), n.setGuard(), routes())
 }

@@ -64,7 +64,7 @@ func (n *Node) way(h hop) way {
 		return way{dev: c.Name, port: rib.NoPort}
 	}
 	e := n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]})
-	return way{n.config.Uplink.Interface, n.uplink.port, e, e != rib.IPIP && !n.onUplink(via)}
+	return way{n.config.Uplink.Interface, n.uplink.port, e, n.uplink.index == 0 || e != rib.IPIP && !n.onUplink(via)}
 }
 
 // ways remembers, for as long as nothing changes.
@@ -85,11 +85,13 @@ func (w *ways) of(h hop) way {
 // setStaticRoutes enters all static routes, those whose next hop can be reached at
 // present.
 func (n *Node) setStaticRoutes() error {
-	for h, count := range n.statics.hops {
-		if n.way(h).lost {
-			n.log.Warn("routes are not used: their next hop is in no subnet of the uplink", "via", h.addr(), "routes", count, "uplink", n.uplink.addresses)
+	var unused []complaint
+	for _, h := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
+		if n.way(h).lost && n.uplink.index != 0 {
+			unused = append(unused, complaint{"routes are not used: their next hop is in no subnet of the uplink", []any{"via", h.addr(), "routes", n.statics.hops[h]}})
 		}
 	}
+	n.complain("static routes", unused...)
 	return n.enter(n.statics.keys)
 }
 
@@ -99,15 +101,15 @@ func (n *Node) enter(keys iter.Seq[routeKey]) error {
 	return n.RIB.Apply(rib.Static, func(yield func(rib.Change) bool) {
 		for k := range keys {
 			s, ok := n.statics.find(k)
-			if !yield(change(k, s, ok, w.of(s.hop))) {
+			if !yield(entry(k, s, ok, w.of(s.hop))) {
 				return
 			}
 		}
 	})
 }
 
-// change is a static route in the table's terms; Gone if there is none, or no way.
-func change(k routeKey, s static, ok bool, w way) rib.Change {
+// entry is a static route in the table's terms; Gone if there is none, or no way.
+func entry(k routeKey, s static, ok bool, w way) rib.Change {
 	r := rib.Route{
 		Prefix: k.prefix(), Type: s.kind, Via: s.addr(), Dev: w.dev, Port: w.port, Encap: w.encap,
 		Protocol: protocolName(netlink.RouteProtocol(s.proto)), Metric: int(k.metric), Source: rib.Static,
@@ -143,6 +145,8 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 		return fmt.Sprintf("encap %s: it is on this link", r.Encap)
 	case mode != config.IPIPCrossSubnet:
 		return fmt.Sprintf("encap %s: ipip.mode is %s", r.Encap, mode)
+	case r.Encap == rib.None && !n.onUplink(r.Via):
+		return "encap none: the route says that the next hop is on the link"
 	case r.Encap == rib.IPIP:
 		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
 	}
@@ -172,7 +176,8 @@ func (n *Node) ends() []netip.Addr { return n.hops().ends }
 
 // hops are the next hops of all routes, configured and imported.
 func (n *Node) hops() hops {
-	h := hops{slices.Clone(n.imported.all), slices.Clone(n.imported.ends)}
+	byAddress := netip.Addr.Compare
+	h := hops{slices.SortedFunc(maps.Keys(n.mirror.hops), byAddress), slices.SortedFunc(maps.Keys(n.mirror.ends), byAddress)}
 	for _, x := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
 		via := x.addr()
 		h.add(&rib.Route{Via: via, Encap: n.encap(&config.Route{Via: via, Encap: encapWords[x.encap]})})

@@ -1,12 +1,10 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,7 +18,8 @@ import (
 
 // uplink is the interface towards the other hosts, as the kernel last told.
 type uplink struct {
-	index     int
+	name      string // at present; the port keeps the configured one
+	index     int    // 0: it is gone
 	mac       packet.MAC
 	mtu       int
 	addresses []netip.Prefix
@@ -42,7 +41,7 @@ func readUplink(name string) (*uplink, error) {
 	if len(a.HardwareAddr) != 6 {
 		return nil, fmt.Errorf("uplink %s is no Ethernet interface", name)
 	}
-	u := &uplink{index: a.Index, mac: packet.MAC(a.HardwareAddr), mtu: a.MTU}
+	u := &uplink{name: a.Name, index: a.Index, mac: packet.MAC(a.HardwareAddr), mtu: a.MTU}
 	all, err := netlink.AddrList(nil, unix.AF_INET)
 	if err != nil {
 		return nil, fmt.Errorf("uplink %s: listing addresses: %w", name, err)
@@ -115,7 +114,7 @@ func (s sockets) setOwn(own []netip.Addr) (err error) {
 
 func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 	name := n.config.Uplink.Interface
-	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: name, MAC: u.mac, MTU: u.mtu}
+	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: u.name, MAC: u.mac, MTU: u.mtu}
 }
 
 // applyUplink tells the forwarder and the routes what the uplink is now.
@@ -126,24 +125,33 @@ func (n *Node) applyUplink() error {
 		Uplink:  n.uplink.addresses, Own: n.uplink.own,
 		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
 	})
-	return n.setConnectedRoutes()
+	return n.setConnected()
 }
 
-// setConnectedRoutes looks through the whole table only if one has changed.
-func (n *Node) setConnectedRoutes() error {
+// setConnected enters the routes that follow from the uplink, if they changed.
+func (n *Node) setConnected() error {
 	routes := n.connectedRoutes()
-	if slices.Equal(routes, n.connected) {
+	if slices.EqualFunc(routes, n.connected, func(a, b rib.Route) bool { return a.Equal(&b) }) {
 		return nil
 	}
+	if err := n.RIB.SetSource(rib.Connected, routes); err != nil {
+		return err
+	}
 	n.connected = routes
-	return n.RIB.SetSource(rib.Connected, routes)
+	return nil
 }
 
 // connectedRoutes are the uplink's subnets, and their broadcast addresses, which
 // are not forwarded to (RFC 1812 5.3.5, RFC 2644).
 func (n *Node) connectedRoutes() []rib.Route {
-	var routes []rib.Route
+	routes := n.hostRoutes()
+	if n.uplink.index == 0 {
+		return routes
+	}
 	seen := map[netip.Prefix]bool{}
+	for _, r := range routes {
+		seen[r.Prefix] = true
+	}
 	for _, a := range n.uplink.addresses {
 		p := a.Masked()
 		if seen[p] {
@@ -162,13 +170,15 @@ func (n *Node) connectedRoutes() []rib.Route {
 // gateway the host itself would use.
 func (n *Node) endRoutes() []rib.Route {
 	var routes []rib.Route
+	var lost []complaint
+	defer func() { n.complain("tunnel ends", lost...) }()
 	for _, end := range n.ends() {
 		if n.onUplink(end) {
 			continue
 		}
 		found, err := netlink.RouteGet(end.AsSlice())
 		if err != nil || len(found) == 0 || found[0].LinkIndex != n.uplink.index {
-			n.log.Warn("the host has no route by the uplink to a tunnel's end", "end", end)
+			lost = append(lost, complaint{"the host has no route by the uplink to a tunnel's end", []any{"end", end}})
 			continue
 		}
 		if gw, ok := netip.AddrFromSlice(found[0].Gw.To4()); ok {
@@ -192,128 +202,63 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// subscribe lets a message arrive whenever a link, an address or a route of
-// the host changed. A subscription that the kernel closed, as it could not keep up, is
-// made anew, and everything is looked at again.
-func (n *Node) subscribe(ctx context.Context) (<-chan struct{}, error) {
-	events := make(chan struct{}, 1)
-	s, err := subscribeOnce(ctx)
+// refreshUplink asks the kernel what the uplink is now, and takes over what changed.
+func (n *Node) refreshUplink() error {
+	u, err := n.findUplink()
 	if err != nil {
-		return nil, fmt.Errorf("following the host's interfaces: %w", err)
-	}
-	go func() {
-		for s.relay(ctx, events) {
-			n.log.Warn("lost track of the host's interfaces; looking at all of them again")
-			for s, err = subscribeOnce(ctx); err != nil; s, err = subscribeOnce(ctx) {
-				select {
-				case <-time.After(time.Second):
-				case <-ctx.Done():
-					return
-				}
-			}
-			notify(events)
-		}
-	}()
-	return events, nil
-}
-
-// subscription is to all changes of the host that concern the router.
-type subscription struct {
-	links  chan netlink.LinkUpdate
-	addrs  chan netlink.AddrUpdate
-	routes chan netlink.RouteUpdate
-	stop   context.CancelFunc
-}
-
-func subscribeOnce(ctx context.Context) (*subscription, error) {
-	ctx, stop := context.WithCancel(ctx)
-	s := &subscription{make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64), make(chan netlink.RouteUpdate, 64), stop}
-	err := errors.Join(
-		netlink.LinkSubscribe(s.links, ctx.Done()),
-		netlink.AddrSubscribe(s.addrs, ctx.Done()),
-		netlink.RouteSubscribe(s.routes, ctx.Done()),
-	)
-	if err != nil {
-		stop()
-		return nil, err
-	}
-	return s, nil
-}
-
-// relay turns updates into one event until ctx ends (false) or a channel closes.
-func (s *subscription) relay(ctx context.Context, events chan<- struct{}) bool {
-	defer s.stop()
-	for {
-		ok := true
-		select {
-		case _, ok = <-s.links:
-		case _, ok = <-s.addrs:
-		case _, ok = <-s.routes:
-		case <-ctx.Done():
-			return false
-		}
-		if !ok {
-			return ctx.Err() == nil
-		}
-		notify(events)
-	}
-}
-
-func notify(events chan<- struct{}) {
-	select {
-	case events <- struct{}{}:
-	default: // one is waiting already, and will find everything
-	}
-}
-
-// refresh looks at the host again and takes over what changed.
-func (n *Node) refresh() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.refreshUplink()
-	if n.uplink.index == 0 {
-		return
-	}
-	if err := errors.Join(n.setConnectedRoutes(), n.importRoutes()); err != nil {
-		n.log.Error("the host's routes", "error", err)
-	}
-}
-
-func (n *Node) refreshUplink() {
-	u, err := readUplink(n.config.Uplink.Interface)
-	if err != nil {
-		if n.uplink.index != 0 {
-			n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", err)
-			n.uplink.index, n.connected = 0, nil
-			for _, s := range []rib.Source{rib.Connected, rib.Static, rib.Kernel} {
-				_ = n.RIB.SetSource(s, nil) // an empty set has nothing to refuse
-			}
-		}
-		return
+		return n.uplinkGone(err)
 	}
 	u.sockets, u.port = n.uplink.sockets, n.uplink.port
 	if u.index != n.uplink.index {
 		if err := n.reopenUplink(u); err != nil {
-			n.log.Error("opening the uplink again", "error", err)
-			return
+			return fmt.Errorf("opening the uplink again: %w", err)
 		}
 	}
-	changed, mtuChanged := u.differs(n.uplink), u.mtu != n.uplink.mtu
+	was := n.uplink
 	n.uplink = u
-	if !changed {
-		return
+	if !u.differs(was) && !n.stale {
+		return nil
 	}
-	if mtuChanged {
-		n.followMTU()
+	if u.differs(was) {
+		n.log.Info("the uplink changed", "interface", u.name, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
 	}
-	n.log.Info("the uplink changed", "interface", n.config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
+	if u.name != n.config.Uplink.Interface && u.name != was.name {
+		n.log.Warn("the uplink was renamed; it is used until the router stops. Name it so in the configuration: the next start looks for the name",
+			"uplink.interface", n.config.Uplink.Interface, "name", u.name)
+	}
+	n.stale = true // until all of it is done
+	n.followMTU()
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
-	if err := u.sockets.setOwn(u.own); err != nil {
-		n.log.Error("filter of the uplink", "error", err)
+	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.exportAll())
+	n.stale = err != nil
+	return err
+}
+
+// findUplink is the interface of the configured name or, where there is none, the
+// one that had it before somebody renamed it.
+func (n *Node) findUplink() (*uplink, error) {
+	u, err := readUplink(n.config.Uplink.Interface)
+	if err == nil || n.uplink.index == 0 {
+		return u, err
 	}
-	if err := errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes()); err != nil {
-		n.log.Error("after a change of the uplink", "error", err)
+	if l, byIndex := netlink.LinkByIndex(n.uplink.index); byIndex == nil {
+		if renamed, byName := readUplink(l.Attrs().Name); byName == nil && renamed.index == n.uplink.index {
+			return renamed, nil
+		}
 	}
+	return u, err
+}
+
+// uplinkGone takes back the routes that need it.
+func (n *Node) uplinkGone(why error) error {
+	if n.uplink.index == 0 {
+		return nil
+	}
+	n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", why)
+	gone := *n.uplink
+	gone.index = 0
+	n.uplink = &gone
+	return errors.Join(n.setConnected(), n.setStaticRoutes(), n.importAll())
 }
 
 // reopenUplink replaces the packet sockets, as the interface is another one now.
@@ -321,14 +266,15 @@ func (n *Node) reopenUplink(u *uplink) (err error) {
 	if err := n.openSockets(u); err != nil {
 		return err
 	}
-	n.Router.RemovePort(u.port)
+	n.Router.RemovePort(n.uplink.port)
 	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.sockets.queues()...); err != nil {
+		u.sockets.close()
 		return err
 	}
 	return n.Router.StartPort(u.port)
 }
 
 func (u *uplink) differs(o *uplink) bool {
-	return u.index != o.index || u.port != o.port || u.mac != o.mac || u.mtu != o.mtu ||
-		fmt.Sprint(u.addresses, u.own) != fmt.Sprint(o.addresses, o.own)
+	return u.name != o.name || u.index != o.index || u.port != o.port || u.mac != o.mac || u.mtu != o.mtu ||
+		!slices.Equal(u.addresses, o.addresses) || !slices.Equal(u.own, o.own)
 }

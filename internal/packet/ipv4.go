@@ -11,6 +11,10 @@ const (
 	ProtocolIPIP = 4
 	ProtocolTCP  = 6
 	ProtocolUDP  = 17
+
+	ProtocolDCCP    = 33
+	ProtocolSCTP    = 132
+	ProtocolUDPLite = 136
 )
 
 // TCPMinLen is the length in bytes of a TCP header without options.

@@ -1,0 +1,52 @@
+package forwarder
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// way is the route of a packet to dst: the longest prefix that contains it (RFC
+// 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
+func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
+	r := x.fib.Lookup(dst)
+	if r == nil || r.Multipath == nil {
+		return r
+	}
+	return r.Multipath.Choose(x.flowHash(ip))
+}
+
+// flowHash is the same for all packets of a flow: those of equal addresses,
+// protocol and ports. A fragment has no ports, or only the first one has, so all
+// of them go by the rest. The router's own address is a part of it, so that
+// routers in a row don't all choose alike; nothing random is, so that a restart
+// moves no flow.
+func (x *path) flowHash(ip packet.IPv4) uint32 {
+	own := x.source().As4()
+	addresses := binary.BigEndian.Uint64(ip[12:20])
+	rest := uint64(ip.Protocol())<<32 | uint64(ports(ip))
+	h := addresses ^ uint64(binary.BigEndian.Uint32(own[:]))*0x9e3779b97f4a7c15
+	return uint32(mix(mix(h)^rest) >> 32)
+}
+
+// ports are the first four bytes behind the header, where all protocols that have
+// ports have them; 0 if there are none.
+func ports(ip packet.IPv4) uint32 {
+	switch ip.Protocol() {
+	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolDCCP, packet.ProtocolSCTP, packet.ProtocolUDPLite:
+		if b := ip.Payload(); !ip.IsFragment() && len(b) >= 4 {
+			return binary.BigEndian.Uint32(b)
+		}
+	}
+	return 0
+}
+
+// mix lets each bit of its argument change each bit of its result with a chance
+// of one half, nearly (the finalizer of MurmurHash3, which is in the public domain).
+func mix(h uint64) uint64 {
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
