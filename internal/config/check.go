@@ -56,7 +56,7 @@ func (c *checker) host(raw *rawHost) Host {
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
 		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen))},
-		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket))},
+		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket)), Group: c.group(raw.control.group)},
 		Log: Log{
 			Level:  c.oneOf(raw.log.level.or(LogInfo), LogDebug, LogInfo, LogWarn, LogError),
 			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),

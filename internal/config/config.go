@@ -125,6 +125,7 @@ type Metrics struct {
 // Control is where the commands find the router.
 type Control struct {
 	Socket string `yaml:"socket"`
+	Group  string `yaml:"group,omitempty"` // whose members may read, by name or number; "": nobody's
 }
 
 // Log is what the router writes to stderr, and how.

@@ -57,7 +57,8 @@ func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, listen: l, stop: stop}
 	s.http = http.Server{
-		Handler:           s.routes(),
+		Handler:           guardChanges(s.routes()),
+		ConnContext:       withPeer,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

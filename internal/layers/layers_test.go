@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/filter", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},
-	{"examples", "internal/ping", "internal/sandbox"}, // on their own
+	{"examples", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
 }
 
 // forbidden is what a package may not import from elsewhere: the packet path
