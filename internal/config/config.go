@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 )
 
 // What stands where a file says nothing.
@@ -132,6 +133,11 @@ type Control struct {
 type Log struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
+}
+
+// Tunnels says whether any packet may be put into IP-in-IP.
+func (h *Host) Tunnels() bool {
+	return h.IPIP.Mode != IPIPNever || slices.ContainsFunc(h.Routes, func(r Route) bool { return r.Encap == EncapIPIP })
 }
 
 // Lab is a set of hosts to build on one machine.

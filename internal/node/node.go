@@ -241,17 +241,7 @@ func (n *Node) workloadPort(c *config.Workload, mtu int) forwarder.PortConfig {
 }
 
 // tunnels says whether any packet may be encapsulated.
-func (n *Node) tunnels() bool {
-	if n.config.IPIP.Mode != config.IPIPNever {
-		return true
-	}
-	for _, r := range n.config.Routes {
-		if r.Encap == config.EncapIPIP {
-			return true
-		}
-	}
-	return false
-}
+func (n *Node) tunnels() bool { return n.config.Tunnels() }
 
 // Remove takes back what a router with this configuration leaves on the host.
 func Remove(c *config.Host) error {
