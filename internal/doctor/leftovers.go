@@ -19,12 +19,15 @@ import (
 )
 
 // oldGuards are those on interfaces that no router reads.
-func oldGuards(*Host) (found []Finding, err error) {
+func oldGuards(h *Host) (found []Finding, err error) {
 	list, err := guard.Interfaces()
 	if err != nil {
 		return nil, nil // the check of the guard says so, where one is needed
 	}
 	for _, name := range list {
+		if h.Router != nil && h.Config != nil && name == h.Config.Uplink.Interface {
+			continue
+		}
 		pids, err := routersOn(name)
 		if err != nil {
 			return found, err

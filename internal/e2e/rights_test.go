@@ -107,3 +107,9 @@ func TestControlGroup(t *testing.T) {
 	as(group, "reload").wantError(t, 1, "members of the socket's group may read; only root may change")
 	as(group+1, "show", "ports").wantError(t, 1, "no permission for "+socket)
 }
+
+// A namespace that is known by a process alone is out of reach without CAP_SYS_PTRACE,
+// if that process may do more than the router: the error says what to do.
+func TestNamespaceOfAProcess(t *testing.T) {
+	refuses(t, newHost(t), withNamespace("/proc/1/ns/net"), "workload w1: /proc/1/ns/net: permission denied; name the namespace .ip netns attach NAME PID.")
+}
