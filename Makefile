@@ -12,7 +12,7 @@ ARCH       ?= $(shell $(GO) env GOARCH)
 # The same source gives the same manual and package.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # A Debian version begins with a digit, and is higher than that of what it comes after.
-DEB_VERSION ?= $(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/')
+DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
 .PHONY: build share install deb debtest test race lint fuzz bench microbench conformance peer docs clean help
