@@ -36,16 +36,42 @@ func SetGroup(socket, group string) error {
 // readOnlyPosts are the calls that change nothing although they are no GET.
 var readOnlyPosts = map[string]bool{"/v1/explain": true}
 
-type peerKey struct{}
+// peer is who is at the other end of a connection: the user who opened it, as the
+// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
+// so that it is still there when somebody wraps the connection.
+type peer struct{ uid uint32 }
 
-// withPeer keeps who is at the other end of a connection: the user who opened it,
-// as the kernel knows him (SO_PEERCRED, unix(7)).
-func withPeer(ctx context.Context, c net.Conn) context.Context {
+func (peer) Network() string  { return "unix" }
+func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
+
+// identified is a connection that knows its peer.
+type identified struct {
+	net.Conn
+	peer peer
+}
+
+func (c identified) RemoteAddr() net.Addr { return c.peer }
+
+// identifying is a listener of unix sockets whose connections know their peers.
+type identifying struct{ net.Listener }
+
+func (l identifying) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
 	uid, err := peerUID(c)
 	if err != nil {
-		return ctx // nobody, who may change nothing
+		return c, nil // of nobody, who may change nothing
 	}
-	return context.WithValue(ctx, peerKey{}, uid)
+	return identified{c, peer{uid}}, nil
+}
+
+type peerKey struct{}
+
+// withPeer keeps the peer for the requests of his connection.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, c.RemoteAddr())
 }
 
 func peerUID(c net.Conn) (uid uint32, err error) {
@@ -73,8 +99,8 @@ func peerUID(c net.Conn) (uid uint32, err error) {
 // mayChange says whether a peer may change the router: root may, and whoever
 // the router runs as. All others who can open the socket may read.
 func mayChange(ctx context.Context) bool {
-	uid, ok := ctx.Value(peerKey{}).(uint32)
-	return ok && (uid == 0 || int(uid) == os.Geteuid())
+	p, ok := ctx.Value(peerKey{}).(peer)
+	return ok && (p.uid == 0 || int(p.uid) == os.Geteuid())
 }
 
 // guardChanges refuses a change to those who may only read.

@@ -15,19 +15,19 @@ import (
 // own user change.
 func TestGuardChanges(t *testing.T) {
 	done := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	own := uint32(os.Geteuid())
+	own := peer{uint32(os.Geteuid())}
 	for _, c := range []struct {
 		method, path string
 		uid          any
 		status       int
 	}{
-		{"GET", "/v1/ports", uint32(1000), 200},
-		{"GET", "/v1/trace", uint32(1000), 200},
-		{"POST", "/v1/explain", uint32(1000), 200},
-		{"POST", "/v1/reload", uint32(1000), 403},
-		{"DELETE", "/v1/routes", uint32(1000), 403},
+		{"GET", "/v1/ports", peer{1000}, 200},
+		{"GET", "/v1/trace", peer{1000}, 200},
+		{"POST", "/v1/explain", peer{1000}, 200},
+		{"POST", "/v1/reload", peer{1000}, 403},
+		{"DELETE", "/v1/routes", peer{1000}, 403},
 		{"POST", "/v1/reload", nil, 403}, // nobody knows who asks
-		{"POST", "/v1/reload", uint32(0), 200},
+		{"POST", "/v1/reload", peer{0}, 200},
 		{"POST", "/v1/reload", own, 200},
 	} {
 		ctx := context.Background()
@@ -57,15 +57,19 @@ func TestPeerIsWhoConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	accepted, err := l.Accept()
+	accepted, err := identifying{l}.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	if uid, _ := withPeer(t.Context(), accepted).Value(peerKey{}).(uint32); int(uid) != os.Geteuid() {
-		t.Errorf("the peer is user %d, want %d", uid, os.Geteuid())
+	wrapped := struct{ net.Conn }{accepted} // as a listener with a limit does
+	if p, ok := withPeer(t.Context(), wrapped).Value(peerKey{}).(peer); !ok || int(p.uid) != os.Geteuid() {
+		t.Errorf("the peer is %v, want user %d", p, os.Geteuid())
 	}
-	if mayChange(withPeer(t.Context(), struct{ net.Conn }{accepted})) {
+	if !mayChange(withPeer(t.Context(), wrapped)) {
+		t.Error("the router's own user may not change it")
+	}
+	if mayChange(withPeer(t.Context(), accepted.(identified).Conn)) {
 		t.Error("a peer whom the kernel did not name may change")
 	}
 }

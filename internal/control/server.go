@@ -55,7 +55,7 @@ func Listen(socket string) (net.Listener, error) {
 // reload reads the configuration file again and applies it.
 func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, listen: l, stop: stop}
+	s := &Server{node: n, reload: reload, version: v, listen: identifying{l}, stop: stop}
 	s.http = http.Server{
 		Handler:           guardChanges(s.routes()),
 		ConnContext:       withPeer,

@@ -314,15 +314,63 @@ func TestDoctorRouters(t *testing.T) {
 	in(t, p.ns, set("ipv4/ip_forward", "1"))
 	startRouterWith(t, p.ns, socket, hostConfig)
 	p.isMended(t, "guard", doctor.Fail, "vrouter --socket "+socket+" reload", func() error { return guard.Remove("ens160") })
-	second := "node: second\nuplink: {interface: ens160}\nmetrics: {listen: ''}\nkernel: {guard: false}\n"
 	p.isMended(t, "router", doctor.Fail, "kill ", func() error {
-		r := startRouter(t, p.ns, "/run/vrouter/second.sock", second)
-		if f := p.want(t, "router", doctor.Fail); f.Mend != fmt.Sprintf("kill %d", r.cmd.Process.Pid) {
+		pid := startImpostor(t, p.ns)
+		if f := p.want(t, "router", doctor.Fail); f.Mend != fmt.Sprintf("kill %d", pid) {
 			t.Errorf("%+v", f)
 		}
 		return nil
 	})
 	vrouter(t, "--socket", socket, "show", "ports").wantOK(t) // the first one is as it was
+}
+
+// impostor is set in a process of this program that plays a second router: no
+// real one would start on an uplink that is taken.
+const impostor = "VROUTER_E2E_IMPOSTOR"
+
+// startImpostor starts one; its name is what it is called by.
+func startImpostor(t *testing.T, ns workload.Namespace) (pid int) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "vrouter")
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), name)
+	cmd.Env = append(os.Environ(), impostor+"=1")
+	ready, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, cmd, ns.Do)
+	eventually(t, "the second router reads the uplink", func() bool { return r.hasEnded() || read(t, r.out) != "" })
+	if r.hasEnded() {
+		t.Fatalf("the second router: %+v", r.wait(t))
+	}
+	t.Cleanup(func() { ready.Close() })
+	return cmd.Process.Pid
+}
+
+// playRouter opens a packet socket as a router does, says so, and waits.
+func playRouter() error {
+	l, err := netlink.LinkByName("ens160")
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, err = os.Stdin.Read(make([]byte, 1)) // until the test closes it, or a signal ends us
+	return err
 }
 
 func TestDoctorTUN(t *testing.T) {
