@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 )
 
 // What stands where a file says nothing.
@@ -131,12 +132,18 @@ type Metrics struct {
 // Control is where the commands find the router.
 type Control struct {
 	Socket string `yaml:"socket"`
+	Group  string `yaml:"group,omitempty"` // whose members may read, by name or number; "": nobody's
 }
 
 // Log is what the router writes to stderr, and how.
 type Log struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
+}
+
+// Tunnels says whether any packet may be put into IP-in-IP.
+func (h *Host) Tunnels() bool {
+	return h.IPIP.Mode != IPIPNever || slices.ContainsFunc(h.Routes, func(r Route) bool { return r.Encap == EncapIPIP })
 }
 
 // Lab is a set of hosts to build on one machine.

@@ -86,7 +86,7 @@ func TestEveryKey(t *testing.T) {
 		Gateway: Gateway{Address: addr("10.70.1.254"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
 		Kernel:  Kernel{Import: []string{"static", "bird", "186"}},
 		RPF:     RPFOff,
-		Control: Control{Socket: "/tmp/v.sock"},
+		Control: Control{Socket: "/tmp/v.sock", Group: "adm"},
 		Log:     Log{Level: LogDebug, Format: LogJSON},
 	}
 	checkHost(t, `
@@ -113,7 +113,7 @@ kernel: {import: [static, bird, 186], guard: false}
 rpf: off
 offload: false
 metrics: {listen: ""}
-control: {socket: /tmp/v.sock}
+control: {socket: /tmp/v.sock, group: adm}
 log: {level: debug, format: json}
 `, want)
 }

@@ -99,7 +99,7 @@ func genHost(t *rapid.T) *Host {
 		RPF:     rapid.SampledFrom([]string{RPFStrict, RPFOff}).Draw(t, "rpf"),
 		Offload: genBool.Draw(t, "offload"),
 		Metrics: Metrics{Listen: rapid.SampledFrom([]string{"", ":0", "[::1]:9473", "localhost:65535"}).Draw(t, "listen")},
-		Control: Control{Socket: genPath.Draw(t, "socket")},
+		Control: Control{Socket: genPath.Draw(t, "socket"), Group: rapid.SampledFrom([]string{"", "adm", "4"}).Draw(t, "group")},
 		Log: Log{
 			Level:  rapid.SampledFrom([]string{LogDebug, LogInfo, LogWarn, LogError}).Draw(t, "level"),
 			Format: rapid.SampledFrom([]string{LogText, LogJSON}).Draw(t, "format"),

@@ -98,10 +98,10 @@ func (m *rawMetrics) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{{"listen", &m.listen}})
 }
 
-type rawControl struct{ socket scalar }
+type rawControl struct{ socket, group scalar }
 
 func (c *rawControl) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"socket", &c.socket}})
+	r.mapping(n, at, keys{{"socket", &c.socket}, {"group", &c.group}})
 }
 
 type rawLog struct{ level, format scalar }

@@ -62,6 +62,7 @@ func fixed(old, c *config.Host) error {
 		{"workers", workers(old), workers(c)},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
+		{"control.group", old.Control.Group, c.Control.Group},
 		{"log", old.Log, c.Log},
 	} {
 		if f.was != f.want {
