@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,9 @@ func configFlag(cmd *cobra.Command, file *string) {
 // runRouter wires the parts together: sockets first, as somebody else may have
 // them; then the router; and all of it ends when ctx does.
 func runRouter(ctx context.Context, file string, c *config.Host) error {
+	// Forwarding allocates nothing, so to collect garbage twice as often costs next to nothing, and
+	// a large table takes less memory.
+	debug.SetGCPercent(50)
 	log := newLogger(c.Log)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from now on: it must not end a router that is starting

@@ -55,7 +55,7 @@ func (w *rawWorkload) read(r *reader, n ast.Node, at place) {
 	})
 }
 
-type rawRoute struct{ to, via, kind, encap, metric scalar }
+type rawRoute struct{ to, via, kind, encap, metric, proto scalar }
 
 func (t *rawRoute) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{
@@ -64,6 +64,7 @@ func (t *rawRoute) read(r *reader, n ast.Node, at place) {
 		{"type", &t.kind},
 		{"encap", &t.encap},
 		{"metric", &t.metric},
+		{"proto", &t.proto},
 	})
 }
 

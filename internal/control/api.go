@@ -125,7 +125,40 @@ type Version struct {
 	PID       int    `json:"pid"`
 }
 
-// Error is the body of every answer that is no success.
-type Error struct {
-	Error string `json:"error"`
+// RouteChange is one of the list that POST /v1/routes takes.
+type RouteChange struct {
+	Op     string `json:"op"` // add, replace, del
+	To     string `json:"to"`
+	Via    string `json:"via,omitempty"`
+	Dev    string `json:"dev,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Encap  string `json:"encap,omitempty"`
+	Metric *int64 `json:"metric,omitempty"`
+	Proto  string `json:"proto,omitempty"`
 }
+
+// RouteCounts is the answer: what became of the list.
+type RouteCounts struct {
+	Added    int `json:"added"`
+	Replaced int `json:"replaced"`
+	Deleted  int `json:"deleted"`
+}
+
+// NewWorkload is what POST /v1/workloads takes: the keys of the configuration.
+type NewWorkload struct {
+	Name      string `json:"name"`
+	Address   string `json:"address"`
+	Interface string `json:"interface,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	MTU       *int64 `json:"mtu,omitempty"`
+}
+
+// Failure is the body of every answer that is no success.
+type Failure struct {
+	Message string `json:"error"`            // for people, in one line
+	Field   string `json:"field,omitempty"`  // of the request, that is to blame
+	Reason  string `json:"reason,omitempty"` // what is wrong with it
+	Index   *int   `json:"index,omitempty"`  // in the list, from 0
+}
+
+func (f *Failure) Error() string { return f.Message }

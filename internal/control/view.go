@@ -1,6 +1,7 @@
 package control
 
 import (
+	"iter"
 	"net/netip"
 	"time"
 
@@ -103,16 +104,16 @@ func workloads(n *node.Node) []Workload {
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) []Route {
-	list := []Route{}
-	var last netip.Prefix
-	for _, r := range n.RIB.Routes() {
-		if r.Type != rib.Broadcast {
-			list = append(list, route(r, r.Prefix != last))
+func routes(n *node.Node) iter.Seq2[Route, error] {
+	return func(yield func(Route, error) bool) {
+		var last netip.Prefix
+		for r := range n.RIB.All {
+			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last), nil) {
+				return
+			}
+			last = r.Prefix
 		}
-		last = r.Prefix
 	}
-	return list
 }
 
 func route(r *rib.Route, used bool) Route {

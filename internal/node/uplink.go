@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -125,7 +126,17 @@ func (n *Node) applyUplink() error {
 		Uplink:  n.uplink.addresses, Own: n.uplink.own,
 		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
 	})
-	return n.RIB.SetSource(rib.Connected, n.connectedRoutes())
+	return n.setConnectedRoutes()
+}
+
+// setConnectedRoutes looks through the whole table only if one has changed.
+func (n *Node) setConnectedRoutes() error {
+	routes := n.connectedRoutes()
+	if slices.Equal(routes, n.connected) {
+		return nil
+	}
+	n.connected = routes
+	return n.RIB.SetSource(rib.Connected, routes)
 }
 
 // connectedRoutes are the uplink's subnets, and their broadcast addresses, which
@@ -263,7 +274,7 @@ func (n *Node) refresh() {
 	if n.uplink.index == 0 {
 		return
 	}
-	if err := errors.Join(n.RIB.SetSource(rib.Connected, n.connectedRoutes()), n.importRoutes()); err != nil {
+	if err := errors.Join(n.setConnectedRoutes(), n.importRoutes()); err != nil {
 		n.log.Error("the host's routes", "error", err)
 	}
 }
@@ -273,7 +284,7 @@ func (n *Node) refreshUplink() {
 	if err != nil {
 		if n.uplink.index != 0 {
 			n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", err)
-			n.uplink.index = 0
+			n.uplink.index, n.connected = 0, nil
 			for _, s := range []rib.Source{rib.Connected, rib.Static, rib.Kernel} {
 				_ = n.RIB.SetSource(s, nil) // an empty set has nothing to refuse
 			}
