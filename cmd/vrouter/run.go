@@ -131,7 +131,7 @@ func newReload(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Let the running router apply its changed configuration file", Args: noArgs,
 		Long: "The file is applied as a whole or, if anything in it is wrong, not at all. What did not change loses no\n" +
-			"packet. SIGHUP does the same.",
+			"packet, and what commands changed stays so. SIGHUP does the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := control.NewClient(c.socket)
 			defer client.Close()

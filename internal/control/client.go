@@ -34,21 +34,22 @@ func NewClient(socket string) *Client {
 
 // dial waits for its turn where so many ask at once that the kernel's queue is full.
 func dial(ctx context.Context, socket string) (net.Conn, error) {
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, maxWait) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", socket)
 		if !errors.Is(err, syscall.EAGAIN) {
 			return conn, err
 		}
 		select {
-		case <-again.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
+
+// maxWait is the longest pause between two attempts to connect.
+const maxWait = 640 * time.Millisecond
 
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

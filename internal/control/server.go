@@ -61,7 +61,7 @@ const (
 	maxConnections = 512
 	// patience is how long a client may take to send a request, to send the next one,
 	// and to read any part of the answer. A trace may be read as slowly as one likes.
-	patience = 5 * time.Second
+	patience = 10 * time.Second
 )
 
 // NewServer serves a node on a listener until Close.

@@ -19,7 +19,7 @@ import (
 )
 
 // hostileTime is how long a router may take to hang up: more than it gives a client.
-const hostileTime = 20 * time.Second
+const hostileTime = 30 * time.Second
 
 // raw sends bytes to the router's socket.
 func (h host) raw(t *testing.T, text string) *net.UnixConn {
@@ -199,7 +199,7 @@ func TestClientsThatHang(t *testing.T) {
 		if files < 250 {
 			t.Fatalf("the router has %d descriptors: these clients are not with it", files)
 		}
-		eventually(t, "the router hangs up on all of them", func() bool {
+		within(t, hostileTime, "the router hangs up on all of them", func() bool {
 			files, _ = h.held(t)
 			return files < 100
 		})

@@ -114,11 +114,24 @@ func TestRouteCommands(t *testing.T) {
 		"10.70.12.0/24 via 10.70.1.1 dev ns1 proto static",
 		"10.70.13.0/24 via 172.16.0.1 dev ens160 proto static encap ipip",
 	)
+	tunnel := []string{"172.16.0.1", "both"}
+	if out := h.ask(t, "show", "tunnels").wantOK(t); !hasLine(out, tunnel) {
+		t.Errorf("a route brought no tunnel:\n%s", out)
+	}
+	if mtu := stateOf(t, h.ns1, "eth0").MTU; mtu != 1480 {
+		t.Errorf("mtu %d of the workload; a route takes packets into a tunnel", mtu)
+	}
 	h.say(t, []said{
 		{words: "del 10.70.3.1"}, {words: "del 10.70.3.1"}, {words: "del blackhole 10.70.9.0/24"}, {words: "del 10.70.10.0/24 metric 7"},
 		{words: "delete 10.70.11.0/24 proto bird"}, {words: "del 10.70.12.0/24 dev ns1"}, {words: "del 10.70.13.0/24 encap ipip via 172.16.0.1"}, {words: "del default"},
 	})
 	h.wantStatic(t, "10.70.2.1/32 via 192.168.0.12 dev ens160 proto static")
+	if out := h.ask(t, "show", "tunnels").wantOK(t); hasLine(out, tunnel[:1]) {
+		t.Errorf("the tunnel of no route is left:\n%s", out)
+	}
+	if mtu := stateOf(t, h.ns1, "eth0").MTU; mtu != 1500 {
+		t.Errorf("mtu %d of the workload", mtu)
+	}
 	wantEcho(t, h.ns1, there, 62)
 	h.say(t, []said{{words: "replace blackhole " + there}})
 	wantEcho(t, h.ns1, there, 0)

@@ -84,11 +84,18 @@ func (s static) route(d destination) config.Route {
 	return c
 }
 
+// protocolNumbers is the reverse of protocols.
+var protocolNumbers = func() map[string]uint8 {
+	m := map[string]uint8{}
+	for number, name := range protocols {
+		m[name] = uint8(number)
+	}
+	return m
+}()
+
 func protocolNumber(name string) (uint8, error) {
-	for number, known := range protocols {
-		if known == name {
-			return uint8(number), nil
-		}
+	if number, ok := protocolNumbers[name]; ok {
+		return number, nil
 	}
 	number, err := strconv.ParseUint(name, 10, 8)
 	if err != nil {
