@@ -80,6 +80,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
+	debug.FreeOSMemory() // what it took to read the file
 	err = n.Run(ctx)
 	log.Info("stopped", "node", c.Node)
 	return err
@@ -87,6 +88,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 
 // reloadFile applies the configuration file as it is now, and logs what came of it.
 func reloadFile(n *node.Node, file string, log *slog.Logger) error {
+	defer debug.FreeOSMemory() // of a million routes the old ones and the file are as much as what stays
 	c, err := config.Load(file)
 	if err == nil {
 		err = n.Reload(c)
