@@ -21,10 +21,14 @@ type claims map[string]place
 
 func (c *checker) claim(taken claims, what string, at place, advice string) {
 	if first, ok := taken[what]; ok {
-		c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
+		c.taken(what, at, first, advice)
 		return
 	}
 	taken[what] = at
+}
+
+func (c *checker) taken(what string, at, first place, advice string) {
+	c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
 }
 
 // standalone is the host of a host file.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/config"
 )
 
 // owners says by an interface's name whose it usually is.
@@ -61,7 +63,8 @@ func routes(h *Host) (found []Finding, err error) {
 	for _, r := range list {
 		prefix := destination(&r)
 		out, lerr := netlink.LinkByIndex(r.LinkIndex)
-		if r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || prefix.Bits() == 0 || lerr != nil {
+		exported := lerr == nil && h.Config.Kernel.Export && out.Attrs().Name == config.HostInterface // the router's own (kernel.export)
+		if lerr != nil || r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || prefix.Bits() == 0 || exported {
 			continue
 		}
 		if f, ok := h.claimed(prefix, out.Attrs().Name); ok {
@@ -79,7 +82,7 @@ func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
 				w.Address.Addr(), w.Name, out, owner(out))}, true
 		}
 	}
-	for _, r := range h.Config.Routes {
+	for r := range h.Config.Routes.All {
 		if r.To.Bits() > 0 && r.To.Overlaps(prefix) {
 			return Finding{State: Warn, Means: fmt.Sprintf("the host's own table leads %s by %s (%s), the router by %s: the host's own packets go another way",
 				prefix, out, owner(out), h.Config.Uplink.Interface)}, true

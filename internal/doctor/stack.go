@@ -142,7 +142,7 @@ func rpFilter(h *Host) ([]Finding, error) {
 	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || h.Config.IPIP.Mode == config.IPIPAlways {
 		return nil, nil
 	}
-	for _, r := range h.Config.Routes {
+	for r := range h.Config.Routes.All {
 		if r.Type != config.RouteUnicast || r.Encap == config.EncapIPIP || r.To.Bits() == 0 {
 			continue
 		}

@@ -25,11 +25,11 @@ func (n *Node) Reload(c *config.Host) error {
 	if err := fixed(n.config, c); err != nil {
 		return err
 	}
-	routes, err := n.statics.reloaded(c.Routes)
+	routes, err := n.statics.reloaded(&c.Routes)
 	if err != nil {
 		return err
 	}
-	c.Routes = nil // there may be many
+	c.Routes = config.Routes{} // there may be many
 	c, live, err := n.live.onto(c)
 	if err != nil {
 		return err
