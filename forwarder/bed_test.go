@@ -52,7 +52,7 @@ type bed struct {
 func newBed(t testing.TB) *bed {
 	t.Helper()
 	b := &bed{t: t, rib: rib.NewTable()}
-	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil)
+	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil, link.NewMemoryPoller())
 	b.settings = forwarder.Settings{
 		Gateway: addr(gateway),
 		Uplink:  []netip.Prefix{prefix(hostIP + "/24")}, Own: []netip.Addr{addr(hostIP)},
@@ -80,7 +80,9 @@ func (b *bed) add(c forwarder.PortConfig, m *link.Memory) int {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.router.StartPort(id)
+	if err := b.router.StartPort(id); err != nil {
+		b.t.Fatal(err)
+	}
 	return id
 }
 

@@ -206,7 +206,9 @@ func TestCoalescedIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.router.StartPort(id)
+	if err := b.router.StartPort(id); err != nil {
+		t.Fatal(err)
+	}
 	b.router.SetNeighbor(id, addr(ip), packet.MAC([]byte(mac)))
 	b.route(rib.Route{Prefix: prefix(ip + "/32"), Dev: "ns3", Port: id, Source: rib.Workload})
 	l := b.listen(trace.Options{}, "")

@@ -20,10 +20,8 @@ type Counters struct {
 	Durations [verdict.NumSteps]Histogram
 }
 
-// ledger is the counters of the packets that came in by one port and were taken
-// by one worker. They are plain memory: the worker holds mu while it runs a
-// batch, and so does whoever reads them, so a reader never sees half a batch and
-// the books balance whenever one looks.
+// ledger is counters that several workers write: those of packets that had to
+// wait, and those of ports that are gone.
 type ledger struct {
 	mu sync.Mutex
 	Counters
@@ -42,14 +40,7 @@ const (
 var LookupWords = [NumLookups]string{"hit", "miss", "blackhole"}
 
 // count enters a step's verdict.
-func (c *ledger) count(p *Packet, s verdict.Step, v verdict.Verdict) {
-	if p.late {
-		c = c.lock()
-		defer c.mu.Unlock()
-		if v.Kind.Ends() || s == verdict.TX {
-			c.Resumed += p.weight
-		}
-	}
+func (c *Counters) count(p *Packet, s verdict.Step, v verdict.Verdict) {
 	c.Steps[s][v.Kind] += p.weight
 	if s == verdict.Route {
 		c.Lookups[lookup(v)] += p.weight
@@ -57,6 +48,16 @@ func (c *ledger) count(p *Packet, s verdict.Step, v verdict.Verdict) {
 	if v.Kind == verdict.Drop {
 		c.Drops[v.Reason] += p.weight
 	}
+}
+
+// countLate enters a step's verdict about a packet that has waited.
+func (c *ledger) countLate(p *Packet, s verdict.Step, v verdict.Verdict) {
+	c = c.lock()
+	defer c.mu.Unlock()
+	if v.Kind.Ends() || s == verdict.TX {
+		c.Resumed += p.weight
+	}
+	c.count(p, s, v)
 }
 
 // lock takes the ledger that counts for this one, and returns it.
@@ -108,7 +109,7 @@ func (c *Counters) add(o *Counters) {
 	}
 }
 
-// read adds the counters of a running worker to sum, and returns their imbalance.
+// read adds the counters to sum, and returns their imbalance.
 func (c *ledger) read(sum *Counters) (imbalance int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

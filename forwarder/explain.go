@@ -14,7 +14,7 @@ import (
 // would send because of it. It sends nothing, counts nothing and changes nothing.
 // The frame is the caller's, and is changed.
 func (r *Router) Explain(port string, f *packet.Frame) ([]*trace.Record, error) {
-	w := newWorker(r, -1, nil)
+	w := newWriter(r)
 	w.begin()
 	var in *Port
 	for _, p := range w.path.ports {

@@ -89,9 +89,9 @@ func (p *Packet) keep() *Packet {
 		rec := *p.rec
 		q.rec = &rec
 	}
-	if p.counts != nil && !p.late {
+	if p.counts != nil {
 		p.counts.Held += p.weight
-		q.counts, q.late, q.sampled = &p.in.late, true, false
+		q.counts, q.late, q.sampled = nil, &p.in.late, false
 	}
 	return &q
 }

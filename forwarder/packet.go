@@ -57,8 +57,8 @@ type Packet struct {
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer
 
-	counts *ledger        // where it is counted; nil: made by the router, counted apart
-	late   bool           // it has waited; counts is shared, and locked for each count
+	counts *Counters      // where it is counted, of the queue it came by; nil: it is not, or it has waited
+	late   *ledger        // where it is counted since it has waited; nil: it has not
 	failed verdict.Reason // why a frame of it was not sent
 
 	watched bool // somebody wants to know when each step ended
@@ -71,8 +71,11 @@ type Packet struct {
 // settle notes the verdict of a step: the one place where packets are counted
 // and recorded.
 func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
-	if p.counts != nil {
+	switch {
+	case p.counts != nil:
 		p.counts.count(p, s, v)
+	case p.late != nil:
+		p.late.countLate(p, s, v)
 	}
 	if v.Kind == verdict.Edit && p.tunnel != nil && !p.dry {
 		p.tunnel.count(p, s)
@@ -118,7 +121,7 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.unknown {
 			f.Note = " is not known: it is asked for, and the packet waits"
 		}
-		if p.late {
+		if p.late != nil {
 			f.Note = ", after waiting for its ARP reply"
 		}
 	case verdict.TX:

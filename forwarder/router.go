@@ -31,6 +31,7 @@ type Router struct {
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
+	workers   []*worker
 
 	mu    sync.Mutex // writers of state
 	state atomic.Pointer[state]
@@ -44,9 +45,9 @@ type Router struct {
 	done sync.WaitGroup
 }
 
-// New makes a router without ports. onGone is told when a port's device has
-// vanished; the port is still to be removed.
-func New(table *rib.Table, log *slog.Logger, onGone func(port string)) *Router {
+// New makes a router without ports, with a worker for each poller, which it owns.
+// onGone is told when a port's device has vanished; the port is still to be removed.
+func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers ...link.Poller) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*Packet](), trace: &trace.Hub{},
 		fragments: reassembler{datagrams: map[datagramKey]*datagram{}},
@@ -59,6 +60,11 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string)) *Router {
 		}
 	}
 	r.icmpErrors.Store(verdict.ICMPError{Type: packet.ICMPUnreachable, Code: packet.CodePortUnreachable}, new(atomic.Uint64))
+	for i, p := range pollers {
+		w := newWorker(r, i, p)
+		r.workers = append(r.workers, w)
+		r.done.Go(w.run)
+	}
 	r.done.Go(r.housekeeping)
 	return r
 }
@@ -66,14 +72,23 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string)) *Router {
 // Close stops all workers, and closes their ports.
 func (r *Router) Close() {
 	close(r.stop)
+	for _, w := range r.workers {
+		w.poller.Wake()
+	}
+	r.done.Wait()
 	r.mu.Lock() // Stats may be asking a port
+	defer r.mu.Unlock()
 	for _, p := range r.state.Load().ports {
 		if p != nil {
-			p.link.Close()
+			p.close()
 		}
 	}
-	r.mu.Unlock()
-	r.done.Wait()
+}
+
+func (p *portState) close() {
+	for _, q := range p.queues {
+		q.link.Close()
+	}
 }
 
 // Trace is where records of packets can be had.
@@ -97,9 +112,9 @@ func (r *Router) Configure(s Settings) {
 	})
 }
 
-// AddPort adds a port and returns its ID, which routes refer to. Nothing is read
-// before StartPort.
-func (r *Router) AddPort(c PortConfig, l link.Port) (id int, err error) {
+// AddPort adds a port with its queues and returns its ID, which routes refer to.
+// Nothing is read before StartPort. With an error the queues stay the caller's.
+func (r *Router) AddPort(c PortConfig, queues ...link.Port) (id int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ports := r.state.Load().ports
@@ -112,8 +127,10 @@ func (r *Router) AddPort(c PortConfig, l link.Port) (id int, err error) {
 			id = i
 		}
 	}
-	port := &Port{PortConfig: c, ID: id, portState: &portState{link: l, done: make(chan struct{})}}
-	port.workers = []*worker{newWorker(r, id, l)}
+	port := &Port{PortConfig: c, ID: id, portState: &portState{}}
+	for i, l := range queues {
+		port.queues = append(port.queues, &queue{port: id, link: l, worker: r.workers[r.workerFor(id, i, len(queues))]})
+	}
 	r.publish(func(next *state) {
 		if id == len(next.ports) {
 			next.ports = append(next.ports, nil)
@@ -123,20 +140,30 @@ func (r *Router) AddPort(c PortConfig, l link.Port) (id int, err error) {
 	return id, nil
 }
 
+// workerFor spreads ports with one queue over the workers; of a port with more,
+// each worker gets one.
+func (r *Router) workerFor(id, queue, queues int) int {
+	if queues > 1 {
+		return queue % len(r.workers)
+	}
+	return id % len(r.workers)
+}
+
 // StartPort begins reading.
-func (r *Router) StartPort(id int) {
-	port := r.state.Load().ports[id]
-	r.done.Go(func() {
-		defer close(port.done)
-		port.workers[0].run()
-	})
+func (r *Router) StartPort(id int) error {
+	for _, q := range r.state.Load().ports[id].queues {
+		if err := q.worker.adopt(q); err != nil {
+			return fmt.Errorf("port %s: %w", r.PortName(id), err)
+		}
+	}
+	return nil
 }
 
 // SetNeighbor enters a neighbour that needs no asking.
 func (r *Router) SetNeighbor(id int, a netip.Addr, mac packet.MAC) {
 	released := r.neighbors.SetPermanent(id, a, mac, time.Now())
 	if len(released) > 0 {
-		w := newWorker(r, -1, nil)
+		w := newWriter(r)
 		w.begin()
 		w.resume(released)
 		w.flush()
@@ -160,17 +187,19 @@ func (r *Router) RemovePort(id int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	port := r.state.Load().ports[id]
-	port.link.Close()
-	<-port.done
+	for _, q := range port.queues {
+		q.worker.release(q)
+	}
 	r.publish(func(next *state) { next.ports[id] = nil })
-	house := newWorker(r, -1, nil)
+	port.close() // a worker that still has the state before counts a tx_error
+	house := newWriter(r)
 	house.begin()
 	house.failAll(r.neighbors.RemovePort(id))
 	house.flush()
 	r.gone.mu.Lock()
 	defer r.gone.mu.Unlock()
-	for _, w := range port.workers {
-		w.counts.moveTo(&r.gone)
+	for _, q := range port.queues {
+		r.gone.add(&q.counts) // released, it counts no more
 	}
 	port.late.moveTo(&r.gone) // packets that came in here may still wait elsewhere
 }
@@ -178,7 +207,7 @@ func (r *Router) RemovePort(id int) {
 // housekeeping does what no packet causes: deadlines of neighbours, of fragments
 // that wait, and of path MTUs.
 func (r *Router) housekeeping() {
-	w := newWorker(r, -1, nil)
+	w := newWriter(r)
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {
@@ -218,6 +247,18 @@ func (r *Router) tick(w *worker, now time.Time) {
 func (r *Router) portGone(id int) {
 	if p := r.state.Load().port(id); p != nil && r.onGone != nil {
 		r.onGone(p.Name)
+	}
+}
+
+// readFailed counts an error, and tells of the first one, and whenever there are
+// twice as many.
+func (r *Router) readFailed(id int, err error) {
+	p := r.state.Load().port(id)
+	if p == nil {
+		return
+	}
+	if n := p.readErrors.Add(1); n&(n-1) == 0 {
+		r.log.Warn("reading a port failed", "port", p.Name, "error", err, "errors", n)
 	}
 }
 

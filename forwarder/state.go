@@ -49,14 +49,29 @@ type Port struct {
 
 // portState lives as long as the port does.
 type portState struct {
-	link        link.Port
-	workers     []*worker
+	queues      []*queue
 	late        ledger // of packets that came in here and had to wait
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
-	done        chan struct{}
+	readErrors  atomic.Uint64
 }
+
+// queue is a socket or device through which a port's frames come and go. One
+// worker reads it; its counters are that worker's (worker.mu).
+type queue struct {
+	port   int // ID
+	link   link.Port
+	worker *worker
+	slot   int // in worker.queues
+	counts Counters
+}
+
+// canOffload says whether frames with pending checksums and segments may leave here.
+func (p *portState) canOffload() bool { return p.queues[0].link.CanOffload() }
+
+// queueFor is the queue by which a worker writes.
+func (p *portState) queueFor(w *worker) *queue { return p.queues[w.number%len(p.queues)] }
 
 // txCounters count what leaves by a port; several workers write to it.
 type txCounters struct {

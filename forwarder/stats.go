@@ -19,6 +19,7 @@ type Stats struct {
 	MadeLost     [NumOrigins]uint64 // of them, those that could not be sent
 	Errors       map[verdict.ICMPError]uint64
 	Withheld     map[string]uint64 // ICMP errors that were due and not sent, by reason
+	Workers      []WorkerStats
 	Tunnels      []TunnelStats
 	Reassemblies [NumReassemblyResults]uint64
 	Waiting      int // packets that wait for a neighbour; not fragments
@@ -34,9 +35,24 @@ type PortStats struct {
 	TxBytes     uint64
 	Fragments   uint64
 	Lost        uint64 // in the kernel, before they could be read
+	ReadErrors  uint64 // that passed
 	ARPRequests [arpproxy.NumAnswers]uint64
 	Neighbors   [neigh.NumStates]int
-	Workers     int
+	Queues      []QueueStats
+}
+
+// QueueStats are what came in by one queue of a port, and which worker reads it.
+type QueueStats struct {
+	Worker         int
+	Packets, Bytes uint64
+}
+
+// WorkerStats tell how a worker is kept busy.
+type WorkerStats struct {
+	Queues  int
+	Batches uint64
+	Frames  uint64 // read; a superframe is one
+	Sleeps  uint64 // for want of frames
 }
 
 // TunnelStats are the counters of IP-in-IP with one peer.
@@ -60,6 +76,7 @@ func (r *Router) Stats() *Stats {
 		}
 	}
 	r.mu.Unlock()
+	s.addWorkers(r.workers)
 	for o := range s.Made {
 		s.Made[o], s.MadeLost[o] = r.made[o].total.Load(), r.made[o].lost.Load()
 	}
@@ -81,18 +98,38 @@ func (r *Router) Stats() *Stats {
 }
 
 func (s *Stats) addPort(p *Port) {
-	ps := PortStats{PortConfig: p.PortConfig, ID: p.ID, Workers: len(p.workers)}
-	for _, w := range p.workers {
-		s.Imbalance += w.counts.read(&ps.Received)
+	ps := PortStats{PortConfig: p.PortConfig, ID: p.ID, ReadErrors: p.readErrors.Load()}
+	for _, q := range p.queues {
+		qs := QueueStats{Worker: q.worker.number}
+		q.worker.mu.Lock()
+		qs.Packets, qs.Bytes = q.counts.Packets, q.counts.Bytes
+		ps.Received.add(&q.counts)
+		s.Imbalance += q.counts.imbalance()
+		q.worker.mu.Unlock()
+		ps.Lost += q.link.Lost()
+		ps.Queues = append(ps.Queues, qs)
 	}
 	s.Imbalance += p.late.read(&ps.Received)
 	s.Counters.add(&ps.Received)
 	ps.TxPackets, ps.TxBytes, ps.Fragments = p.tx.packets.Load(), p.tx.bytes.Load(), p.tx.fragments.Load()
-	ps.Lost = p.link.Lost()
 	for a := range ps.ARPRequests {
 		ps.ARPRequests[a] = p.arpRequests[a].Load()
 	}
 	s.Ports = append(s.Ports, ps)
+}
+
+func (s *Stats) addWorkers(workers []*worker) {
+	s.Workers = make([]WorkerStats, len(workers))
+	for i, w := range workers {
+		w.mu.Lock()
+		s.Workers[i] = WorkerStats{Batches: w.batches, Frames: w.frames, Sleeps: w.poller.Sleeps()}
+		w.mu.Unlock()
+	}
+	for _, p := range s.Ports {
+		for _, q := range p.Queues {
+			s.Workers[q.Worker].Queues++
+		}
+	}
 }
 
 func (s *Stats) addTunnel(t *Tunnel, st *state) {

@@ -19,7 +19,7 @@ type outgoing struct {
 // send queues a packet's frames for its port. A port that cannot finish what the
 // kernel left undone gets it finished.
 func (w *worker) send(p *Packet) {
-	if p.frame.Offload.Pending() && (!p.out.link.CanOffload() || p.frame.InTunnel()) {
+	if p.frame.Offload.Pending() && (!p.out.canOffload() || p.frame.InTunnel()) {
 		w.path.finish(p)
 	}
 	w.out = append(w.out, outgoing{p.frame, p, len(p.extra) == 0})
@@ -68,11 +68,12 @@ func (w *worker) writePort(port *Port) {
 		}
 	}
 	w.out, w.mine = rest, mine
-	if port.Kind == Workload && port.link.CanOffload() {
+	if port.Kind == Workload && port.canOffload() {
 		w.coalesce(mine)
 	}
+	queue := port.queueFor(w)
 	for at := 0; at < len(w.batch); {
-		n, err := port.link.Write(w.batch[at:])
+		n, err := queue.link.Write(w.batch[at:])
 		w.countSent(port, w.batch[at:at+n])
 		at += n
 		if err != nil && at < len(w.batch) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,8 +16,6 @@ import (
 )
 
 const (
-	// batchSize is how many frames one read takes at the most.
-	batchSize = 64
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
 	// sampleEvery is how seldom a packet's steps are timed for the histogram.
@@ -24,18 +24,24 @@ const (
 	readRetry = 20 * time.Millisecond
 )
 
-// worker takes frames from its port to whichever port they leave by, in one
-// goroutine: no queue between the steps, no hand-over.
+// worker is one thread of the packet path. It takes frames from its queues to
+// whichever port they leave by: no queue between the steps, no hand-over.
 type worker struct {
 	router *Router
 	path   path
-	id     int // of the port it reads
-	link   link.Port
-	counts ledger
+	number int
 
-	frames  []packet.Frame // of the batch; the buffers are this worker's
-	packets []Packet       // packets[i] is in frames[i]
-	made    []*Packet      // packets the router makes in this batch, reused
+	poller link.Poller // nil: it only writes, what no frame has caused
+	queues []*queue    // that the poller reads, by slot; nil: a free one
+	orders chan func() // to be carried out between two batches
+	ended  chan struct{}
+
+	mu      sync.Mutex // held while a batch is under way; who reads the counters of its queues holds it
+	batches uint64     // under mu, as is the next
+	frames  uint64     // read so far
+
+	packets [link.BatchSize]Packet // of the batch, in the frames that the poller lends
+	made    []*Packet              // packets the router makes in this batch, reused
 	madeLen int
 	out     []outgoing      // of the batch, in order
 	mine    []outgoing      // of them, those for the port that is being written
@@ -46,46 +52,96 @@ type worker struct {
 	clock   time.Time // of this batch; zero: not looked at yet
 }
 
-func newWorker(r *Router, id int, l link.Port) *worker {
-	w := &worker{router: r, id: id, link: l}
-	if l != nil {
-		w.frames, w.packets = make([]packet.Frame, batchSize), make([]Packet, batchSize)
-		for i := range w.frames {
-			w.frames[i] = packet.NewFrame()
-		}
-	}
-	return w
+// newWriter is a worker that reads nothing.
+func newWriter(r *Router) *worker { return &worker{router: r} }
+
+func newWorker(r *Router, number int, p link.Poller) *worker {
+	return &worker{router: r, number: number, poller: p, orders: make(chan func(), 1), ended: make(chan struct{})}
 }
 
 // run is the worker's life: read a batch, take it through the pipeline, write it.
 func (w *worker) run() {
+	defer close(w.ended)
+	defer w.poller.Close()
 	for {
-		n, err := w.link.Read(w.frames)
-		if n > 0 {
-			w.counts.mu.Lock()
+		frames, from, err := w.poller.Read()
+		if len(frames) > 0 {
+			w.mu.Lock()
 			w.begin()
-			w.runBatch(n)
+			w.runBatch(frames, from)
 			w.flush()
-			w.counts.mu.Unlock()
+			w.mu.Unlock()
 		}
-		if err != nil && !w.readFailed(err) {
+		if err != nil {
+			w.readFailed(err)
+		}
+		select {
+		case order := <-w.orders:
+			order()
+		case <-w.router.stop:
 			return
+		default:
 		}
 	}
 }
 
-// readFailed says whether to read on.
-func (w *worker) readFailed(err error) bool {
-	switch {
-	case errors.Is(err, os.ErrClosed):
-		return false
-	case errors.Is(err, link.ErrGone):
-		w.router.portGone(w.id)
-		return false
+// do has the worker carry something out between two batches, and waits for it. A
+// worker that has ended does nothing any more.
+func (w *worker) do(order func()) {
+	done := make(chan struct{})
+	select {
+	case w.orders <- func() { order(); close(done) }:
+	case <-w.ended:
+		return
 	}
-	w.router.log.Warn("reading a port failed, trying again", "port", w.router.PortName(w.id), "error", err)
-	time.Sleep(readRetry)
-	return true
+	w.poller.Wake()
+	select {
+	case <-done:
+	case <-w.ended:
+	}
+}
+
+// adopt has the worker read a queue.
+func (w *worker) adopt(q *queue) (err error) {
+	err = os.ErrClosed
+	w.do(func() {
+		if q.slot = slices.Index(w.queues, nil); q.slot < 0 {
+			q.slot = len(w.queues)
+			w.queues = append(w.queues, nil)
+		}
+		if err = w.poller.Add(q.slot, q.link); err == nil {
+			w.queues[q.slot] = q
+		}
+	})
+	return err
+}
+
+// release has the worker no longer read a queue: when it returns, no packet that
+// came by the queue is on its way.
+func (w *worker) release(q *queue) {
+	w.do(func() {
+		if q.slot < len(w.queues) && w.queues[q.slot] == q {
+			w.poller.Remove(q.slot)
+			w.queues[q.slot] = nil
+		}
+	})
+}
+
+// readFailed looks at what a port could not be read for. All but the end of the
+// device passes.
+func (w *worker) readFailed(err error) {
+	var failed *link.ReadError
+	if !errors.As(err, &failed) {
+		w.router.log.Error("reading", "worker", w.number, "error", err)
+		time.Sleep(readRetry)
+		return
+	}
+	q := w.queues[failed.ID]
+	if errors.Is(err, link.ErrGone) {
+		w.router.portGone(q.port)
+		return
+	}
+	w.router.readFailed(q.port, err)
 }
 
 // begin takes the snapshots that hold for the batch.
@@ -96,21 +152,21 @@ func (w *worker) begin() {
 	w.clock = time.Time{}
 }
 
-func (w *worker) runBatch(n int) {
-	in := w.path.port(w.id)
-	if in == nil {
-		return // the port was removed while this batch was read
-	}
+// runBatch takes frames through the pipeline; from[i] is the slot of the queue that
+// frames[i] came by.
+func (w *worker) runBatch(frames []packet.Frame, from []int) {
+	w.batches++
+	w.frames += uint64(len(frames))
 	listeners := w.router.trace.Listeners()
-	for i := range n {
-		p, f := &w.packets[i], &w.frames[i]
+	for i := range frames {
+		p, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
 		packets, bytes := uint64(1), uint64(f.Len)
 		if f.Offload.IsGSO() && f.OffloadValid() {
 			packets, bytes = f.OnWire()
 		}
-		*p = Packet{frame: f, in: in, weight: packets, counts: &w.counts, extra: p.extra[:0]}
-		w.counts.Packets += packets
-		w.counts.Bytes += bytes
+		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, counts: &q.counts, extra: p.extra[:0]}
+		q.counts.Packets += packets
+		q.counts.Bytes += bytes
 		w.watch(p, listeners)
 		w.conclude(p, w.path.run(p, verdict.RX))
 		w.relieve()

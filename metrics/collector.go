@@ -42,6 +42,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range s.Ports {
 		collectPort(ch, &s.Ports[i])
 	}
+	for i, w := range s.Workers {
+		workerFrames.value(ch, float64(w.Frames), strconv.Itoa(i))
+		workerBatches.value(ch, float64(w.Batches), strconv.Itoa(i))
+		workerSleeps.value(ch, float64(w.Sleeps), strconv.Itoa(i))
+	}
 	collectSteps(ch, &s.Counters)
 	collectMade(ch, s)
 	for i, word := range forwarder.ReassemblyWords {
@@ -67,6 +72,7 @@ func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
 	portTxPackets.value(ch, float64(p.TxPackets), p.Name)
 	portTxBytes.value(ch, float64(p.TxBytes), p.Name)
 	portRxLost.value(ch, float64(p.Lost), p.Name)
+	portRxErrors.value(ch, float64(p.ReadErrors), p.Name)
 	fragments.value(ch, float64(p.Fragments), p.Name)
 	for _, r := range verdict.Reasons() {
 		dropPackets.value(ch, float64(p.Received.Drops[r]), p.Name, r.String())

@@ -65,6 +65,12 @@ var (
 	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
 	portRxLost    = counter("port_receive_lost_packets_total", "Packets that the kernel dropped before the router could read them.", "port")
 
+	portRxErrors = counter("port_receive_errors_total", "Reads of a port that failed, and passed.", "port")
+
+	workerFrames  = counter("worker_frames_total", "Frames that a worker has read; an offloaded one is one frame.", "worker")
+	workerBatches = counter("worker_batches_total", "Batches in which a worker has read them.", "worker")
+	workerSleeps  = counter("worker_sleeps_total", "How often a worker has gone to sleep for want of frames.", "worker")
+
 	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them.", "step", "verdict")
 	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason.", "port", "reason")
 

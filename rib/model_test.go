@@ -274,7 +274,7 @@ func TestModel(t *testing.T) {
 		m := &machine{table: NewTable()}
 		m.keepSnapshot(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"add": m.add, "replace": m.replace, "delete": m.remove, "setSource": m.setSource,
+			"add": m.add, "replace": m.replace, "delete": m.remove, "setSource": m.setSource, "apply": m.apply,
 			"keepSnapshot": m.keepSnapshot, "": m.check,
 		})
 	})

@@ -105,6 +105,9 @@ func (t *Table) Routes() []*Route {
 	return routes
 }
 
+// All yields what Routes returns, without a list of it.
+func (t *Table) All(yield func(*Route) bool) { t.FIB().all(yield) }
+
 // Candidates returns every route whose prefix contains addr, the best first;
 // see [FIB.Candidates].
 func (t *Table) Candidates(addr netip.Addr) []*Route { return t.FIB().Candidates(addr) }

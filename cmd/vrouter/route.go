@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -10,35 +12,33 @@ import (
 )
 
 func newRoute(c *cli) *cobra.Command {
-	return group("route", "Routes of the running router", newRouteList(c), newRouteGet(c))
+	return group("route", "Routes of the running router", newRouteList(c), newRouteGet(c),
+		newRouteAdd(c), newRouteReplace(c), newRouteDel(c))
 }
 
 func newRouteList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "All routes, the best of each prefix first", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list []control.Route
-			if err := c.get(cmd, "/v1/routes", &list); err != nil {
-				return err
-			}
 			if c.output != "text" {
+				var list []control.Route
+				if err := c.get(cmd, "/v1/routes", &list); err != nil {
+					return err
+				}
 				return c.print(cmd, list, nil)
 			}
-			for _, r := range list {
-				fmt.Fprintln(cmd.OutOrStdout(), r.Text+unused(r))
-			}
-			return nil
+			client := control.NewClient(c.socket)
+			defer client.Close()
+			out := bufio.NewWriter(cmd.OutOrStdout()) // there may be a million
+			err := client.EachRoute(cmd.Context(), func(r control.Route) bool {
+				_, err := fmt.Fprintln(out, r.Line())
+				return err == nil
+			})
+			return errors.Join(err, out.Flush())
 		},
 	}
 	c.outputFlag(cmd)
 	return cmd
-}
-
-func unused(r control.Route) string {
-	if r.Used {
-		return ""
-	}
-	return "  (not used: another one is preferred)"
 }
 
 func newRouteGet(c *cli) *cobra.Command {
@@ -58,6 +58,7 @@ func newRouteGet(c *cli) *cobra.Command {
 			}
 			return printLookup(cmd, &l)
 		},
+		ValidArgsFunction: c.completeAddress,
 	}
 	c.outputFlag(cmd)
 	return cmd
@@ -65,7 +66,7 @@ func newRouteGet(c *cli) *cobra.Command {
 
 func printLookup(cmd *cobra.Command, l *control.Lookup) error {
 	if l.Route == nil {
-		return fmt.Errorf("no route to %s: a packet there is dropped (no_route); add one to `routes` in the configuration", l.Address)
+		return fmt.Errorf("no route to %s: a packet there is dropped (no_route); add one with `vrouter route add`, or to `routes` in the configuration", l.Address)
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s  by  %s\n", l.Address, l.Route.Text)

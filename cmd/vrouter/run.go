@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,9 @@ func configFlag(cmd *cobra.Command, file *string) {
 // them, and they may need rights that the rest does not; then the router; and all of
 // it ends when ctx does.
 func runRouter(ctx context.Context, file string, c *config.Host) error {
+	// Forwarding allocates nothing, so to collect garbage twice as often costs next to nothing, and
+	// a large table takes less memory.
+	debug.SetGCPercent(50)
 	log := newLogger(c.Log)
 	if err := rights.Require(len(c.Workloads) > 0); err != nil {
 		return err
@@ -156,7 +160,7 @@ func newReload(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Let the running router apply its changed configuration file", Args: noArgs,
 		Long: "The file is applied as a whole or, if anything in it is wrong, not at all. What did not change loses no\n" +
-			"packet. SIGHUP does the same.",
+			"packet, and what commands changed stays so. SIGHUP does the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := control.NewClient(c.socket)
 			defer client.Close()

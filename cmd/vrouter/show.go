@@ -14,21 +14,56 @@ import (
 
 func newShow(c *cli) *cobra.Command {
 	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
+		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
 }
 
 func newShowPorts(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "ports", Short: "Ports, and what went in and out", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "ports [PORT…]", Short: "Ports, and what went in and out",
+		ValidArgsFunction: c.completePorts,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Port
 			if err := c.get(cmd, "/v1/ports", &list); err != nil {
 				return err
 			}
+			list, err := named(list, args, "port", func(p control.Port) string { return p.Port })
+			if err != nil {
+				return err
+			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX"}}
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX", "WORKERS"}}
 				for _, p := range list {
-					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets)
+					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets, byWorker(p.Queues))
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+// byWorker is who reads a port's queues, and how many packets each has read.
+func byWorker(queues []control.Queue) string {
+	var words []string
+	for _, q := range queues {
+		words = append(words, fmt.Sprintf("%d:%d", q.Worker, q.RxPackets))
+	}
+	return strings.Join(words, " ")
+}
+
+func newShowWorkers(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "workers", Short: "Threads of the packet path, and how busy they are", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Worker
+			if err := c.get(cmd, "/v1/workers", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS"}}
+				for _, w := range list {
+					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps)
 				}
 				return t
 			})
@@ -41,13 +76,18 @@ func newShowPorts(c *cli) *cobra.Command {
 func newShowDrops(c *cli) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "drops", Short: "Dropped packets by reason", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "drops [REASON…]", Short: "Dropped packets by reason",
+		ValidArgsFunction: c.completeReasons,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Drop
 			if err := c.get(cmd, "/v1/drops", &list); err != nil {
 				return err
 			}
-			if !all && c.output == "text" {
+			list, err := named(list, args, "drop reason", func(d control.Drop) string { return d.Reason })
+			if err != nil {
+				return err
+			}
+			if !all && len(args) == 0 && c.output == "text" {
 				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
 			}
 			return c.print(cmd, list, func() *table {
@@ -62,6 +102,22 @@ func newShowDrops(c *cli) *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the reasons that count 0")
 	c.outputFlag(cmd)
 	return cmd
+}
+
+// named leaves those of a list that have one of the names; all, if none is given.
+func named[T any](list []T, names []string, what string, nameOf func(T) string) ([]T, error) {
+	var found []T
+	for _, name := range names {
+		i := slices.IndexFunc(list, func(v T) bool { return nameOf(v) == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %s %q: leave it out to see all", what, name)
+		}
+		found = append(found, list[i])
+	}
+	if len(names) == 0 {
+		return list, nil
+	}
+	return found, nil
 }
 
 func portsOf(m map[string]uint64) string {
@@ -135,27 +191,6 @@ func newShowConfig(c *cli) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func newWorkload(c *cli) *cobra.Command {
-	list := &cobra.Command{
-		Use: "list", Short: "Workloads that are attached", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list []control.Workload
-			if err := c.get(cmd, "/v1/workloads", &list); err != nil {
-				return err
-			}
-			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE"}}
-				for _, w := range list {
-					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace)
-				}
-				return t
-			})
-		},
-	}
-	c.outputFlag(list)
-	return group("workload", "Workloads of the running router", list)
 }
 
 func newVersion(*cli) *cobra.Command {

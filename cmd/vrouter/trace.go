@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ func newTrace(c *cli) *cobra.Command {
 	var o control.TraceOptions
 	var inner bool
 	var count int
+	var sample string
 	cmd := &cobra.Command{
 		Use:   "trace [FILTER]",
 		Short: "Live trace of the running router, a block a packet and a line a step",
@@ -25,6 +27,7 @@ func newTrace(c *cli) *cobra.Command {
 			"`vrouter trace icmp and host 10.70.2.1`. Without one, every packet is traced.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Filter = strings.Join(args, " ")
+			var ok bool
 			if _, err := filter.Parse(o.Filter); err != nil {
 				return usageError{err}
 			}
@@ -34,6 +37,9 @@ func newTrace(c *cli) *cobra.Command {
 			if count < 0 {
 				return usagef("-c %d: give a number of packets; 0: never stop", count)
 			}
+			if o.Every, ok = parseSample(sample); !ok {
+				return usagef("--sample %q: write it as 1/1000: one packet in so many", sample)
+			}
 			return c.trace(cmd, o, count, c.tracePrinter(cmd.OutOrStdout()))
 		},
 	}
@@ -41,9 +47,17 @@ func newTrace(c *cli) *cobra.Command {
 	f.BoolVar(&o.Drops, "drops", false, "only packets that are dropped")
 	f.BoolVar(&inner, "inner", false, "the filter sees the inner packet of IP-in-IP (default)")
 	f.BoolVar(&o.Outer, "outer", false, "the filter sees the packet as on the wire")
+	f.StringVar(&sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
 	f.IntVarP(&count, "count", "c", 0, "stop after so many packets; 0: never")
 	c.outputFlag(cmd)
 	return cmd
+}
+
+// parseSample reads "1/1000" as 1000.
+func parseSample(s string) (every uint64, ok bool) {
+	n, found := strings.CutPrefix(s, "1/")
+	every, err := strconv.ParseUint(n, 10, 64)
+	return every, found && err == nil && every > 0
 }
 
 func (c *cli) tracePrinter(out io.Writer) func(*trace.Packet) error {

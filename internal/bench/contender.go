@@ -20,16 +20,18 @@ type contender struct {
 
 const (
 	linuxName = "linux"
-	ovsName   = "ovs userspace"
+	ovsName   = "ovs userspace" // as it is packaged
 )
 
 var contenders = []contender{
 	{name: "vrouter", missing: nothing, start: vrouter("")},
 	{name: "vrouter ipip", missing: nothing, start: vrouter("ipip: {mode: always}\n")},
 	{name: "vrouter offload off", missing: nothing, start: vrouter("offload: false\n")},
-	{name: "vrouter traced", missing: nothing, start: startTraced},
+	{name: "vrouter traced", missing: nothing, start: traced(control.TraceOptions{Filter: "host 203.0.113.1"})},
+	{name: "vrouter sampled", missing: nothing, start: traced(control.TraceOptions{Every: 1000})},
 	{name: linuxName, missing: nothing, start: startLinux},
-	{name: ovsName, missing: missingOVS, start: startOVS},
+	{name: ovsName, missing: missingOVS, start: ovs(false)},
+	{name: "ovs with tso", missing: missingOVS, start: ovs(true)},
 }
 
 func nothing() string { return "" }
@@ -65,26 +67,32 @@ func vrouter(more string) func(*bed) error {
 
 func (s *side) socket() string { return filepath.Join(scratch, s.name+".sock") }
 
-// startTraced has what `vrouter trace` does run on both, with a filter that has
-// to look at every packet and takes none.
-func startTraced(b *bed) error {
-	if err := vrouter("")(b); err != nil {
-		return err
-	}
-	if err := b.ready(); err != nil {
-		return err
-	}
-	for _, s := range b.sides {
-		client := control.NewClient(s.socket())
-		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-		b.undo = append(b.undo, func() { cancel(); client.Close() })
-		t, err := client.Trace(ctx, control.TraceOptions{Filter: "host 203.0.113.1"})
-		if err != nil {
+// traced has what `vrouter trace` does run on both.
+func traced(o control.TraceOptions) func(*bed) error {
+	return func(b *bed) error {
+		if err := vrouter("")(b); err != nil {
 			return err
 		}
-		b.undo = append(b.undo, func() { t.Close() })
+		if err := b.ready(); err != nil {
+			return err
+		}
+		for _, s := range b.sides {
+			client := control.NewClient(s.socket())
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+			b.undo = append(b.undo, func() { cancel(); client.Close() })
+			t, err := client.Trace(ctx, o)
+			if err != nil {
+				return err
+			}
+			b.undo = append(b.undo, func() { t.Close() })
+			go func() {
+				for err := error(nil); err == nil; {
+					_, err = t.Next()
+				}
+			}()
+		}
+		return nil
 	}
-	return nil
 }
 
 // startLinux makes the hosts' kernels the routers, as the tutorial and Calico do.

@@ -7,8 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"unsafe"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // missingOVS wants all the programs that startOVS runs.
@@ -21,20 +23,52 @@ func missingOVS() string {
 	return ""
 }
 
-// startOVS gives each host an Open vSwitch of its own, with the datapath in user
-// space and packet sockets for ports, that does what a router does to a packet.
-func startOVS(b *bed) error {
-	for _, s := range b.sides {
-		if err := s.plug(); err != nil {
-			return err
+// ovs gives each host an Open vSwitch of its own, with the datapath in user space
+// and packet sockets for ports, that does what a router does to a packet. With tso
+// it hands superframes and unfinished checksums through, as vrouter does; as it is
+// packaged it can do neither, and the workloads' stacks have to do without.
+func ovs(tso bool) func(*bed) error {
+	return func(b *bed) error {
+		for _, s := range b.sides {
+			if err := s.plug(); err != nil {
+				return err
+			}
+			if err := s.guest.Do(knowGateway); err != nil {
+				return err
+			}
+			if tso {
+				continue
+			}
+			if err := s.guest.Do(func() error { return withoutOffloads("eth0") }); err != nil {
+				return err
+			}
 		}
-		if err := s.guest.Do(knowGateway); err != nil {
-			return err
+		for _, s := range b.sides {
+			if err := b.startSwitch(s, tso); err != nil {
+				return fmt.Errorf("open vswitch: %w", err)
+			}
 		}
+		return nil
 	}
-	for _, s := range b.sides {
-		if err := b.startSwitch(s); err != nil {
-			return fmt.Errorf("open vswitch: %w", err)
+}
+
+// withoutOffloads is `ethtool -K DEV tx off tso off gso off`.
+func withoutOffloads(dev string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	for _, command := range []uint32{unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO, unix.ETHTOOL_STXCSUM} {
+		value := struct{ command, data uint32 }{command, 0}
+		request := struct {
+			name [unix.IFNAMSIZ]byte
+			data unsafe.Pointer
+			_    [16]byte // struct ifreq's length
+		}{data: unsafe.Pointer(&value)}
+		copy(request.name[:], dev)
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
+			return fmt.Errorf("%s: turning offloads off: %w", dev, errno)
 		}
 	}
 	return nil
@@ -51,7 +85,7 @@ func knowGateway() error {
 	})
 }
 
-func (b *bed) startSwitch(s *side) error {
+func (b *bed) startSwitch(s *side, tso bool) error {
 	dir, err := os.MkdirTemp(scratch, "ovs-")
 	if err != nil {
 		return err
@@ -68,9 +102,7 @@ func (b *bed) startSwitch(s *side) error {
 	if _, err := b.start(s.host, env, "ovsdb-server", "-vsyslog:off", "-vconsole:warn", "--remote=p"+remote, db); err != nil {
 		return err
 	}
-	// With it, the switch hands superframes and unfinished checksums through, as
-	// vrouter does; without it, it can do nothing with what a veth brings.
-	if err := vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true"); err != nil {
+	if err := vsctl("--no-wait", "init", "--", "set", "Open_vSwitch", ".", fmt.Sprintf("other_config:userspace-tso-enable=%t", tso)); err != nil {
 		return err
 	}
 	p, err := b.start(s.host, env, "ovs-vswitchd", "-vsyslog:off", "-vconsole:warn", remote)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +12,7 @@ import (
 
 const (
 	writeSize   = 256 << 10 // bytes a write: few system calls
-	discardSize = 1 << 20   // bytes a read takes at the most
+	readSize    = 256 << 10 // bytes a read takes at the most
 	dialTimeout = 5 * time.Second
 )
 
@@ -18,6 +20,17 @@ const (
 type tcpFlow struct {
 	received atomic.Uint64 // bytes
 	conns    []net.Conn
+}
+
+// dialer connects with Linux's own default of congestion control, whatever this
+// machine's is: one that paces what it sends would be measured instead of the router.
+var dialer = net.Dialer{
+	Timeout: dialTimeout,
+	Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic")
+		}), err)
+	},
 }
 
 // startTCP connects the streams and sends on each as fast as it takes it.
@@ -35,7 +48,7 @@ func startTCP(b *bed, streams int) (*tcpFlow, error) {
 	for range streams {
 		var out net.Conn
 		if err := from.guest.Do(func() (err error) {
-			out, err = net.DialTimeout("tcp4", l.Addr().String(), dialTimeout)
+			out, err = dialer.Dial("tcp4", l.Addr().String())
 			return err
 		}); err != nil {
 			f.close()
@@ -49,7 +62,7 @@ func startTCP(b *bed, streams int) (*tcpFlow, error) {
 		}
 		f.conns = append(f.conns, in)
 		go send(out)
-		go f.discard(in.(*net.TCPConn))
+		go f.read(in)
 	}
 	return f, nil
 }
@@ -68,24 +81,14 @@ func send(c net.Conn) {
 	}
 }
 
-// discard takes what comes without having it copied to user space: the receiver
-// is not what is measured.
-func (f *tcpFlow) discard(c *net.TCPConn) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	b := make([]byte, discardSize)
-	for {
-		n, rerr := 0, error(nil)
-		err := raw.Read(func(fd uintptr) bool {
-			n, _, rerr = unix.Recvfrom(int(fd), b, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
-			return rerr != unix.EAGAIN
-		})
-		if err != nil || rerr != nil && rerr != unix.EINTR || rerr == nil && n == 0 {
+// read takes what comes, as an application does.
+func (f *tcpFlow) read(c net.Conn) {
+	for b := make([]byte, readSize); ; {
+		n, err := c.Read(b)
+		f.received.Add(uint64(n))
+		if err != nil {
 			return
 		}
-		f.received.Add(uint64(max(0, n)))
 	}
 }
 

@@ -55,6 +55,7 @@ func (c *checker) host(raw *rawHost) Host {
 		Kernel:  c.kernel(raw.kernel),
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
+		Workers: c.number(raw.workers.or("0"), 0, maxWorkers, "a number of workers"),
 		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen))},
 		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket)), Group: c.group(raw.control.group)},
 		Log: Log{
@@ -132,4 +133,6 @@ const (
 	minMTU    = 68    // RFC 791 3.2: every module must be able to forward 68 bytes
 	maxMTU    = 65521 // the largest IPv4 packet, less the Ethernet header: what a TAP accepts
 	maxMetric = math.MaxUint32
+	// maxWorkers keeps the sockets of the uplink within what a fanout group takes (256).
+	maxWorkers = 64
 )

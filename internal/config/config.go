@@ -64,12 +64,13 @@ type Host struct {
 	Node      string     `yaml:"node"`
 	Uplink    Uplink     `yaml:"uplink"`
 	Workloads []Workload `yaml:"workloads,omitempty"`
-	Routes    []Route    `yaml:"routes,omitempty"`
+	Routes    []Route    `yaml:"-"` // written by WriteYAML
 	IPIP      IPIP       `yaml:"ipip"`
 	Gateway   Gateway    `yaml:"gateway"`
 	Kernel    Kernel     `yaml:"kernel"`
 	RPF       string     `yaml:"rpf"`
 	Offload   bool       `yaml:"offload"`
+	Workers   int        `yaml:"workers,omitempty"` // threads of the packet path; 0: half of the processors
 	Metrics   Metrics    `yaml:"metrics"`
 	Control   Control    `yaml:"control"`
 	Log       Log        `yaml:"log"`
@@ -97,7 +98,8 @@ type Route struct {
 	Via    netip.Addr // zero for any type but unicast
 	Type   string
 	Encap  string
-	Metric int // of two routes to one prefix, the lower one is used
+	Proto  string // who made it, in iproute2's word or number; "": static
+	Metric int    // of two routes to one prefix, the lower one is used
 }
 
 // IPIP is the encapsulation of what goes to other hosts, and whom to believe when it comes in.

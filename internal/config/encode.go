@@ -1,8 +1,13 @@
 package config
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"iter"
 	"net"
-	"net/netip"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 )
@@ -10,24 +15,49 @@ import (
 // YAML is the host file that gives this configuration, with every default written out. The uplink's
 // address is left out, as a host file has none.
 func (h *Host) YAML() ([]byte, error) {
+	var b bytes.Buffer
+	err := h.WriteYAML(&b, slices.Values(h.Routes))
+	return b.Bytes(), err
+}
+
+// WriteYAML writes what YAML returns, with these routes in place of the host's. There may be a
+// million of them, which the library would make a tree of.
+func (h *Host) WriteYAML(to io.Writer, routes iter.Seq[Route]) error {
 	mac := yaml.CustomMarshaler(func(mac net.HardwareAddr) ([]byte, error) {
 		return []byte(mac.String()), nil
 	})
-	return yaml.MarshalWithOptions(h, mac, yaml.IndentSequence(true))
+	text, err := yaml.MarshalWithOptions(h, mac, yaml.IndentSequence(true))
+	if err != nil {
+		return err
+	}
+	const after = "\nipip:\n" // the key that follows the routes
+	at := bytes.Index(text, []byte(after)) + 1
+	w := bufio.NewWriter(to)
+	w.Write(text[:at])
+	heading := "routes:\n"
+	for t := range routes {
+		w.WriteString(heading)
+		heading = ""
+		t.write(w)
+	}
+	w.Write(text[at:])
+	return w.Flush() // or the first error of all
 }
 
-// MarshalYAML leaves out via where there is none. No tag can say so: the library takes every
-// netip.Addr for zero, as it has no exported field.
-func (t Route) MarshalYAML() (any, error) {
-	file := struct {
-		To     netip.Prefix `yaml:"to"`
-		Via    string       `yaml:"via,omitempty"`
-		Type   string       `yaml:"type"`
-		Encap  string       `yaml:"encap,omitempty"`
-		Metric int          `yaml:"metric,omitempty"`
-	}{To: t.To, Type: t.Type, Encap: t.Encap, Metric: t.Metric}
+// write is an entry of the list. No word of a route but proto could mean anything else in YAML.
+func (t *Route) write(w *bufio.Writer) {
+	fmt.Fprintf(w, "  - to: %v\n", t.To)
 	if t.Via.IsValid() {
-		file.Via = t.Via.String()
+		fmt.Fprintf(w, "    via: %v\n", t.Via)
 	}
-	return file, nil
+	fmt.Fprintf(w, "    type: %s\n", t.Type)
+	if t.Encap != "" {
+		fmt.Fprintf(w, "    encap: %s\n", t.Encap)
+	}
+	if t.Metric != 0 {
+		fmt.Fprintf(w, "    metric: %d\n", t.Metric)
+	}
+	if t.Proto != "" {
+		fmt.Fprintf(w, "    proto: %q\n", t.Proto)
+	}
 }

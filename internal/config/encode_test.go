@@ -15,7 +15,7 @@ func TestYAML(t *testing.T) {
 	h.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24")}}
 	h.Routes = []Route{
 		{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
-		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20},
+		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20, Proto: "bird"},
 	}
 	h.IPIP.Peers = []netip.Addr{}
 	h.Metrics.Listen = ""
@@ -38,6 +38,7 @@ routes:
   - to: 10.70.9.0/24
     type: blackhole
     metric: 20
+    proto: "bird"
 ipip:
   mode: never
   peers: []
@@ -161,6 +162,7 @@ func genRoute(t *rapid.T, metric int) Route {
 	}
 	if r.Type == RouteUnicast {
 		r.Via = genAddr(t, 192, 168, 4)
+		r.Proto = rapid.SampledFrom([]string{"", "bird", "12", "null", "-"}).Draw(t, "proto")
 		r.Encap = rapid.SampledFrom([]string{"", EncapNone, EncapIPIP}).Draw(t, "encap")
 	}
 	return r

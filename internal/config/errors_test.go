@@ -8,7 +8,7 @@ import (
 // minimal is a file that needs nothing more; what a test adds to it starts in line 3.
 const minimal = "uplink: {interface: ens160}\nnode: n\n"
 
-const hostKeys = "node, uplink, workloads, routes, ipip, gateway, kernel, rpf, offload, metrics, control and log"
+const hostKeys = "node, uplink, workloads, routes, ipip, gateway, kernel, rpf, offload, workers, metrics, control and log"
 
 func checkError(t *testing.T, err error, want string) {
 	t.Helper()
@@ -76,7 +76,7 @@ func TestErrorsOfShape(t *testing.T) {
 		{"rpff: off\n", "3:1: rpff: unknown key: remove it, or use one of " + hostKeys},
 		{"\"r\\npf\": off\n", `3:1: "r\npf": unknown key: remove it, or use one of ` + hostKeys},
 		{"log: {levle: info}\n", "3:7: log.levle: unknown key: remove it, or use one of level and format"},
-		{"routes:\n  - via: 192.168.0.12\n    dst: 10.70.2.1\n", "5:5: routes[0].dst: unknown key: remove it, or use one of to, via, type, encap and metric"},
+		{"routes:\n  - via: 192.168.0.12\n    dst: 10.70.2.1\n", "5:5: routes[0].dst: unknown key: remove it, or use one of to, via, type, encap, metric and proto"},
 		{"node: m\n", "3:1: node: this key is already in line 2: remove one of them"},
 		{"log:\n  level: info\n  level: warn\n", "5:3: log.level: this key is already in line 4: remove one of them"},
 		{"rpf: [off]\n", "3:6: rpf: a list stands where one value is expected: write it after the colon"},

@@ -11,10 +11,8 @@ import (
 )
 
 var (
-	nameForm     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
-	protocolForm = regexp.MustCompile(`^[a-z0-9_-]+$`)
-	digits       = regexp.MustCompile(`^[0-9]+$`)
-	hostForm     = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+	hostForm = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
 )
 
 const (
@@ -91,11 +89,12 @@ func (c *checker) listen(s scalar) string {
 
 // protocol is one of rtnetlink's: a number, or a name of /etc/iproute2/rt_protos.
 func (c *checker) protocol(s scalar) string {
-	if digits.MatchString(s.text) {
+	const digits, signs = "0123456789", "abcdefghijklmnopqrstuvwxyz0123456789_-"
+	if s.text != "" && strings.Trim(s.text, digits) == "" {
 		c.number(s, 0, 255, "a routing protocol")
 		return s.text
 	}
-	if !protocolForm.MatchString(s.text) {
+	if s.text == "" || strings.Trim(s.text, signs) != "" {
 		c.fail(s.place, "%s is not a routing protocol: write a name, such as static or bird, or a number from 0 to 255", quote(s.text))
 	}
 	return s.text

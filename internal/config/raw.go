@@ -14,6 +14,7 @@ type rawHost struct {
 	kernel    rawKernel
 	rpf       scalar
 	offload   scalar
+	workers   scalar
 	metrics   rawMetrics
 	control   rawControl
 	log       rawLog
@@ -29,7 +30,7 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 		{"gateway", &h.gateway},
 		{"kernel", &h.kernel},
 		{"rpf", &h.rpf},
-		{"offload", &h.offload},
+		{"offload", &h.offload}, {"workers", &h.workers},
 		{"metrics", &h.metrics},
 		{"control", &h.control},
 		{"log", &h.log},
@@ -54,7 +55,7 @@ func (w *rawWorkload) read(r *reader, n ast.Node, at place) {
 	})
 }
 
-type rawRoute struct{ to, via, kind, encap, metric scalar }
+type rawRoute struct{ to, via, kind, encap, metric, proto scalar }
 
 func (t *rawRoute) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{
@@ -63,6 +64,7 @@ func (t *rawRoute) read(r *reader, n ast.Node, at place) {
 		{"type", &t.kind},
 		{"encap", &t.encap},
 		{"metric", &t.metric},
+		{"proto", &t.proto},
 	})
 }
 

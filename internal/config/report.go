@@ -23,7 +23,18 @@ func (p place) entry(i int) place {
 	return place{p.key + "[" + strconv.Itoa(i) + "]", p.line, p.column}
 }
 
-// report keeps the first problem found in a file. Reading and checking go on after it, on zero
+// FieldError is a value that was refused and did not come from a file.
+type FieldError struct{ Field, Reason string }
+
+// Error is one line: the field, the reason, what to do.
+func (e *FieldError) Error() string {
+	if e.Field == "" {
+		return e.Reason
+	}
+	return e.Field + ": " + e.Reason
+}
+
+// report keeps the first problem found in a file, or in what has no file (""). Reading and checking go on after it, on zero
 // values, so neither has to test for an error after each step.
 type report struct {
 	file string
@@ -35,6 +46,10 @@ func (r *report) fail(at place, format string, args ...any) {
 		return
 	}
 	message := fmt.Sprintf(format, args...)
+	if r.file == "" {
+		r.err = &FieldError{Field: at.key, Reason: message}
+		return
+	}
 	if at.key != "" {
 		message = at.key + ": " + message
 	}

@@ -20,17 +20,29 @@ func (c *checker) route(raw *rawRoute) Route {
 	}
 	t := Route{
 		To:   c.prefix(raw.to),
-		Type: c.oneOf(raw.kind.or(RouteUnicast), RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit),
+		Type: c.routeType(raw.kind.or(RouteUnicast)),
 	}
-	if raw.metric.given {
-		t.Metric = c.number(raw.metric, 0, maxMetric, "a metric")
-	}
+	c.rank(raw, &t)
 	if t.Type == RouteUnicast {
 		c.nextHop(raw, &t)
 	} else {
 		c.noNextHop(raw, t.Type)
 	}
 	return t
+}
+
+func (c *checker) routeType(s scalar) string {
+	return c.oneOf(s, RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit)
+}
+
+// rank is what tells a route from others to the same prefix.
+func (c *checker) rank(raw *rawRoute, t *Route) {
+	if raw.metric.given {
+		t.Metric = c.number(raw.metric, 0, maxMetric, "a metric")
+	}
+	if raw.proto.given {
+		t.Proto = c.protocol(raw.proto)
+	}
 }
 
 func (c *checker) nextHop(raw *rawRoute, t *Route) {

@@ -12,16 +12,33 @@ type Port struct {
 	MAC       string            `json:"mac"` // the router's own
 	MTU       int               `json:"mtu"` // bytes of IP
 	Address   string            `json:"address,omitempty"`
-	Workers   int               `json:"workers"`
+	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"` // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
 	Forwarded uint64            `json:"forwarded"` // of the received ones
 	Consumed  uint64            `json:"consumed"`
 	Dropped   uint64            `json:"dropped"`
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
+}
+
+// Queue is what came in by one queue of a port.
+type Queue struct {
+	Worker    int    `json:"worker"` // that reads it
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+}
+
+// Worker is a line of `vrouter show workers`.
+type Worker struct {
+	Worker  int    `json:"worker"`
+	Queues  int    `json:"queues"`
+	Batches uint64 `json:"batches"`
+	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
+	Sleeps  uint64 `json:"sleeps"` // for want of frames
 }
 
 // Drop is a line of `vrouter show drops`.
@@ -108,7 +125,40 @@ type Version struct {
 	PID       int    `json:"pid"`
 }
 
-// Error is the body of every answer that is no success.
-type Error struct {
-	Error string `json:"error"`
+// RouteChange is one of the list that POST /v1/routes takes.
+type RouteChange struct {
+	Op     string `json:"op"` // add, replace, del
+	To     string `json:"to"`
+	Via    string `json:"via,omitempty"`
+	Dev    string `json:"dev,omitempty"`
+	Type   string `json:"type,omitempty"`
+	Encap  string `json:"encap,omitempty"`
+	Metric *int64 `json:"metric,omitempty"`
+	Proto  string `json:"proto,omitempty"`
 }
+
+// RouteCounts is the answer: what became of the list.
+type RouteCounts struct {
+	Added    int `json:"added"`
+	Replaced int `json:"replaced"`
+	Deleted  int `json:"deleted"`
+}
+
+// NewWorkload is what POST /v1/workloads takes: the keys of the configuration.
+type NewWorkload struct {
+	Name      string `json:"name"`
+	Address   string `json:"address"`
+	Interface string `json:"interface,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	MTU       *int64 `json:"mtu,omitempty"`
+}
+
+// Failure is the body of every answer that is no success.
+type Failure struct {
+	Message string `json:"error"`            // for people, in one line
+	Field   string `json:"field,omitempty"`  // of the request, that is to blame
+	Reason  string `json:"reason,omitempty"` // what is wrong with it
+	Index   *int   `json:"index,omitempty"`  // in the list, from 0
+}
+
+func (f *Failure) Error() string { return f.Message }

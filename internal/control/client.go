@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -26,13 +29,28 @@ type Client struct {
 // NewClient connects when it is first asked something.
 func NewClient(socket string) *Client {
 	c := &Client{socket: socket}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}
-	c.http.Transport = &http.Transport{DialContext: dial}
+	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }}
 	return c
 }
+
+// dial waits for its turn where so many ask at once that the kernel's queue is full.
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, maxWait) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// maxWait is the longest pause between two attempts to connect.
+const maxWait = 640 * time.Millisecond
 
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -59,11 +77,60 @@ func (c *Client) Post(ctx context.Context, path string, request, v any) error {
 	return decode(path, body, v)
 }
 
+// ChangeRoutes sends a list of changes, which the router makes all or none of. If one
+// of them is to blame, the error is a *Failure with its index. An error in the list ends it,
+// and changes nothing.
+func (c *Client) ChangeRoutes(ctx context.Context, list iter.Seq2[RouteChange, error]) (counts RouteCounts, err error) {
+	r, w := io.Pipe()
+	defer r.Close() // where the router has heard enough
+	go func() { w.CloseWithError(writeList(w, list)) }()
+	body, err := c.open(ctx, http.MethodPost, "/v1/routes", r)
+	if err != nil {
+		return counts, err
+	}
+	return counts, decode("/v1/routes", body, &counts)
+}
+
+// EachRoute asks for the routes, and hands them over as they arrive, until f returns
+// false.
+func (c *Client) EachRoute(ctx context.Context, f func(Route) bool) error {
+	body, err := c.open(ctx, http.MethodGet, "/v1/routes", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	dec := json.NewDecoder(body)
+	if _, err := dec.Token(); err != nil {
+		return fmt.Errorf("the router's list of routes: %w", err)
+	}
+	for dec.More() {
+		var r Route
+		if err := dec.Decode(&r); err != nil {
+			return fmt.Errorf("the router's list of routes: %w", err)
+		}
+		if !f(r) {
+			return nil
+		}
+	}
+	_, err = dec.Token() // the end: without it the list is not whole
+	return err
+}
+
+// Delete asks for a path to be no more.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	body, err := c.open(ctx, http.MethodDelete, path, nil)
+	if err != nil {
+		return err
+	}
+	return decode(path, body, &struct{}{})
+}
+
 func decode(path string, body io.ReadCloser, v any) error {
 	defer body.Close()
 	if err := json.NewDecoder(body).Decode(v); err != nil {
 		return fmt.Errorf("the router's answer to %s: %w", path, err)
 	}
+	_, _ = io.Copy(io.Discard, body) // to its end, so that the connection can be used again
 	return nil
 }
 
@@ -78,11 +145,11 @@ func (c *Client) open(ctx context.Context, method, path string, request io.Reade
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
-		var e Error
-		if json.NewDecoder(resp.Body).Decode(&e) != nil || e.Error == "" {
-			e.Error = resp.Status
+		f := &Failure{}
+		if json.NewDecoder(resp.Body).Decode(f) != nil || f.Message == "" {
+			f.Message = resp.Status
 		}
-		return nil, errors.New(e.Error)
+		return nil, f
 	}
 	return resp.Body, nil
 }
@@ -102,6 +169,7 @@ type TraceOptions struct {
 	Filter string
 	Outer  bool
 	Drops  bool
+	Every  uint64 // of the packets that match, one in so many; 0: all
 }
 
 // Trace is a running trace.
@@ -118,6 +186,9 @@ func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
 	}
 	if o.Drops {
 		q.Set("drops", "")
+	}
+	if o.Every > 0 {
+		q.Set("every", strconv.FormatUint(o.Every, 10))
 	}
 	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+q.Encode(), nil)
 	if err != nil {

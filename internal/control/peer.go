@@ -2,7 +2,7 @@ package control
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -103,6 +103,8 @@ func mayChange(ctx context.Context) bool {
 	return ok && (p.uid == 0 || int(p.uid) == os.Geteuid())
 }
 
+var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")
+
 // guardChanges refuses a change to those who may only read.
 func guardChanges(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,8 +113,6 @@ func guardChanges(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusForbidden)
-		_ = json.NewEncoder(w).Encode(Error{"members of the socket's group may read; only root may change the router: run this as root (sudo)"})
+		fail(w, errForbidden)
 	})
 }

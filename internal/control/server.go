@@ -11,7 +11,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/node"
@@ -26,6 +30,7 @@ type Server struct {
 	listen  net.Listener
 	http    http.Server
 	stop    context.CancelFunc
+	bulk    sync.Mutex // held by the one long list of routes that is being read
 }
 
 // Listen takes the socket, or says who has it.
@@ -51,17 +56,26 @@ func Listen(socket string) (net.Listener, error) {
 	return l, nil
 }
 
+const (
+	// maxConnections is how many are served at a time; others wait in the kernel's
+	// queue, so that the router never runs out of descriptors for its ports.
+	maxConnections = 512
+	// patience is how long a client may take to send a request, to send the next one,
+	// and to read any part of the answer. A trace may be read as slowly as one likes.
+	patience = 10 * time.Second
+)
+
 // NewServer serves a node on a listener until Close.
 // reload reads the configuration file again and applies it.
 func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, listen: identifying{l}, stop: stop}
+	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
 	s.http = http.Server{
-		Handler:           guardChanges(s.routes()),
-		ConnContext:       withPeer,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler:     guardChanges(s.routes()),
+		ConnContext: withPeer,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ReadTimeout: patience,
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return s
 }
@@ -87,47 +101,26 @@ func (s *Server) Close() error {
 
 func (s *Server) routes() http.Handler {
 	m := http.NewServeMux()
-	get := func(path string, f func(*http.Request) (any, error)) {
-		m.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
+	do := func(pattern string, f func(*http.Request) (any, error)) {
+		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
 	}
-	get("/v1/version", func(*http.Request) (any, error) { return s.version, nil })
-	get("/v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
-	get("/v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
-	get("/v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
-	get("/v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
-	get("/v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })
-	get("/v1/routes", func(*http.Request) (any, error) { return routes(s.node), nil })
-	get("/v1/routes/{address}", s.lookup)
-	get("/v1/config", s.config)
+	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
+	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
+	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
+	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
+	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
+	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
+	do("GET /v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })
+	do("GET /v1/routes/{address}", s.lookup)
+	m.HandleFunc("GET /v1/routes", s.listRoutes)
+	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
-	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, func(*http.Request) (any, error) { return struct{}{}, s.reload() })
-	})
-	m.HandleFunc("POST /v1/explain", func(w http.ResponseWriter, r *http.Request) { answer(w, r, s.explain) })
+	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
+	do("POST /v1/explain", s.explain)
+	do("POST /v1/workloads", s.addWorkload)
+	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
+	m.HandleFunc("POST /v1/routes", s.changeRoutes)
 	return m
-}
-
-// badRequest is an error of the one who asked.
-type badRequest struct{ error }
-
-func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
-	v, err := f(r)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
-}
-
-func fail(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
-	if errors.As(err, &badRequest{}) {
-		status = http.StatusBadRequest
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(Error{err.Error()})
 }
 
 func (s *Server) lookup(r *http.Request) (any, error) {
@@ -138,20 +131,10 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 	return lookup(s.node, a), nil
 }
 
-func (s *Server) config(*http.Request) (any, error) {
-	y, err := s.node.Config().YAML()
-	return string(y), err
-}
-
-// maxRequest is how long a request's body may be, in bytes.
-const maxRequest = 1 << 20
-
 func (s *Server) explain(r *http.Request) (any, error) {
 	var q Explain
-	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&q); err != nil {
-		return nil, badRequest{fmt.Errorf("explain: the body is not {\"packet\": …}: %w", err)}
+	if err := decodeBody(r.Body, &q); err != nil {
+		return nil, err
 	}
 	packets, why, err := s.node.Explain(q.Packet)
 	if err != nil {
@@ -168,7 +151,14 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 		fail(w, badRequest{err})
 		return
 	}
-	l, err := s.node.Router.Trace().Listen(trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")})
+	o := trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")}
+	if q.Has("every") {
+		if o.Every, err = strconv.ParseUint(q.Get("every"), 10, 64); err != nil {
+			fail(w, badRequest{fmt.Errorf("every: %q is no number of packets", q.Get("every"))})
+			return
+		}
+	}
+	l, err := s.node.Router.Trace().Listen(o)
 	if err != nil {
 		fail(w, err)
 		return

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"iter"
 	"net/netip"
 	"time"
 
@@ -14,8 +15,8 @@ func ports(n *node.Node) []Port {
 	list := []Port{}
 	for _, p := range n.Router.Stats().Ports {
 		v := Port{
-			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU, Workers: p.Workers,
-			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
+			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU,
+			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
 		if p.Address.IsValid() {
@@ -27,7 +28,18 @@ func ports(n *node.Node) []Port {
 				v.Drops[r.String()] = c
 			}
 		}
+		for _, q := range p.Queues {
+			v.Queues = append(v.Queues, Queue{Worker: q.Worker, RxPackets: q.Packets, RxBytes: q.Bytes})
+		}
 		list = append(list, v)
+	}
+	return list
+}
+
+func workers(n *node.Node) []Worker {
+	list := []Worker{}
+	for i, w := range n.Router.Stats().Workers {
+		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
 	}
 	return list
 }
@@ -92,16 +104,16 @@ func workloads(n *node.Node) []Workload {
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) []Route {
-	list := []Route{}
-	var last netip.Prefix
-	for _, r := range n.RIB.Routes() {
-		if r.Type != rib.Broadcast {
-			list = append(list, route(r, r.Prefix != last))
+func routes(n *node.Node) iter.Seq2[Route, error] {
+	return func(yield func(Route, error) bool) {
+		var last netip.Prefix
+		for r := range n.RIB.All {
+			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last), nil) {
+				return
+			}
+			last = r.Prefix
 		}
-		last = r.Prefix
 	}
-	return list
 }
 
 func route(r *rib.Route, used bool) Route {

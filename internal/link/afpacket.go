@@ -4,10 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -26,40 +24,67 @@ const (
 // AFPacket is the uplink's port: a packet socket that sees every frame of the
 // interface before the host's own stack, or any ingress filter, does.
 type AFPacket struct {
-	file *os.File
-	raw  syscall.RawConn
+	handle
 	lost atomic.Uint64
-
-	msgs   []mmsghdr // of Read, one for each frame
-	iovs   []unix.Iovec
-	frames []packet.Frame
-	n      int
-	err    error
-	ready  func(fd uintptr) bool
+	msgs []mmsghdr // of Read, one for each frame
+	iovs []unix.Iovec
 	// senders are what Write needs for one call; several workers write at once.
 	senders sync.Pool
 }
 
 // OpenAFPacket opens the interface with the given index in the calling thread's
-// network namespace. own lists the addresses that the host itself answers for.
-func OpenAFPacket(index int, own []netip.Addr) (*AFPacket, error) {
+// network namespace, with as many sockets as there are to be readers. The kernel
+// spreads what comes in over them, all packets of a flow to the same one. own lists
+// the addresses that the host itself answers for.
+func OpenAFPacket(index, sockets int, own []netip.Addr) (all []*AFPacket, err error) {
+	defer func() {
+		if err != nil {
+			for _, p := range all {
+				p.Close()
+			}
+			all = nil
+		}
+	}()
+	group := 0
+	for range sockets {
+		p, err := openSocket(index)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, p)
+		if sockets > 1 {
+			if group, err = joinFanout(p.fd, group); err != nil {
+				return all, fmt.Errorf("packet socket: fanout: %w (try `workers: 1`)", err)
+			}
+		}
+	}
+	// Only now is each frame read once: a socket that is bound and not yet in its
+	// group gets all frames.
+	for _, p := range all {
+		if err := p.SetOwn(own); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// openSocket makes one that receives nothing until it gets its filter.
+func openSocket(index int) (*AFPacket, error) {
 	// Protocol 0 receives nothing until bind, when the filter is in place.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w (run as root, or with CAP_NET_RAW)", err)
 	}
-	if err := setUp(fd, index, own); err != nil {
+	if err := setUp(fd, index); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
-	p := &AFPacket{file: os.NewFile(uintptr(fd), "packet socket")}
-	p.ready = p.readReady
-	p.senders.New = func() any { return newSender() }
-	p.raw, err = p.file.SyscallConn()
-	return p, err
+	p := &AFPacket{handle: handle{fd: fd}}
+	p.senders.New = func() any { return new(sender) }
+	return p, nil
 }
 
-func setUp(fd, index int, own []netip.Addr) error {
+func setUp(fd, index int) error {
 	for _, o := range []struct {
 		level, name, value int
 		what               string
@@ -73,7 +98,7 @@ func setUp(fd, index int, own []netip.Addr) error {
 	}
 	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, receiveBuffer)
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, sendBuffer)
-	if err := attachFilter(fd, own); err != nil {
+	if err := setFilter(fd, nothing); err != nil {
 		return err
 	}
 	addr := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: index}
@@ -81,6 +106,21 @@ func setUp(fd, index int, own []netip.Addr) error {
 		return fmt.Errorf("packet socket: bind to interface %d: %w", index, err)
 	}
 	return nil
+}
+
+// joinFanout makes a socket a member of a group, of a new one if group is 0, and
+// returns the group. Fragments go by their addresses, so they stay together.
+func joinFanout(fd, group int) (int, error) {
+	const byFlow = unix.PACKET_FANOUT_HASH << 16
+	if group != 0 {
+		return group, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|byFlow)
+	}
+	const unique = unix.PACKET_FANOUT_FLAG_UNIQUEID << 16
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, byFlow|unique); err != nil {
+		return 0, err
+	}
+	v, err := unix.GetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT)
+	return v & 0xffff, err
 }
 
 // setBuffer asks for more than the system's limit where it may, else for what it can get.
@@ -96,42 +136,38 @@ func htons(v uint16) uint16 {
 
 // SetOwn replaces the addresses that the host itself answers for.
 func (p *AFPacket) SetOwn(own []netip.Addr) error {
-	var ferr error
-	if err := p.raw.Control(func(fd uintptr) { ferr = attachFilter(int(fd), own) }); err != nil {
+	fd, err := p.acquire()
+	if err != nil {
 		return err
 	}
-	return ferr
+	defer p.release()
+	return attachFilter(fd, own)
 }
 
 // Read implements Port.
 func (p *AFPacket) Read(frames []packet.Frame) (int, error) {
-	p.frames, p.n, p.err = frames, 0, nil
+	fd, err := p.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer p.release()
 	if len(p.msgs) < len(frames) {
 		p.msgs, p.iovs = make([]mmsghdr, len(frames)), make([]unix.Iovec, len(frames))
 	}
-	if p.raw.Read(p.ready) != nil {
-		return 0, os.ErrClosed // the one error that waiting can end with
+	for i := range frames {
+		setMsg(&p.msgs[i], &p.iovs[i], frames[i].Buf[packet.Headroom-packet.VnetLen:])
 	}
-	return p.n, p.err
-}
-
-func (p *AFPacket) readReady(fd uintptr) bool {
-	for i := range p.frames {
-		b := p.frames[i].Buf[packet.Headroom-packet.VnetLen:]
-		setMsg(&p.msgs[i], &p.iovs[i], b)
-	}
-	n, err := mmsg(unix.SYS_RECVMMSG, int(fd), p.msgs[:len(p.frames)])
+	n, err := mmsg(unix.SYS_RECVMMSG, fd, p.msgs[:len(frames)])
 	if err == unix.EAGAIN {
-		return false
+		return 0, nil
 	}
-	p.n, p.err = n, err
-	for i := range p.frames[:n] {
-		f := &p.frames[i]
+	for i := range frames[:n] {
+		f := &frames[i]
 		f.Off = packet.Headroom
 		f.Len = max(0, int(p.msgs[i].len)-packet.VnetLen)
 		f.Offload = packet.ParseOffload(f.Buf[f.Off-packet.VnetLen:])
 	}
-	return true
+	return n, err
 }
 
 func setMsg(m *mmsghdr, iov *unix.Iovec, b []byte) {
@@ -141,64 +177,50 @@ func setMsg(m *mmsghdr, iov *unix.Iovec, b []byte) {
 	m.hdr.SetIovlen(1)
 }
 
-// sender is one call of Write under way.
+// sender is what one call of sendmmsg(2) needs.
 type sender struct {
-	msgs   [sendBatch]mmsghdr
-	iovs   [sendBatch]unix.Iovec
-	frames []*packet.Frame
-	sent   int
-	err    error
-	send   func(fd uintptr) // bound once: a new closure a call would allocate
-}
-
-func newSender() *sender {
-	s := &sender{}
-	s.send = s.sendAll
-	return s
+	msgs [sendBatch]mmsghdr
+	iovs [sendBatch]unix.Iovec
 }
 
 // Write implements Port.
-func (p *AFPacket) Write(frames []*packet.Frame) (int, error) {
-	s := p.senders.Get().(*sender)
-	s.frames, s.sent, s.err = frames, 0, nil
-	if err := p.raw.Control(s.send); err != nil {
-		s.err = err
+func (p *AFPacket) Write(frames []*packet.Frame) (sent int, err error) {
+	fd, err := p.acquire()
+	if err != nil {
+		return 0, err
 	}
-	sent, err := s.sent, s.err
-	s.frames = nil
-	p.senders.Put(s)
-	return sent, writeError(err)
+	defer p.release()
+	s := p.senders.Get().(*sender)
+	defer p.senders.Put(s)
+	for sent < len(frames) {
+		n, err := s.send(fd, frames[sent:min(sent+sendBatch, len(frames))])
+		if err != nil {
+			return sent, writeError(err)
+		}
+		sent += n
+	}
+	return sent, nil
 }
 
-func (s *sender) sendAll(fd uintptr) {
-	for s.sent < len(s.frames) {
-		batch := s.frames[s.sent:min(s.sent+sendBatch, len(s.frames))]
-		for i, f := range batch {
-			f.Offload.Put(f.Buf[f.Off-packet.VnetLen:])
-			setMsg(&s.msgs[i], &s.iovs[i], f.Buf[f.Off-packet.VnetLen:f.Off+f.Len])
-		}
-		n, err := mmsg(unix.SYS_SENDMMSG, int(fd), s.msgs[:len(batch)])
-		if err != nil {
-			s.err = err
-			return
-		}
-		s.sent += n
+func (s *sender) send(fd int, batch []*packet.Frame) (int, error) {
+	for i, f := range batch {
+		f.Offload.Put(f.Buf[f.Off-packet.VnetLen:])
+		setMsg(&s.msgs[i], &s.iovs[i], f.Buf[f.Off-packet.VnetLen:f.Off+f.Len])
 	}
+	return mmsg(unix.SYS_SENDMMSG, fd, s.msgs[:len(batch)])
 }
 
 // Lost implements Port: what did not fit into the socket's buffer. The kernel's
 // count starts again at every look.
 func (p *AFPacket) Lost() uint64 {
-	_ = p.raw.Control(func(fd uintptr) {
-		if s, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+	if fd, err := p.acquire(); err == nil {
+		defer p.release()
+		if s, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 			p.lost.Add(uint64(s.Drops))
 		}
-	})
+	}
 	return p.lost.Load()
 }
 
 // CanOffload implements Port.
 func (p *AFPacket) CanOffload() bool { return true }
-
-// Close implements Port.
-func (p *AFPacket) Close() error { return p.file.Close() }

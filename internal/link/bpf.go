@@ -58,8 +58,15 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 // most 255 instructions. What is for the others the router reads, and drops.
 const maxOwn = 200
 
+// nothing is the program that no frame passes.
+var nothing = []bpf.Instruction{bpf.RetConstant{Val: 0}}
+
 func attachFilter(fd int, own []netip.Addr) error {
-	raw, err := bpf.Assemble(ownTraffic(own[:min(len(own), maxOwn)]))
+	return setFilter(fd, ownTraffic(own[:min(len(own), maxOwn)]))
+}
+
+func setFilter(fd int, program []bpf.Instruction) error {
+	raw, err := bpf.Assemble(program)
 	if err != nil {
 		return fmt.Errorf("packet socket filter: %w", err)
 	}

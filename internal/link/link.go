@@ -4,13 +4,16 @@ package link
 
 import "github.com/vrouter/vrouter/internal/packet"
 
-// Port is where frames enter and leave the router. One goroutine reads a port;
-// any number may write to it.
+// BatchSize is how many frames one read of a Poller takes at the most.
+const BatchSize = 64
+
+// Port is where frames enter and leave the router. One Poller reads a port; any
+// number of workers may write to it.
 type Port interface {
-	// Read waits until there is at least one frame, fills frames from the first
-	// on and says how many. The buffers stay the caller's. After Close it
-	// returns an error that wraps os.ErrClosed; ErrGone says that the device
-	// is no more; any other error passes, and reading may go on.
+	// Read fills frames from the first on and says how many: fewer than there is
+	// room for means that there are no more for now. It never waits. The buffers
+	// stay the caller's. ErrGone says that the device is no more; any other error
+	// passes, and reading may go on.
 	Read(frames []packet.Frame) (int, error)
 	// Write sends frames in order and says how many went out: all, or those
 	// before the one that err is about. It never waits.
@@ -19,5 +22,24 @@ type Port interface {
 	Lost() uint64
 	// CanOffload says whether frames with pending checksums and segments may be written.
 	CanOffload() bool
+	Close() error
+}
+
+// Poller reads many ports in one thread: its owner alone calls its methods, but
+// for Wake and Sleeps, which anybody may.
+type Poller interface {
+	// Add has a port read. id tells its frames from those of the others.
+	Add(id int, p Port) error
+	// Remove has a port no longer read. It is still open.
+	Remove(id int)
+	// Read waits until some port has frames, and lends at most BatchSize of them,
+	// from[i] being the id of the port that frames[i] came by. Both are valid until
+	// the next Read; do not retain. There are none if it was woken. A *ReadError is
+	// about one port; the frames hold all the same.
+	Read() (frames []packet.Frame, from []int, err error)
+	// Wake has a Read that waits, or else the next one, return.
+	Wake()
+	// Sleeps is how often Read had the thread sleep, as there was nothing to do.
+	Sleeps() uint64
 	Close() error
 }

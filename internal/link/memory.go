@@ -1,7 +1,7 @@
 package link
 
 import (
-	"os"
+	"fmt"
 	"sync"
 
 	"github.com/vrouter/vrouter/internal/packet"
@@ -14,31 +14,32 @@ type Memory struct {
 	Fail    error // what Write answers, if not nil; set before use
 	Discard bool  // keep nothing of what is written
 
-	in     chan []*packet.Frame
-	done   chan struct{}
+	id     int
+	poller *MemoryPoller // that reads it
+	frames []*packet.Frame
 	closed chan struct{}
 	once   sync.Once
-	busy   bool // the reader works on what it was given last
 
 	mu   sync.Mutex
 	sent []*packet.Frame
 }
 
 // NewMemory makes a port with nothing in it.
-func NewMemory() *Memory {
-	return &Memory{in: make(chan []*packet.Frame), done: make(chan struct{}), closed: make(chan struct{})}
-}
+func NewMemory() *Memory { return &Memory{closed: make(chan struct{})} }
 
 // Send gives the router a batch of frames and returns when it is done with them.
 func (m *Memory) Send(frames ...*packet.Frame) {
+	m.frames = frames
 	select {
-	case m.in <- frames:
+	case m.poller.in <- m:
 	case <-m.closed:
+		return
+	case <-m.poller.closed:
 		return
 	}
 	select {
-	case <-m.done:
-	case <-m.closed:
+	case <-m.poller.done:
+	case <-m.poller.closed:
 	}
 }
 
@@ -51,29 +52,16 @@ func (m *Memory) Sent() []*packet.Frame {
 	return sent
 }
 
-// Read implements Port. Being called again is how the router says that it is
-// done with the batch before.
+// Read implements Port.
 func (m *Memory) Read(frames []packet.Frame) (int, error) {
-	if m.busy {
-		m.busy = false
-		select {
-		case m.done <- struct{}{}:
-		case <-m.closed:
-		}
+	n := min(len(m.frames), len(frames))
+	for i, f := range m.frames[:n] {
+		frames[i].Reset(f.Len)
+		frames[i].Offload = f.Offload
+		copy(frames[i].Bytes(), f.Bytes())
 	}
-	select {
-	case batch := <-m.in:
-		m.busy = true
-		n := min(len(batch), len(frames))
-		for i, f := range batch[:n] {
-			frames[i].Reset(f.Len)
-			frames[i].Offload = f.Offload
-			copy(frames[i].Bytes(), f.Bytes())
-		}
-		return n, nil
-	case <-m.closed:
-		return 0, os.ErrClosed
-	}
+	m.frames = nil
+	return n, nil
 }
 
 // Write implements Port.
@@ -101,5 +89,81 @@ func (m *Memory) CanOffload() bool { return m.Offload }
 // Close implements Port.
 func (m *Memory) Close() error {
 	m.once.Do(func() { close(m.closed) })
+	return nil
+}
+
+// memory is a Memory, or what a test makes of one.
+func (m *Memory) memory() *Memory { return m }
+
+// MemoryPoller is a Poller for ports of type Memory.
+type MemoryPoller struct {
+	in     chan *Memory  // that was given frames
+	done   chan struct{} // the router is done with them
+	wake   chan struct{}
+	closed chan struct{}
+	busy   bool // the router works on what it was given last
+	frames []packet.Frame
+	from   []int
+}
+
+// NewMemoryPoller makes one without ports.
+func NewMemoryPoller() *MemoryPoller {
+	p := &MemoryPoller{
+		in: make(chan *Memory), done: make(chan struct{}), wake: make(chan struct{}, 1), closed: make(chan struct{}),
+		frames: make([]packet.Frame, BatchSize), from: make([]int, BatchSize),
+	}
+	for i := range p.frames {
+		p.frames[i] = packet.NewFrame()
+	}
+	return p
+}
+
+// Add implements Poller.
+func (p *MemoryPoller) Add(id int, port Port) error {
+	m, ok := port.(interface{ memory() *Memory })
+	if !ok {
+		return fmt.Errorf("a %T is no port in memory", port)
+	}
+	m.memory().id, m.memory().poller = id, p
+	return nil
+}
+
+// Remove implements Poller.
+func (p *MemoryPoller) Remove(int) {}
+
+// Read implements Poller. Being called again is how the router says that it is
+// done with the batch before.
+func (p *MemoryPoller) Read() ([]packet.Frame, []int, error) {
+	if p.busy {
+		p.busy = false
+		p.done <- struct{}{}
+	}
+	select {
+	case m := <-p.in:
+		p.busy = true
+		n, err := m.Read(p.frames)
+		for i := range n {
+			p.from[i] = m.id
+		}
+		return p.frames[:n], p.from[:n], err
+	case <-p.wake:
+		return nil, nil, nil
+	}
+}
+
+// Wake implements Poller.
+func (p *MemoryPoller) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Sleeps implements Poller.
+func (p *MemoryPoller) Sleeps() uint64 { return 0 }
+
+// Close implements Poller.
+func (p *MemoryPoller) Close() error {
+	close(p.closed)
 	return nil
 }

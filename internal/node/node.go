@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/guard"
+	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/rib"
@@ -31,28 +33,37 @@ type Node struct {
 	RIB    *rib.Table
 	log    *slog.Logger
 
-	mu        sync.Mutex // over all that follows, and what is built from it
-	config    *config.Host
+	mu        sync.Mutex   // over all that follows, and what is built from it
+	config    *config.Host // without routes, which are in statics
+	statics   *statics
+	live      workloadChanges
 	uplink    *uplink
 	workloads map[string]*attached
+	found     map[string]bool // workloads, by name: their namespace was there before they were first attached
 	guarded   bool
 	stopped   bool
 	imported  hops        // of the kernel's routes
+	connected []rib.Route // as entered last
 	gone      chan string // ports whose device vanished
 }
 
 // attached is a workload and its port.
 type attached struct {
 	*workload.Workload
-	port  int
-	named bool // the namespace is the workload's by its name, not one that something else made
+	config config.Workload
+	port   int
+	named  bool // the namespace is the workload's by its name, not one that something else made
 }
 
 // Start builds the router and begins to forward. If it fails, what it built is
-// taken back.
+// taken back. The configuration is the node's from then on.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: c, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, gone: make(chan string, 16)}
-	n.Router = forwarder.New(n.RIB, log, n.portGone)
+	n = &Node{config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{}, gone: make(chan string, 16)}
+	pollers, err := newPollers(workers(c))
+	if err != nil {
+		return n, err
+	}
+	n.Router = forwarder.New(n.RIB, log, n.portGone, pollers...)
 	defer func() {
 		if err != nil {
 			n.abandon()
@@ -61,10 +72,14 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.checkImport(); err != nil {
 		return n, err
 	}
+	if n.statics, err = newStatics(0).reloaded(c.Routes); err != nil {
+		return n, err
+	}
+	c.Routes = nil // there may be many
 	if err := n.openUplink(); err != nil {
 		return n, err
 	}
-	if err := n.checkNextHops(); err != nil {
+	if err := n.checkNextHops(n.statics); err != nil {
 		return n, err
 	}
 	for i := range c.Workloads {
@@ -76,6 +91,32 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 		return n, err
 	}
 	return n, n.importRoutes()
+}
+
+// workers is how many threads forward: as configured, or else one for every two
+// processors, as what the workloads do with their packets needs the others.
+func workers(c *config.Host) int {
+	if c.Workers > 0 {
+		return c.Workers
+	}
+	return max(1, runtime.NumCPU()/2)
+}
+
+// newPollers makes a poller for each worker. A worker that has something to do does
+// not let go of its processor, so Go gets as many more for all the rest.
+func newPollers(count int) (all []link.Poller, err error) {
+	for range count {
+		p, err := link.NewPoller()
+		if err != nil {
+			for _, open := range all {
+				open.Close()
+			}
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + count)
+	return all, nil
 }
 
 // abandon ends a start that failed: what this run made goes, what it found stays.
@@ -148,24 +189,21 @@ func (n *Node) attach(c *config.Workload) error {
 	if err != nil {
 		return errors.Join(err, w.Undo())
 	}
-	a := &attached{Workload: w, port: port, named: c.Namespace == ""}
+	a := &attached{Workload: w, config: *c, port: port, named: c.Namespace == ""}
 	n.workloads[c.Name] = a
+	if _, again := n.found[c.Name]; !again {
+		n.found[c.Name] = w.FoundNamespace()
+	}
 	n.Router.SetNeighbor(a.port, c.Address.Addr(), w.MAC)
-	n.Router.StartPort(a.port)
+	if err := n.Router.StartPort(a.port); err != nil {
+		return err
+	}
 	n.log.Info("workload attached", "workload", c.Name, "namespace", w.Namespace, "interface", c.Interface, "address", c.Address, "mtu", mtu)
-	return n.setWorkloadRoutes()
+	return n.RIB.Replace(rib.Route{Prefix: a.hostRoute(), Dev: c.Name, Port: port, Protocol: "workload", Source: rib.Workload})
 }
 
-// setWorkloadRoutes gives each workload its host route: `10.70.1.1 dev ns1 scope link`.
-func (n *Node) setWorkloadRoutes() error {
-	var routes []rib.Route
-	for name, w := range n.workloads {
-		routes = append(routes, rib.Route{
-			Prefix: netip.PrefixFrom(w.Address.Addr(), 32), Dev: name, Port: w.port, Protocol: "workload",
-		})
-	}
-	return n.RIB.SetSource(rib.Workload, routes)
-}
+// hostRoute leads to the workload: `10.70.1.1 dev ns1 scope link`.
+func (a *attached) hostRoute() netip.Prefix { return netip.PrefixFrom(a.Address.Addr(), 32) }
 
 // watchNamespaces detaches workloads whose namespace was removed.
 func (n *Node) watchNamespaces() {
@@ -189,11 +227,8 @@ func (n *Node) detachGone(name string) {
 	if w == nil {
 		return
 	}
-	err := n.removePort(name)
-	if n.uplink.index != 0 { // while it is gone no static route is in use
-		err = errors.Join(err, n.setStaticRoutes()) // those by way of the workload
-	}
-	if err != nil {
+	delete(n.found, name)
+	if err := errors.Join(n.removePort(name), n.followWorkload(w.Address.Addr())); err != nil {
 		n.log.Error("routes of the workloads", "error", err)
 	}
 	n.log.Error("workload detached: its namespace or interface was removed; `vrouter reload` attaches it again",
@@ -202,9 +237,10 @@ func (n *Node) detachGone(name string) {
 
 // removePort takes an attached workload out of the router; its set-up stays.
 func (n *Node) removePort(name string) error {
-	n.Router.RemovePort(n.workloads[name].port)
+	w := n.workloads[name]
+	n.Router.RemovePort(w.port)
 	delete(n.workloads, name)
-	return n.setWorkloadRoutes()
+	return n.RIB.Delete(w.hostRoute(), rib.Workload, 0)
 }
 
 // workloadMTU is what fits through the uplink, with the outer header where
@@ -241,7 +277,17 @@ func (n *Node) workloadPort(c *config.Workload, mtu int) forwarder.PortConfig {
 }
 
 // tunnels says whether any packet may be encapsulated.
-func (n *Node) tunnels() bool { return n.config.Tunnels() }
+func (n *Node) tunnels() bool {
+	if n.config.IPIP.Mode != config.IPIPNever {
+		return true
+	}
+	for h := range n.statics.hops {
+		if encapWords[h.encap] == config.EncapIPIP {
+			return true
+		}
+	}
+	return false
+}
 
 // Remove takes back what a router with this configuration leaves on the host.
 func Remove(c *config.Host) error {
@@ -258,8 +304,8 @@ func Remove(c *config.Host) error {
 	return errors.Join(errs...)
 }
 
-// Config is the configuration in force. It does not change; a reload makes
-// another one.
+// Config is the configuration in force, without its routes. It does not change; a
+// reload makes another one.
 func (n *Node) Config() *config.Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -11,32 +11,39 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// Reload applies a changed configuration while the router forwards: as a whole,
-// or not at all. What did not change is not touched. A few things are fixed when
-// the router starts; changing them is an error that says so.
+var errStopped = errors.New("the router is stopping; the next start reads the file anew")
+
+// Reload applies a changed configuration file while the router forwards: as a whole,
+// or not at all. What did not change is not touched, and what commands changed
+// stays so. A few things are fixed when the router starts; changing them is an error
+// that says so. The configuration is the node's from then on.
 func (n *Node) Reload(c *config.Host) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.stopped {
-		return errors.New("the router is stopping; the next start reads the file anew")
+		return errStopped
 	}
-	old := n.config
-	if err := fixed(old, c); err != nil {
+	if err := fixed(n.config, c); err != nil {
 		return err
 	}
-	n.config = c
-	if err := errors.Join(n.checkImport(), n.checkNextHops()); err != nil {
-		n.config = old
-		return err
-	}
-	was, is := byName(old), byName(c)
-	err := n.replaceWorkloads(was, is)
-	if err == nil {
-		err = n.applyConfig()
-	}
+	routes, err := n.statics.reloaded(c.Routes)
 	if err != nil {
-		n.config = old
-		return errors.Join(err, n.replaceWorkloads(is, was), n.applyConfig())
+		return err
+	}
+	c.Routes = nil // there may be many
+	c, live, err := n.live.onto(c)
+	if err != nil {
+		return err
+	}
+	old, oldRoutes, oldLive := n.config, n.statics, n.live
+	n.config, n.statics, n.live = c, routes, live
+	if err := errors.Join(n.checkImport(), n.checkNextHops(routes)); err != nil {
+		n.config, n.statics, n.live = old, oldRoutes, oldLive
+		return err
+	}
+	if err := n.applyConfig(oldRoutes); err != nil {
+		n.config, n.statics, n.live = old, oldRoutes, oldLive
+		return errors.Join(err, n.applyConfig(routes))
 	}
 	return nil
 }
@@ -52,6 +59,7 @@ func fixed(old, c *config.Host) error {
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
 		{"offload", old.Offload, c.Offload},
+		{"workers", workers(old), workers(c)},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
 		{"control.group", old.Control.Group, c.Control.Group},
@@ -64,19 +72,22 @@ func fixed(old, c *config.Host) error {
 	return nil
 }
 
-func byName(c *config.Host) map[string]*config.Workload {
-	m := map[string]*config.Workload{}
-	for i := range c.Workloads {
-		m[c.Workloads[i].Name] = &c.Workloads[i]
-	}
-	return m
-}
-
 // replaceWorkloads detaches the workloads that are no more or have changed, and
-// attaches the new ones.
-func (n *Node) replaceWorkloads(was, is map[string]*config.Workload) error {
-	for _, name := range slices.Sorted(maps.Keys(was)) {
-		if now := is[name]; now == nil || *now != *was[name] {
+// attaches the new ones: first those in nobody's place, as they may fail, and
+// then nothing else was touched.
+func (n *Node) replaceWorkloads() error {
+	is := map[string]*config.Workload{}
+	for i := range n.config.Workloads {
+		w := &n.config.Workloads[i]
+		is[w.Name] = w
+		if n.workloads[w.Name] == nil && !n.inPlaceOfAnother(w) {
+			if err := n.attach(w); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.workloads)) {
+		if now := is[name]; now == nil || *now != n.workloads[name].config {
 			if err := n.detach(name, now); err != nil {
 				return err
 			}
@@ -92,6 +103,17 @@ func (n *Node) replaceWorkloads(was, is map[string]*config.Workload) error {
 	return nil
 }
 
+// inPlaceOfAnother says whether an attached workload has something that this one is
+// to have.
+func (n *Node) inPlaceOfAnother(w *config.Workload) bool {
+	now := *n.config
+	now.Workloads = nil
+	for _, a := range n.workloads {
+		now.Workloads = append(now.Workloads, a.config)
+	}
+	return now.Admits(*w) != nil
+}
+
 // detach takes a workload's port away, and of its set-up what the workload that
 // is to be in its place (nil: none) has no use for.
 func (n *Node) detach(name string, next *config.Workload) error {
@@ -104,8 +126,11 @@ func (n *Node) detach(name string, next *config.Workload) error {
 	}
 	n.log.Info("workload detached", "workload", name)
 	s := w.Spec
+	if next == nil {
+		defer delete(n.found, name)
+	}
 	switch {
-	case next == nil && w.named:
+	case next == nil && w.named && !n.found[name]:
 		s.Namespace = "" // the namespace goes too
 	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.named || next.Namespace == string(w.Namespace)):
 		return nil // it is taken over
@@ -113,9 +138,12 @@ func (n *Node) detach(name string, next *config.Workload) error {
 	return workload.Remove(s)
 }
 
-// applyConfig brings the forwarder, the guard and the routes to what the
-// configuration says.
-func (n *Node) applyConfig() error {
+// applyConfig brings workloads, forwarder, guard and routes to what the configuration
+// says. was is what static routes there were before.
+func (n *Node) applyConfig(was *statics) error {
+	if err := n.replaceWorkloads(); err != nil {
+		return err
+	}
 	if n.uplink.index == 0 {
 		return nil // it is gone; all of this is done when it comes back
 	}
@@ -124,5 +152,6 @@ func (n *Node) applyConfig() error {
 		n.imported = hops{}
 		_ = n.RIB.SetSource(rib.Kernel, nil) // an empty set has nothing to refuse
 	}
-	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.importRoutes())
+	n.statics.turned = false
+	return errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importRoutes())
 }

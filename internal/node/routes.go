@@ -2,8 +2,12 @@ package node
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/rib"
@@ -14,61 +18,101 @@ var routeTypes = map[string]rib.Type{
 	config.RouteUnreachable: rib.Unreachable, config.RouteProhibit: rib.Prohibit,
 }
 
-// checkNextHops refuses a route whose next hop can't be reached. While the uplink
+// checkNextHops refuses routes whose next hop can't be reached. While the uplink
 // has no address nothing can be said about it.
-func (n *Node) checkNextHops() error {
-	for i := range n.config.Routes {
-		if c := &n.config.Routes[i]; len(n.uplink.addresses) > 0 && !n.reachable(c) {
-			return fmt.Errorf("route to %s: next hop %s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
-				c.To, c.Via, n.config.Uplink.Interface, n.uplink.addresses)
+func (n *Node) checkNextHops(s *statics) error {
+	for h := range s.hops {
+		if n.way(h).lost && len(n.uplink.addresses) > 0 {
+			return fmt.Errorf("route to %s: next hop %s", s.example(h), n.noNeighbor(h))
 		}
 	}
 	return nil
 }
 
-// reachable says whether a route's next hop is on the uplink, is a workload here,
-// or is the end of a tunnel, which may lie beyond a gateway.
-func (n *Node) reachable(c *config.Route) bool {
-	return c.Type != config.RouteUnicast || n.isWorkload(c.Via) || n.onUplink(c.Via) || n.encap(c) == rib.IPIP
+func (n *Node) noNeighbor(h hop) string {
+	return fmt.Sprintf("%s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
+		h.addr(), n.config.Uplink.Interface, n.uplink.addresses)
 }
 
 func (n *Node) isWorkload(a netip.Addr) bool {
 	return slices.ContainsFunc(n.config.Workloads, func(w config.Workload) bool { return w.Address.Addr() == a })
 }
 
-// setStaticRoutes enters the configuration's routes, those whose next hop can be
-// reached at present.
-func (n *Node) setStaticRoutes() error {
-	routes := make([]rib.Route, 0, len(n.config.Routes))
-	for i := range n.config.Routes {
-		c := &n.config.Routes[i]
-		if !n.reachable(c) {
-			n.log.Warn("a route is not used: its next hop is in no subnet of the uplink", "to", c.To, "via", c.Via, "uplink", n.uplink.addresses)
-			continue
-		}
-		if r, ok := n.static(c); ok {
-			routes = append(routes, r)
-		}
-	}
-	return n.RIB.SetSource(rib.Static, routes)
+// way is how a hop leaves at present.
+type way struct {
+	dev   string
+	port  int
+	encap rib.Encap
+	lost  bool // the next hop can't be reached
 }
 
-// static is a configured route with its port and its encapsulation, unless it
-// leads to a workload that is not attached.
-func (n *Node) static(c *config.Route) (r rib.Route, ok bool) {
-	r = rib.Route{Prefix: c.To, Type: routeTypes[c.Type], Via: c.Via, Port: rib.NoPort, Protocol: "static", Metric: c.Metric, Source: rib.Static}
-	if r.Type != rib.Unicast {
-		return r, true
+// way finds the port to a next hop: it is a workload here, on the uplink, or the
+// end of a tunnel, which may lie beyond a gateway. A workload that is not attached
+// has no port.
+func (n *Node) way(h hop) way {
+	via := h.addr()
+	if !via.IsValid() {
+		return way{port: rib.NoPort}
 	}
-	for name, w := range n.workloads {
-		if w.Address.Addr() == c.Via {
-			r.Dev, r.Port = name, w.port
-			return r, true
+	for _, c := range n.config.Workloads {
+		if c.Address.Addr() != via {
+			continue
+		}
+		if w := n.workloads[c.Name]; w != nil {
+			return way{dev: c.Name, port: w.port}
+		}
+		return way{dev: c.Name, port: rib.NoPort}
+	}
+	e := n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]})
+	return way{n.config.Uplink.Interface, n.uplink.port, e, e != rib.IPIP && !n.onUplink(via)}
+}
+
+// ways remembers, for as long as nothing changes.
+type ways struct {
+	node  *Node
+	known map[hop]way
+}
+
+func (w *ways) of(h hop) way {
+	known, ok := w.known[h]
+	if !ok {
+		known = w.node.way(h)
+		w.known[h] = known
+	}
+	return known
+}
+
+// setStaticRoutes enters all static routes, those whose next hop can be reached at
+// present.
+func (n *Node) setStaticRoutes() error {
+	for h, count := range n.statics.hops {
+		if n.way(h).lost {
+			n.log.Warn("routes are not used: their next hop is in no subnet of the uplink", "via", h.addr(), "routes", count, "uplink", n.uplink.addresses)
 		}
 	}
-	r.Dev, r.Port = n.config.Uplink.Interface, n.uplink.port
-	r.Encap = n.encap(c)
-	return r, !n.isWorkload(c.Via)
+	return n.enter(n.statics.keys)
+}
+
+// enter brings the table to what is to be with these keys.
+func (n *Node) enter(keys iter.Seq[routeKey]) error {
+	w := ways{n, map[hop]way{}}
+	return n.RIB.Apply(rib.Static, func(yield func(rib.Change) bool) {
+		for k := range keys {
+			s, ok := n.statics.find(k)
+			if !yield(change(k, s, ok, w.of(s.hop))) {
+				return
+			}
+		}
+	})
+}
+
+// change is a static route in the table's terms; Gone if there is none, or no way.
+func change(k routeKey, s static, ok bool, w way) rib.Change {
+	r := rib.Route{
+		Prefix: k.prefix(), Type: s.kind, Via: s.addr(), Dev: w.dev, Port: w.port, Encap: w.encap,
+		Protocol: protocolName(netlink.RouteProtocol(s.proto)), Metric: int(k.metric), Source: rib.Static,
+	}
+	return rib.Change{Route: r, Gone: !ok || w.lost || s.kind == rib.Unicast && w.port == rib.NoPort}
 }
 
 // encap is what the route says, or else what ipip.mode makes of it.
@@ -89,8 +133,8 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	mode := n.config.IPIP.Mode
-	for i := range n.config.Routes {
-		if c := &n.config.Routes[i]; c.To == r.Prefix && c.Via == r.Via && c.Metric == r.Metric && c.Encap != "" && r.Source == rib.Static {
+	if r.Source == rib.Static {
+		if s, _ := n.statics.find(routeKey{destinationOf(r.Prefix), uint32(r.Metric)}); s.encap != 0 {
 			return fmt.Sprintf("encap %s: the route says so", r.Encap)
 		}
 	}
@@ -129,9 +173,9 @@ func (n *Node) ends() []netip.Addr { return n.hops().ends }
 // hops are the next hops of all routes, configured and imported.
 func (n *Node) hops() hops {
 	h := hops{slices.Clone(n.imported.all), slices.Clone(n.imported.ends)}
-	for i := range n.config.Routes {
-		c := &n.config.Routes[i]
-		h.add(&rib.Route{Via: c.Via, Encap: n.encap(c)})
+	for _, x := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
+		via := x.addr()
+		h.add(&rib.Route{Via: via, Encap: n.encap(&config.Route{Via: via, Encap: encapWords[x.encap]})})
 	}
 	return h
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -24,7 +25,7 @@ type uplink struct {
 	mtu       int
 	addresses []netip.Prefix
 	own       []netip.Addr // of all interfaces
-	socket    *link.AFPacket
+	sockets   sockets
 	port      int
 }
 
@@ -69,19 +70,47 @@ func (n *Node) openUplink() error {
 	if len(u.addresses) == 0 {
 		n.log.Warn("the uplink has no IPv4 address yet: nothing can be sent by it", "interface", n.config.Uplink.Interface)
 	}
-	if u.socket, err = link.OpenAFPacket(u.index, u.own); err != nil {
+	if err := n.openSockets(u); err != nil {
 		return fmt.Errorf("uplink %s: %w", n.config.Uplink.Interface, err)
 	}
-	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.socket); err != nil {
-		u.socket.Close()
+	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.sockets.queues()...); err != nil {
+		u.sockets.close()
 		return err
 	}
 	n.uplink = u
 	if err := errors.Join(n.applyUplink(), n.setGuard()); err != nil {
 		return err
 	}
-	n.Router.StartPort(u.port)
-	return nil
+	return n.Router.StartPort(u.port)
+}
+
+// sockets are the uplink's, one for each worker.
+type sockets []*link.AFPacket
+
+func (n *Node) openSockets(u *uplink) (err error) {
+	u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), u.own)
+	return err
+}
+
+func (s sockets) queues() (all []link.Port) {
+	for _, p := range s {
+		all = append(all, p)
+	}
+	return all
+}
+
+func (s sockets) close() {
+	for _, p := range s {
+		p.Close()
+	}
+}
+
+// setOwn tells the sockets' filters the addresses that the host itself answers for.
+func (s sockets) setOwn(own []netip.Addr) (err error) {
+	for _, p := range s {
+		err = errors.Join(err, p.SetOwn(own))
+	}
+	return err
 }
 
 func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
@@ -97,7 +126,17 @@ func (n *Node) applyUplink() error {
 		Uplink:  n.uplink.addresses, Own: n.uplink.own,
 		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
 	})
-	return n.RIB.SetSource(rib.Connected, n.connectedRoutes())
+	return n.setConnectedRoutes()
+}
+
+// setConnectedRoutes looks through the whole table only if one has changed.
+func (n *Node) setConnectedRoutes() error {
+	routes := n.connectedRoutes()
+	if slices.Equal(routes, n.connected) {
+		return nil
+	}
+	n.connected = routes
+	return n.RIB.SetSource(rib.Connected, routes)
 }
 
 // connectedRoutes are the uplink's subnets, and their broadcast addresses, which
@@ -235,7 +274,7 @@ func (n *Node) refresh() {
 	if n.uplink.index == 0 {
 		return
 	}
-	if err := errors.Join(n.RIB.SetSource(rib.Connected, n.connectedRoutes()), n.importRoutes()); err != nil {
+	if err := errors.Join(n.setConnectedRoutes(), n.importRoutes()); err != nil {
 		n.log.Error("the host's routes", "error", err)
 	}
 }
@@ -245,14 +284,14 @@ func (n *Node) refreshUplink() {
 	if err != nil {
 		if n.uplink.index != 0 {
 			n.log.Error("the uplink is gone, and all routes by it; waiting for it to come back", "error", err)
-			n.uplink.index = 0
+			n.uplink.index, n.connected = 0, nil
 			for _, s := range []rib.Source{rib.Connected, rib.Static, rib.Kernel} {
 				_ = n.RIB.SetSource(s, nil) // an empty set has nothing to refuse
 			}
 		}
 		return
 	}
-	u.socket, u.port = n.uplink.socket, n.uplink.port
+	u.sockets, u.port = n.uplink.sockets, n.uplink.port
 	if u.index != n.uplink.index {
 		if err := n.reopenUplink(u); err != nil {
 			n.log.Error("opening the uplink again", "error", err)
@@ -269,7 +308,7 @@ func (n *Node) refreshUplink() {
 	}
 	n.log.Info("the uplink changed", "interface", n.config.Uplink.Interface, "mac", u.mac, "mtu", u.mtu, "addresses", u.addresses)
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
-	if err := u.socket.SetOwn(u.own); err != nil {
+	if err := u.sockets.setOwn(u.own); err != nil {
 		n.log.Error("filter of the uplink", "error", err)
 	}
 	if err := errors.Join(n.applyUplink(), n.setGuard(), n.setStaticRoutes()); err != nil {
@@ -277,17 +316,16 @@ func (n *Node) refreshUplink() {
 	}
 }
 
-// reopenUplink replaces the packet socket, as the interface is another one now.
+// reopenUplink replaces the packet sockets, as the interface is another one now.
 func (n *Node) reopenUplink(u *uplink) (err error) {
-	if u.socket, err = link.OpenAFPacket(u.index, u.own); err != nil {
+	if err := n.openSockets(u); err != nil {
 		return err
 	}
 	n.Router.RemovePort(u.port)
-	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.socket); err != nil {
+	if u.port, err = n.Router.AddPort(n.uplinkPort(u), u.sockets.queues()...); err != nil {
 		return err
 	}
-	n.Router.StartPort(u.port)
-	return nil
+	return n.Router.StartPort(u.port)
 }
 
 func (u *uplink) differs(o *uplink) bool {

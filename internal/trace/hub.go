@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -13,13 +14,17 @@ import (
 const (
 	maxListeners = 16   // at once; bits of Record.wanted
 	ringSize     = 4096 // records that one listener may fall behind, of some 3 KB
+	// settle is how long a record is kept back, so that packets come in the order
+	// in which they arrived, whichever worker is done first.
+	settle = 2 * time.Millisecond
 )
 
 // Options of one listener.
 type Options struct {
 	Filter *filter.Filter
-	Outer  bool // the filter sees the packet on the wire, not the inner one
-	Drops  bool // only what was dropped
+	Outer  bool   // the filter sees the packet on the wire, not the inner one
+	Drops  bool   // only what was dropped
+	Every  uint64 // of the packets that match, only the last of so many; 0 is 1
 }
 
 // Hub hands the records of all workers to those who listen. While nobody does,
@@ -39,9 +44,10 @@ type Listeners struct{ all [maxListeners]*Listener }
 // Listener is one who listens, and his ring of records: when he falls behind,
 // the oldest are lost, and counted.
 type Listener struct {
-	opts Options
-	hub  *Hub
-	wake chan struct{}
+	opts    Options
+	hub     *Hub
+	wake    chan struct{}
+	matched atomic.Uint64 // packets, while Every is more than 1
 
 	mu    sync.Mutex
 	ring  []Record
@@ -106,11 +112,19 @@ func (ls *Listeners) Wanted(frame []byte) (bits uint64) {
 		if l == nil {
 			continue
 		}
-		if l.opts.Outer && l.opts.Filter.Match(frame) || !l.opts.Outer && l.opts.Filter.MatchInner(frame) {
+		if l.wants(frame) {
 			bits |= 1 << i
 		}
 	}
 	return bits
+}
+
+func (l *Listener) wants(frame []byte) bool {
+	match := l.opts.Filter.MatchInner
+	if l.opts.Outer {
+		match = l.opts.Filter.Match
+	}
+	return match(frame) && (l.opts.Every <= 1 || l.matched.Add(1)%l.opts.Every == 0)
 }
 
 // For notes whom a record is for: the listeners that Wanted named.
@@ -141,7 +155,11 @@ func (l *Listener) put(r *Record) {
 		l.lost++
 		l.hub.lost.Add(1)
 	}
-	l.ring[(l.first+l.n)%len(l.ring)] = *r
+	at := l.n
+	for ; at > 0 && l.at(at-1).ID > r.ID; at-- { // another worker was quicker with a later packet
+		*l.at(at) = *l.at(at - 1)
+	}
+	*l.at(at) = *r
 	l.n++
 	l.mu.Unlock()
 	select {
@@ -150,24 +168,53 @@ func (l *Listener) put(r *Record) {
 	}
 }
 
-// Next waits for a record and copies it into r. lost is how many were lost
-// before it since the last call.
+// at is the i-th record of the ring.
+func (l *Listener) at(i int) *Record { return &l.ring[(l.first+i)%len(l.ring)] }
+
+// Next waits for a record and copies it into r; after the end of ctx it hands out
+// what there still is. lost is how many were lost before it since the last call.
 func (l *Listener) Next(ctx context.Context, r *Record) (lost uint64, err error) {
 	for {
-		l.mu.Lock()
-		if l.n > 0 {
-			*r = l.ring[l.first]
-			l.first = (l.first + 1) % len(l.ring)
-			l.n--
-			lost, l.lost = l.lost, 0
-			l.mu.Unlock()
-			return lost, nil
-		}
-		l.mu.Unlock()
-		select {
-		case <-l.wake:
-		case <-ctx.Done():
+		young, ok := l.age()
+		switch {
+		case ok && (young <= 0 || ctx.Err() != nil):
+			return l.take(r), nil
+		case ok:
+			wait(ctx, time.After(min(young, settle))) // the clock may have been set back
+			if young > settle {
+				return l.take(r), nil
+			}
+		case ctx.Err() != nil:
 			return 0, ctx.Err()
+		default:
+			wait(ctx, l.wake)
 		}
 	}
+}
+
+func wait[T any](ctx context.Context, c <-chan T) {
+	select {
+	case <-c:
+	case <-ctx.Done():
+	}
+}
+
+// age says how long the next record is still kept back, if there is one.
+func (l *Listener) age() (left time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n == 0 {
+		return 0, false
+	}
+	return time.Until(time.Unix(0, l.at(0).Time)) + settle, true
+}
+
+func (l *Listener) take(r *Record) (lost uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	*r = *l.at(0)
+	l.first = (l.first + 1) % len(l.ring)
+	l.n--
+	lost, l.lost = l.lost, 0
+	return lost
 }

@@ -82,6 +82,10 @@ func (w *Workload) Undo() error {
 	return nil
 }
 
+// FoundNamespace says that the namespace was there before this router, or an
+// earlier one, had anything to do with it.
+func (w *Workload) FoundNamespace() bool { return w.madeInterface && !w.madeNamespace }
+
 // Gone says whether the namespace was removed, or replaced by another one.
 func (w *Workload) Gone() bool {
 	id, err := w.Namespace.identity()

@@ -1,0 +1,78 @@
+package link
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// The system calls of the packet path don't wait, so Go's scheduler is not told of
+// them: telling it would cost more than some of them do.
+
+// readOne reads a frame behind vnetLen bytes of virtio header. It says how many: 1,
+// or 0 if there is none.
+func readOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
+	f.Off = packet.Headroom
+	n, err := rawIO(unix.SYS_READ, fd, f.Buf[f.Off-vnetLen:])
+	if err == unix.EAGAIN {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, readError(err)
+	}
+	f.Len = max(0, n-vnetLen)
+	f.Offload = packet.Offload{}
+	if vnetLen > 0 && n >= vnetLen {
+		f.Offload = packet.ParseOffload(f.Buf[f.Off-vnetLen:])
+	}
+	return 1, nil
+}
+
+// writeOne writes a frame behind vnetLen bytes of virtio header.
+func writeOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
+	if vnetLen > 0 {
+		f.Offload.Put(f.Buf[f.Off-vnetLen:])
+	}
+	if _, err := rawIO(unix.SYS_WRITE, fd, f.Buf[f.Off-vnetLen:f.Off+f.Len]); err != nil {
+		return 0, writeError(err)
+	}
+	return 1, nil
+}
+
+// rawIO is read(2) or write(2).
+func rawIO(trap uintptr, fd int, b []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+			continue
+		}
+		return 0, errno
+	}
+}
+
+// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+	_   [4]byte
+}
+
+// mmsg is recvmmsg(2) or sendmmsg(2).
+func mmsg(trap uintptr, fd int, msgs []mmsghdr) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(n), nil
+	}
+}

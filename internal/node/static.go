@@ -1,0 +1,319 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/rib"
+)
+
+// destination is an IPv4 prefix in five bytes.
+type destination struct {
+	addr [4]byte
+	bits uint8
+}
+
+func destinationOf(p netip.Prefix) destination {
+	return destination{p.Addr().As4(), uint8(p.Bits())}
+}
+
+func (d destination) prefix() netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4(d.addr), int(d.bits))
+}
+
+// static is a route of the file or of a command: what is to be, whether or not the
+// next hop can be reached at present. There may be a million, so it is kept small.
+type static struct {
+	hop
+	metric  uint32
+	kind    rib.Type
+	proto   uint8 // rtnetlink's number
+	command bool  // made by a command, not by the file
+	shadows bool  // the file has another one in its place
+}
+
+// hop is how a route leaves: to whom, and what the route says about encapsulation.
+type hop struct {
+	via   [4]byte // zero: nowhere
+	encap encapWord
+}
+
+type encapWord uint8
+
+var encapWords = []string{"", config.EncapNone, config.EncapIPIP} // "": ipip.mode decides
+
+func (h hop) addr() netip.Addr {
+	if h.via == [4]byte{} {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom4(h.via)
+}
+
+func (h hop) compare(o hop) int {
+	return cmp.Or(bytes.Compare(h.via[:], o.via[:]), cmp.Compare(h.encap, o.encap))
+}
+
+// staticOf makes one of a checked route; an error names a protocol that nobody knows.
+func staticOf(c *config.Route) (s static, err error) {
+	s = static{kind: routeTypes[c.Type], metric: uint32(c.Metric), proto: unix.RTPROT_STATIC}
+	if c.Via.IsValid() {
+		s.via = c.Via.As4()
+	}
+	s.encap = encapWord(slices.Index(encapWords, c.Encap))
+	if c.Proto != "" {
+		s.proto, err = protocolNumber(c.Proto)
+	}
+	return s, err
+}
+
+// route is the reverse.
+func (s static) route(d destination) config.Route {
+	c := config.Route{To: d.prefix(), Via: s.addr(), Type: s.kind.String(), Encap: encapWords[s.encap], Metric: int(s.metric)}
+	if s.proto != unix.RTPROT_STATIC {
+		c.Proto = protocolName(netlink.RouteProtocol(s.proto))
+	}
+	return c
+}
+
+// protocolNumbers is the reverse of protocols.
+var protocolNumbers = func() map[string]uint8 {
+	m := map[string]uint8{}
+	for number, name := range protocols {
+		m[name] = uint8(number)
+	}
+	return m
+}()
+
+func protocolNumber(name string) (uint8, error) {
+	if number, ok := protocolNumbers[name]; ok {
+		return number, nil
+	}
+	number, err := strconv.ParseUint(name, 10, 8)
+	if err != nil {
+		return 0, &config.FieldError{Field: "proto", Reason: fmt.Sprintf("no routing protocol is known as %q; give its number (/etc/iproute2/rt_protos lists them)", name)}
+	}
+	return uint8(number), nil
+}
+
+// same says whether two routes do the same, whoever made them.
+func (s static) same(o static) bool {
+	s.command, s.shadows = o.command, o.shadows
+	return s == o
+}
+
+// routeKey tells a static route from all others.
+type routeKey struct {
+	destination
+	metric uint32
+}
+
+// statics are all static routes: the file's, and on top of it what commands made of
+// them. Nearly every prefix has one.
+type statics struct {
+	first   map[destination]static   // the one with the lowest metric
+	more    map[destination][]static // the others, by metric; the slices are never written to
+	deleted map[routeKey]bool        // of the file's, those that commands deleted
+	hops    map[hop]int              // how many routes leave each way
+	turned  bool                     // a way was added to hops or taken away, and nobody has looked yet
+	buf     []static
+}
+
+func newStatics(size int) *statics {
+	return &statics{
+		first: make(map[destination]static, size), more: map[destination][]static{},
+		deleted: map[routeKey]bool{}, hops: map[hop]int{},
+	}
+}
+
+// expect makes room for so many routes where there are none yet.
+func (s *statics) expect(n int) {
+	if len(s.first) == 0 {
+		s.first = make(map[destination]static, n)
+	}
+}
+
+// at lists the routes to a prefix by metric, until the next call.
+func (s *statics) at(d destination) []static {
+	s.buf = s.buf[:0]
+	if f, ok := s.first[d]; ok {
+		s.buf = append(append(s.buf, f), s.more[d]...)
+	}
+	return s.buf
+}
+
+func byMetric(a static, metric uint32) int { return cmp.Compare(a.metric, metric) }
+
+func (s *statics) find(k routeKey) (static, bool) {
+	list := s.at(k.destination)
+	i, ok := slices.BinarySearchFunc(list, k.metric, byMetric)
+	if !ok {
+		return static{}, false
+	}
+	return list[i], true
+}
+
+// put enters a route, in place of the one with its metric if there is one.
+func (s *statics) put(d destination, r static) {
+	list := s.at(d)
+	i, there := slices.BinarySearchFunc(list, r.metric, byMetric)
+	if there {
+		s.count(list[i], -1)
+		list[i] = r
+	} else {
+		list = slices.Insert(list, i, r)
+	}
+	s.count(r, +1)
+	s.store(d, list)
+}
+
+func (s *statics) remove(k routeKey) {
+	list := s.at(k.destination)
+	if i, there := slices.BinarySearchFunc(list, k.metric, byMetric); there {
+		s.count(list[i], -1)
+		s.store(k.destination, slices.Delete(list, i, i+1))
+	}
+}
+
+func (s *statics) store(d destination, list []static) {
+	s.buf = list
+	if len(list) == 0 {
+		delete(s.first, d)
+	} else {
+		s.first[d] = list[0]
+	}
+	if len(list) > 1 {
+		s.more[d] = slices.Clone(list[1:])
+	} else {
+		delete(s.more, d)
+	}
+}
+
+func (s *statics) count(r static, n int) {
+	if r.kind != rib.Unicast {
+		return
+	}
+	was := s.hops[r.hop]
+	s.hops[r.hop] = was + n
+	if was+n == 0 {
+		delete(s.hops, r.hop)
+	}
+	s.turned = s.turned || was == 0 || was+n == 0
+}
+
+// leadsTo says whether a route has that next hop.
+func (s *statics) leadsTo(a netip.Addr) bool {
+	for h := range s.hops {
+		if h.addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
+// example is the prefix of a route that leaves that way.
+func (s *statics) example(h hop) (p netip.Prefix) {
+	for d, r := range s.all {
+		if r.hop == h && (!p.IsValid() || d.prefix().Compare(p) < 0) {
+			p = d.prefix()
+		}
+	}
+	return p
+}
+
+// all yields every route, in no order.
+func (s *statics) all(yield func(destination, static) bool) {
+	for d, f := range s.first {
+		if !yield(d, f) {
+			return
+		}
+		for _, r := range s.more[d] {
+			if !yield(d, r) {
+				return
+			}
+		}
+	}
+}
+
+// keys yields what tells each from the others.
+func (s *statics) keys(yield func(routeKey) bool) {
+	for d, r := range s.all {
+		if !yield(routeKey{d, r.metric}) {
+			return
+		}
+	}
+}
+
+// without yields the keys that the others do not have.
+func (s *statics) without(others *statics) iter.Seq[routeKey] {
+	return func(yield func(routeKey) bool) {
+		for k := range s.keys {
+			if _, ok := others.find(k); !ok && !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// sorted is every route as a file has it, by prefix and metric. It does not change
+// any more.
+func (s *statics) sorted() iter.Seq[config.Route] {
+	type item struct {
+		destination
+		static
+	}
+	list := make([]item, 0, len(s.first))
+	for d, r := range s.all {
+		list = append(list, item{d, r})
+	}
+	slices.SortFunc(list, func(a, b item) int {
+		return cmp.Or(bytes.Compare(a.addr[:], b.addr[:]), cmp.Compare(a.bits, b.bits), cmp.Compare(a.metric, b.metric))
+	})
+	return func(yield func(config.Route) bool) {
+		for _, i := range list {
+			if !yield(i.route(i.destination)) {
+				return
+			}
+		}
+	}
+}
+
+// reloaded is what becomes of the routes when the file has these: what commands
+// added, replaced or deleted stays so. Where the file has come to say the same as
+// a command, it is the file's from then on.
+func (s *statics) reloaded(file []config.Route) (*statics, error) {
+	next := newStatics(max(len(file), len(s.first)))
+	for i := range file {
+		d := destinationOf(file[i].To)
+		r, err := staticOf(&file[i])
+		if err != nil {
+			return nil, fmt.Errorf("route to %s: %w", file[i].To, err)
+		}
+		k := routeKey{d, r.metric}
+		mine, ok := s.find(k)
+		switch {
+		case ok && mine.command && !mine.same(r):
+			mine.shadows = true
+			next.put(d, mine)
+		case s.deleted[k]:
+			next.deleted[k] = true
+		default:
+			next.put(d, r)
+		}
+	}
+	for d, r := range s.all {
+		if _, ok := next.find(routeKey{d, r.metric}); r.command && !ok {
+			r.shadows = false
+			next.put(d, r)
+		}
+	}
+	return next, nil
+}
