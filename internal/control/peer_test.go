@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Who may do what: the members of the socket's group read, root and the router's
@@ -34,7 +35,7 @@ func TestGuardChanges(t *testing.T) {
 		if c.uid != nil {
 			ctx = context.WithValue(ctx, peerKey{}, c.uid)
 		}
-		w := httptest.NewRecorder()
+		w := recorder{httptest.NewRecorder()}
 		guardChanges(done).ServeHTTP(w, httptest.NewRequestWithContext(ctx, c.method, c.path, nil))
 		if w.Code != c.status {
 			t.Errorf("%s %s by user %v: %d, want %d", c.method, c.path, c.uid, w.Code, c.status)
@@ -44,6 +45,11 @@ func TestGuardChanges(t *testing.T) {
 		}
 	}
 }
+
+// recorder is a connection to a client that reads.
+type recorder struct{ *httptest.ResponseRecorder }
+
+func (recorder) SetWriteDeadline(time.Time) error { return nil }
 
 func TestPeerIsWhoConnected(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -56,13 +55,6 @@ func TestServiceManager(t *testing.T) {
 
 // configOf is the file that a router was started with.
 func configOf(r *running) string { return r.cmd.Args[len(r.cmd.Args)-1] }
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func hangup(t *testing.T, r *running) {
 	t.Helper()
