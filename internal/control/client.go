@@ -130,6 +130,7 @@ func decode(path string, body io.ReadCloser, v any) error {
 	if err := json.NewDecoder(body).Decode(v); err != nil {
 		return fmt.Errorf("the router's answer to %s: %w", path, err)
 	}
+	_, _ = io.Copy(io.Discard, body) // to its end, so that the connection can be used again
 	return nil
 }
 

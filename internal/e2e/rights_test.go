@@ -104,7 +104,9 @@ func TestControlGroup(t *testing.T) {
 	for _, words := range [][]string{{"show", "ports"}, {"route", "list"}, {"explain", "icmp 10.70.1.1 > 169.254.1.1"}} {
 		as(group, words...).wantOK(t)
 	}
-	as(group, "reload").wantError(t, 1, "members of the socket's group may read; only root may change")
+	for _, words := range []string{"reload", "route add 10.99.0.0/16 via 192.168.0.12", "workload del w1"} {
+		as(group, strings.Fields(words)...).wantError(t, 1, "members of the socket's group may read; only root may change")
+	}
 	as(group+1, "show", "ports").wantError(t, 1, "no permission for "+socket)
 }
 
