@@ -15,7 +15,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build share install deb debtest test race lint fuzz bench microbench conformance peer bgp docs clean help
+.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance peer bgp docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -67,6 +67,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 bench: ## measure throughput, latency and cost against the kernel and Open vSwitch; BENCHFLAGS='-rounds 1 -seconds 1' is quick
 	$(GO) run ./internal/bench $(BENCHFLAGS)
+
+bench-scale: ## measure how the cost grows with workloads, routes and flows
+	$(GO) run ./internal/bench -scale $(BENCHFLAGS)
 
 microbench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder

@@ -33,6 +33,7 @@ type options struct {
 	measure time.Duration
 	only    []contender
 	json    string
+	scale   bool
 }
 
 func main() {
@@ -59,6 +60,7 @@ func parse() (o options, err error) {
 	seconds := flag.Float64("seconds", 3, "length of each measurement")
 	only := flag.String("only", "", "contenders, separated by commas: "+strings.Join(names(contenders), ", "))
 	flag.StringVar(&o.json, "json", "", "write all samples to this file")
+	flag.BoolVar(&o.scale, "scale", false, "measure how vrouter's cost grows with workloads, routes and flows")
 	flag.Parse()
 	o.measure = time.Duration(*seconds * float64(time.Second))
 	if flag.NArg() > 0 || o.rounds < 1 || o.measure < 100*time.Millisecond {
@@ -108,6 +110,9 @@ func inside(o options) error {
 	}
 	if err := takeProgram(os.Getenv(builtAt)); err != nil {
 		return err
+	}
+	if o.scale {
+		return measureScale(o, os.Stdout)
 	}
 	r := newReport(o)
 	failed := r.measureAll(o)

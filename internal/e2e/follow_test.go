@@ -253,7 +253,7 @@ kernel: {import: [static]}
 	in(t, ns, func() error {
 		return errors.Join(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: "cable"}), up(uplink, "192.168.9.11/24"))
 	})
-	const warning = "a route is not used: its next hop is in no subnet of the uplink"
+	const warning = "routes are not used: their next hop is in no subnet of the uplink"
 	eventually(t, "the log tells", func() bool { return strings.Contains(read(t, r.errors), warning) })
 	for i := range 20 { // events that have nothing to do with it
 		in(t, ns, func() error { return up(uplink, fmt.Sprintf("192.168.9.%d/24", 100+i)) })
