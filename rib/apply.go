@@ -25,7 +25,7 @@ func (t *Table) Apply(s Source, steps iter.Seq[Change]) error {
 			return err
 		}
 		old := d.find(c.Prefix, s, c.Metric)
-		if c.Gone && old == nil || !c.Gone && old != nil && *old == c.Route {
+		if c.Gone && old == nil || !c.Gone && old != nil && old.Equal(&c.Route) {
 			continue
 		}
 		if changes++; !d.owned && changes > d.Size()/copyShare {
