@@ -6,12 +6,43 @@ BENCHFLAGS ?=
 GOFLAGS_TEST ?=
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+ARCH       ?= $(shell $(GO) env GOARCH)
+# The same source gives the same manual and package.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+# A Debian version begins with a digit, and is higher than that of what it comes after.
+DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build test race lint fuzz bench microbench conformance peer bgp docs clean help
+.PHONY: build share install deb debtest test race lint fuzz bench microbench conformance peer bgp docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
+
+share: ## write the manual pages and shell completions to bin/share
+	rm -rf bin/share
+	GOOS= GOARCH= $(GO) test ./cmd/vrouter -run '^TestShare$$' -share $(CURDIR)/bin/share \
+		$(if $(VERSION),-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(VERSION)')
+
+# The configuration is its owner's: one that is there stays.
+install: build share ## install program, service, manual and completions under DESTDIR, PREFIX (/usr/local)
+	install -D -m 755 bin/vrouter $(DESTDIR)$(PREFIX)/bin/vrouter
+	install -d $(DESTDIR)$(PREFIX)/share/doc/vrouter $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
+	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/vrouter
+	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
+	sed 's|@bindir@|$(PREFIX)/bin|' packaging/vrouter.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/vrouter.service
+	test -e $(DESTDIR)/etc/vrouter/vrouter.yaml || install -m 644 packaging/vrouter.yaml $(DESTDIR)/etc/vrouter/vrouter.yaml
+
+# The packager has a list of modules of its own, so that the router does not depend on them.
+deb: ## build bin/vrouter_VERSION_ARCH.deb
+	rm -rf bin/root bin/*.deb
+	$(MAKE) install DESTDIR=bin/root PREFIX=/usr
+	gzip -9n bin/root/usr/share/man/man1/*.1
+	ARCH=$(ARCH) DEB_VERSION='$(DEB_VERSION)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
+
+debtest: deb ## build the Debian package, install it below a scratch directory and try what is in it
+	DEB=$$(echo $(CURDIR)/bin/*.deb) CGO_ENABLED=0 $(GO) test -tags deb -count=1 $(GOFLAGS_TEST) ./packaging
 
 test: ## run all tests; GOFLAGS_TEST=-v shows each
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...

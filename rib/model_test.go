@@ -200,29 +200,6 @@ func (m *machine) setSource(t *rapid.T) {
 	clear(set) // the table must not look at the caller's slice any more
 }
 
-// change brings a few keys of one source to something else, and leaves the rest.
-func (m *machine) change(t *rapid.T) {
-	s, before := drawSource.Draw(t, "source"), m.table.Routes()
-	routes := map[Key]*Route{}
-	for _, r := range rapid.SliceOfN(drawRoute, 0, 8).Draw(t, "routes") {
-		r.Source = s
-		k := Key{r.Prefix, r.Metric}
-		if routes[k] = &r; rapid.Bool().Draw(t, "delete") {
-			routes[k] = nil
-		}
-	}
-	if err := m.table.Change(s, routes); err != nil {
-		t.Fatal(err)
-	}
-	for k, r := range routes {
-		m.model = slices.DeleteFunc(m.model, func(x Route) bool { return x.Source == s && (Key{x.Prefix, x.Metric}) == k })
-		if r != nil {
-			m.model = append(m.model, *r)
-		}
-	}
-	samePointers(t, before, m.table.Routes())
-}
-
 // samePointers checks that a route which did not change was not copied.
 func samePointers(t *rapid.T, before, after []*Route) {
 	was := make(map[Route]*Route)
@@ -297,7 +274,7 @@ func TestModel(t *testing.T) {
 		m := &machine{table: NewTable()}
 		m.keepSnapshot(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"add": m.add, "replace": m.replace, "delete": m.remove, "setSource": m.setSource, "apply": m.apply, "change": m.change,
+			"add": m.add, "replace": m.replace, "delete": m.remove, "setSource": m.setSource, "apply": m.apply,
 			"keepSnapshot": m.keepSnapshot, "": m.check,
 		})
 	})

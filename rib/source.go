@@ -54,41 +54,6 @@ type Key struct {
 	Metric int
 }
 
-// Change brings some routes of a source to what they shall be: each key gets the
-// route it leads to, or none if that is nil. Whatever else the source has stays,
-// and costs nothing. Readers see all of it or nothing. It fails with
-// [ErrInvalid] if a route cannot be, or is under another one's key.
-func (t *Table) Change(s Source, routes map[Key]*Route) error {
-	for k, r := range routes {
-		if r == nil {
-			continue
-		}
-		in := *r
-		in.Source = s
-		if why := in.fault(); why != "" {
-			return invalidError(in, why)
-		}
-		if k != (Key{r.Prefix, r.Metric}) {
-			return invalidError(in, "it is entered under the key of another route")
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	d := newDraft(t.FIB())
-	var changes []change
-	for k, r := range routes {
-		old := d.find(k.Prefix, s, k.Metric)
-		if old == nil && r == nil || old != nil && r != nil && same(*r, old, s) {
-			continue
-		}
-		changes = append(changes, change{old, r})
-	}
-	if len(changes) > 0 {
-		t.publish(d, changes, s)
-	}
-	return nil
-}
-
 // ofSource returns the routes of one source, ordered by key.
 func (f *FIB) ofSource(s Source) []*Route {
 	var routes []*Route

@@ -14,6 +14,8 @@ import (
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/rights"
+	"github.com/vrouter/vrouter/internal/service"
 	"github.com/vrouter/vrouter/metrics"
 )
 
@@ -23,7 +25,8 @@ func newRun() *cobra.Command {
 		Use: "run --config FILE", Short: "Be the router of this host", Args: noArgs,
 		Long: "Runs in the foreground and logs to stderr. On SIGINT or SIGTERM it stops forwarding; workloads keep\n" +
 			"their interface, address, routes and connections, and the next start takes them over.\n" +
-			"`vrouter down` removes them.",
+			"`vrouter down` removes them. Of the capabilities it has it keeps CAP_NET_ADMIN, CAP_NET_RAW and\n" +
+			"CAP_SYS_ADMIN. It tells a service manager how it is, by sd_notify(3).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(file)
 			if err != nil {
@@ -43,12 +46,16 @@ func configFlag(cmd *cobra.Command, file *string) {
 }
 
 // runRouter wires the parts together: sockets first, as somebody else may have
-// them; then the router; and all of it ends when ctx does.
+// them, and they may need rights that the rest does not; then the router; and all of
+// it ends when ctx does.
 func runRouter(ctx context.Context, file string, c *config.Host) error {
 	// Forwarding allocates nothing, so to collect garbage twice as often costs next to nothing, and
 	// a large table takes less memory.
 	debug.SetGCPercent(50)
 	log := newLogger(c.Log)
+	if err := rights.Require(len(c.Workloads) > 0); err != nil {
+		return err
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from now on: it must not end a router that is starting
 	defer signal.Stop(hangup)
@@ -57,6 +64,11 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		return err
 	}
 	defer socket.Close()
+	if c.Control.Group != "" {
+		if err := control.SetGroup(c.Control.Socket, c.Control.Group); err != nil {
+			return err
+		}
+	}
 	var scrape *metrics.Server
 	if c.Metrics.Listen != "" {
 		if scrape, err = metrics.Listen(c.Metrics.Listen); err != nil {
@@ -64,11 +76,15 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		}
 		defer scrape.Close()
 	}
+	if err := rights.Drop(); err != nil {
+		return err
+	}
 	n, err := node.Start(c, log)
 	if err != nil {
 		return err
 	}
-	reload := func() error { return reloadFile(n, file, log) }
+	manager := service.New(log)
+	reload := func() error { return reloadFile(n, file, manager, log) }
 	go onHangup(ctx, hangup, reload)
 	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
@@ -80,22 +96,37 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
+	manager.Ready("forwarding, uplink " + c.Uplink.Interface)
+	context.AfterFunc(ctx, manager.Stopping)
+	go logError(log, "watchdog", func() error { return manager.Watchdog(ctx, answers(c.Control.Socket)) })
+	debug.FreeOSMemory() // what it took to read the file
 	err = n.Run(ctx)
 	log.Info("stopped", "node", c.Node)
 	return err
 }
 
+// answers asks the router as a user would. The answer needs the ledger of every
+// worker, which a worker that hangs in a batch does not give away.
+func answers(socket string) func(context.Context) error {
+	client := control.NewClient(socket)
+	return func(ctx context.Context) error { return client.Get(ctx, "/v1/ports", &[]control.Port{}) }
+}
+
 // reloadFile applies the configuration file as it is now, and logs what came of it.
-func reloadFile(n *node.Node, file string, log *slog.Logger) error {
+func reloadFile(n *node.Node, file string, manager service.Manager, log *slog.Logger) error {
+	defer debug.FreeOSMemory() // of a million routes the old ones and the file are as much as what stays
+	manager.Reloading()
 	c, err := config.Load(file)
 	if err == nil {
 		err = n.Reload(c)
 	}
 	if err != nil {
 		log.Error("reload failed", "error", err)
+		manager.Ready("forwarding; the last reload failed: " + err.Error())
 		return err
 	}
 	log.Info("reloaded", "file", file)
+	manager.Ready("forwarding, reloaded " + file)
 	return nil
 }
 

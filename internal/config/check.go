@@ -21,10 +21,14 @@ type claims map[string]place
 
 func (c *checker) claim(taken claims, what string, at place, advice string) {
 	if first, ok := taken[what]; ok {
-		c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
+		c.taken(what, at, first, advice)
 		return
 	}
 	taken[what] = at
+}
+
+func (c *checker) taken(what string, at, first place, advice string) {
+	c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
 }
 
 // standalone is the host of a host file.
@@ -57,7 +61,7 @@ func (c *checker) host(raw *rawHost) Host {
 		Offload: c.boolean(raw.offload.or("true")),
 		Workers: c.number(raw.workers.or("0"), 0, maxWorkers, "a number of workers"),
 		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen))},
-		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket))},
+		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket)), Group: c.group(raw.control.group)},
 		Log: Log{
 			Level:  c.oneOf(raw.log.level.or(LogInfo), LogDebug, LogInfo, LogWarn, LogError),
 			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),

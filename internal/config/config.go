@@ -5,9 +5,13 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // What stands where a file says nothing.
@@ -66,7 +70,7 @@ type Host struct {
 	Node      string     `yaml:"node"`
 	Uplink    Uplink     `yaml:"uplink"`
 	Workloads []Workload `yaml:"workloads,omitempty"`
-	Routes    []Route    `yaml:"-"` // written by WriteYAML
+	Routes    Routes     `yaml:"-"` // written by WriteYAML
 	IPIP      IPIP       `yaml:"ipip"`
 	Gateway   Gateway    `yaml:"gateway"`
 	Kernel    Kernel     `yaml:"kernel"`
@@ -131,12 +135,26 @@ type Metrics struct {
 // Control is where the commands find the router.
 type Control struct {
 	Socket string `yaml:"socket"`
+	Group  string `yaml:"group,omitempty"` // whose members may read, by name or number; "": nobody's
 }
 
 // Log is what the router writes to stderr, and how.
 type Log struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
+}
+
+// Tunnels says whether any packet may be put into IP-in-IP.
+func (h *Host) Tunnels() bool {
+	if h.IPIP.Mode != IPIPNever {
+		return true
+	}
+	for r := range h.Routes.All {
+		if r.Encap == EncapIPIP {
+			return true
+		}
+	}
+	return false
 }
 
 // Lab is a set of hosts to build on one machine.
@@ -153,40 +171,67 @@ type Link struct {
 
 // Load reads the configuration of one host.
 func Load(file string) (*Host, error) {
-	data, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: give the path of a configuration file", err)
 	}
-	return Parse(file, data)
+	return parse(file, text)
+}
+
+// readFile returns what is in a file, without a second copy of what may be 50 MB; of one that is too large, a byte
+// more than may be.
+func readFile(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var text strings.Builder
+	if info, err := f.Stat(); err == nil {
+		text.Grow(int(min(info.Size(), maxFile)) + 1)
+	}
+	_, err = io.Copy(&text, io.LimitReader(f, maxFile+1))
+	return text.String(), err
 }
 
 // Parse is Load for a file that was read already; errors call it name.
-func Parse(name string, data []byte) (*Host, error) {
+func Parse(name string, data []byte) (*Host, error) { return parse(name, string(data)) }
+
+func parse(name, text string) (*Host, error) {
+	if len(text) > largeFile {
+		return parseLarge(name, text)
+	}
 	problem := &report{file: name}
-	var raw rawHost
-	problem.read(data, &raw)
-	c := newChecker(problem)
-	h := c.standalone(&raw)
-	if problem.err != nil {
-		return nil, problem.err
+	return problem.host(problem.parse(text), nil)
+}
+
+// host makes one of a parsed file, whose routes may be in a block instead.
+func (r *report) host(body ast.Node, routes *block) (*Host, error) {
+	raw := rawHost{routes: rawRoutes{block: routes}}
+	r.read(body, &raw)
+	h := newChecker(r).standalone(&raw)
+	if r.err != nil {
+		return nil, r.err
 	}
 	return &h, nil
 }
 
 // LoadLab reads a lab file.
 func LoadLab(file string) (*Lab, error) {
-	data, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: give the path of a lab file", err)
 	}
-	return ParseLab(file, data)
+	return parseLab(file, text)
 }
 
 // ParseLab is LoadLab for a file that was read already; errors call it name.
-func ParseLab(name string, data []byte) (*Lab, error) {
+func ParseLab(name string, data []byte) (*Lab, error) { return parseLab(name, string(data)) }
+
+func parseLab(name, text string) (*Lab, error) {
 	problem := &report{file: name}
 	var raw rawLab
-	problem.read(data, &raw)
+	problem.read(problem.parse(text), &raw)
 	c := newChecker(problem)
 	lab := c.lab(&raw)
 	if problem.err != nil {

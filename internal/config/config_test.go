@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,8 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// netip's types hide their fields; == is their equality.
-var equateNetip = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+// netip's types hide their fields, and == is their equality; so do lists of routes.
+var equateNetip = cmp.Options{
+	cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}),
+	cmp.Transformer("All", func(r Routes) []Route { return slices.Collect(r.All) }),
+}
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
@@ -76,17 +80,17 @@ func TestEveryKey(t *testing.T) {
 			{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24"), Namespace: "/run/netns/other", MTU: 1480},
 			{Name: "ns2", Interface: "net1", Address: prefix("10.70.1.2/32")},
 		},
-		Routes: []Route{
+		Routes: NewRoutes([]Route{
 			{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
 			{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.13"), Type: RouteUnicast, Encap: EncapNone, Metric: 4294967295},
 			{To: prefix("10.70.9.0/24"), Type: RouteBlackhole},
 			{To: prefix("0.0.0.0/0"), Type: RouteProhibit},
-		},
+		}),
 		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}},
 		Gateway: Gateway{Address: addr("10.70.1.254"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
 		Kernel:  Kernel{Import: []string{"static", "bird", "186"}},
 		RPF:     RPFOff,
-		Control: Control{Socket: "/tmp/v.sock"},
+		Control: Control{Socket: "/tmp/v.sock", Group: "adm"},
 		Log:     Log{Level: LogDebug, Format: LogJSON},
 	}
 	checkHost(t, `
@@ -113,7 +117,7 @@ kernel: {import: [static, bird, 186], guard: false}
 rpf: off
 offload: false
 metrics: {listen: ""}
-control: {socket: /tmp/v.sock}
+control: {socket: /tmp/v.sock, group: adm}
 log: {level: debug, format: json}
 `, want)
 }

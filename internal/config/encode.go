@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"net"
-	"slices"
 
 	"github.com/goccy/go-yaml"
 )
@@ -16,7 +15,7 @@ import (
 // address is left out, as a host file has none.
 func (h *Host) YAML() ([]byte, error) {
 	var b bytes.Buffer
-	err := h.WriteYAML(&b, slices.Values(h.Routes))
+	err := h.WriteYAML(&b, h.Routes.All)
 	return b.Bytes(), err
 }
 

@@ -13,10 +13,10 @@ import (
 func TestYAML(t *testing.T) {
 	h := defaults("k8s-master-1")
 	h.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24")}}
-	h.Routes = []Route{
+	h.Routes = NewRoutes([]Route{
 		{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
 		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20, Proto: "bird"},
-	}
+	})
 	h.IPIP.Peers = []netip.Addr{}
 	h.Metrics.Listen = ""
 	got, err := h.YAML()
@@ -99,7 +99,7 @@ func genHost(t *rapid.T) *Host {
 		RPF:     rapid.SampledFrom([]string{RPFStrict, RPFOff}).Draw(t, "rpf"),
 		Offload: genBool.Draw(t, "offload"),
 		Metrics: Metrics{Listen: rapid.SampledFrom([]string{"", ":0", "[::1]:9473", "localhost:65535"}).Draw(t, "listen")},
-		Control: Control{Socket: genPath.Draw(t, "socket")},
+		Control: Control{Socket: genPath.Draw(t, "socket"), Group: rapid.SampledFrom([]string{"", "adm", "4"}).Draw(t, "group")},
 		Log: Log{
 			Level:  rapid.SampledFrom([]string{LogDebug, LogInfo, LogWarn, LogError}).Draw(t, "level"),
 			Format: rapid.SampledFrom([]string{LogText, LogJSON}).Draw(t, "format"),
@@ -109,7 +109,7 @@ func genHost(t *rapid.T) *Host {
 		h.Workloads = append(h.Workloads, genWorkload(t, i))
 	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "routes") {
-		h.Routes = append(h.Routes, genRoute(t, i))
+		h.Routes.append(genRoute(t, i))
 	}
 	return h
 }

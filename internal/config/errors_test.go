@@ -115,6 +115,7 @@ func TestErrorsOfSettings(t *testing.T) {
 		{"metrics: {listen: ':65536'}\n", `3:19: metrics.listen: port "65536" is not a number from 0 to 65535: write it like 127.0.0.1:9473`},
 		{"control: {socket: v.sock}\n", `3:19: control.socket: "v.sock" is not an absolute path: start it with a slash`},
 		{"control: {socket: /" + strings.Repeat("a", 107) + "}\n", `3:19: control.socket: "/` + strings.Repeat("a", 63) + `…" has 108 bytes, and the kernel takes 107 for a socket: use a shorter path`},
+		{"control: {group: a b}\n", `3:18: control.group: "a b" is neither the name nor the number of a group: write it as getent group shows it`},
 		{"log: {level: trace}\n", `3:14: log.level: "trace" is not known: write debug, info, warn or error`},
 		{"log: {format: xml}\n", `3:15: log.format: "xml" is not known: write text or json`},
 	})

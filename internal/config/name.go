@@ -61,6 +61,14 @@ func (c *checker) socket(s scalar) string {
 	return c.path(s)
 }
 
+// group is one of group(5), by name or number; without one the socket has no group of its own.
+func (c *checker) group(s scalar) string {
+	if s.given && !nameForm.MatchString(s.text) {
+		c.fail(s.place, "%s is neither the name nor the number of a group: write it as getent group shows it", quote(s.text))
+	}
+	return s.text
+}
+
 func (c *checker) listen(s scalar) string {
 	if s.text == "" {
 		return ""

@@ -8,7 +8,7 @@ type rawHost struct {
 	node      scalar
 	uplink    rawUplink
 	workloads []rawWorkload
-	routes    []rawRoute
+	routes    rawRoutes
 	ipip      rawIPIP
 	gateway   rawGateway
 	kernel    rawKernel
@@ -25,7 +25,7 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 		{"node", &h.node},
 		{"uplink", &h.uplink},
 		{"workloads", each(&h.workloads)},
-		{"routes", each(&h.routes)},
+		{"routes", &h.routes},
 		{"ipip", &h.ipip},
 		{"gateway", &h.gateway},
 		{"kernel", &h.kernel},
@@ -57,15 +57,31 @@ func (w *rawWorkload) read(r *reader, n ast.Node, at place) {
 
 type rawRoute struct{ to, via, kind, encap, metric, proto scalar }
 
-func (t *rawRoute) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{
+func (t *rawRoute) read(r *reader, n ast.Node, at place) { r.mapping(n, at, t.keys()) }
+
+func (t *rawRoute) keys() keys {
+	return keys{
 		{"to", &t.to},
 		{"via", &t.via},
 		{"type", &t.kind},
 		{"encap", &t.encap},
 		{"metric", &t.metric},
 		{"proto", &t.proto},
-	})
+	}
+}
+
+// rawRoutes is a list of routes, or the block of a large file.
+type rawRoutes struct {
+	list  []rawRoute
+	block *block
+}
+
+func (t *rawRoutes) read(r *reader, n ast.Node, at place) {
+	if t.block != nil {
+		t.block.read(r.report)
+		return
+	}
+	each(&t.list).read(r, n, at)
 }
 
 type rawIPIP struct {
@@ -98,10 +114,10 @@ func (m *rawMetrics) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{{"listen", &m.listen}})
 }
 
-type rawControl struct{ socket scalar }
+type rawControl struct{ socket, group scalar }
 
 func (c *rawControl) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"socket", &c.socket}})
+	r.mapping(n, at, keys{{"socket", &c.socket}, {"group", &c.group}})
 }
 
 type rawLog struct{ level, format scalar }

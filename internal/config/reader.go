@@ -20,9 +20,8 @@ type reader struct {
 	values  int
 }
 
-// read fills a raw value with what the file says.
-func (r *report) read(data []byte, into value) {
-	body := r.parse(data)
+// read fills a raw value with what a parsed file says.
+func (r *report) read(body ast.Node, into value) {
 	if r.err != nil {
 		return
 	}
@@ -193,19 +192,29 @@ func (r *reader) entries(n ast.Node, at place, known keys, lines []int) {
 	for entry := m.MapRange(); entry.Next() && r.err == nil; {
 		t := entry.Key().GetToken()
 		here := place{at.key, t.Position.Line, t.Position.Column}
-		i := known.find(t.Value)
-		switch {
-		case t.Type == token.MergeKeyType:
+		if t.Type == token.MergeKeyType {
 			r.fail(here, "merging mappings with << is not supported: write the keys out")
-		case i < 0:
-			r.fail(here.child(keyText(t.Value)), "unknown key: remove it, or use one of %v", known)
-		case lines[i] != 0:
-			r.fail(here.child(t.Value), "this key is already in line %d: remove one of them", lines[i])
-		default:
-			lines[i] = t.Position.Line
+			return
+		}
+		if i := r.key(here, t.Value, known, lines); i >= 0 {
 			known[i].into.read(r, entry.Value(), here.child(t.Value))
 		}
 	}
+}
+
+// key finds a key of a mapping, and notes its line; -1 if it cannot stand there.
+func (r *report) key(at place, name string, known keys, lines []int) int {
+	i := known.find(name)
+	switch {
+	case i < 0:
+		r.fail(at.child(keyText(name)), "unknown key: remove it, or use one of %v", known)
+		return -1
+	case lines[i] != 0:
+		r.fail(at.child(name), "this key is already in line %d: remove one of them", lines[i])
+		return -1
+	}
+	lines[i] = at.line
+	return i
 }
 
 func keyText(key string) string {

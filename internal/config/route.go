@@ -2,17 +2,29 @@ package config
 
 import "fmt"
 
-func (c *checker) routes(raw []rawRoute) []Route {
-	var routes []Route
+func (c *checker) routes(raw rawRoutes) (routes Routes) {
+	if c.err != nil {
+		return routes
+	}
+	if raw.block != nil {
+		return c.block(raw.block)
+	}
 	taken := claims{}
-	for i := range raw {
-		t := c.route(&raw[i])
-		c.claim(taken, fmt.Sprintf("%v with metric %d", t.To, t.Metric), raw[i].to.place,
-			"remove one of them, or give it another metric")
-		routes = append(routes, t)
+	for i := range raw.list {
+		t := c.route(&raw.list[i])
+		c.claim(taken, routeKey(&t), raw.list[i].to.place, routeAdvice)
+		if c.err != nil {
+			return routes
+		}
+		routes.append(t)
 	}
 	return routes
 }
+
+// routeKey is what only one route can have.
+func routeKey(t *Route) string { return fmt.Sprintf("%v with metric %d", t.To, t.Metric) }
+
+const routeAdvice = "remove one of them, or give it another metric"
 
 func (c *checker) route(raw *rawRoute) Route {
 	if !raw.to.given {
@@ -32,7 +44,7 @@ func (c *checker) route(raw *rawRoute) Route {
 }
 
 func (c *checker) routeType(s scalar) string {
-	return c.oneOf(s, RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit)
+	return c.oneOf(s, routeTypes...)
 }
 
 // rank is what tells a route from others to the same prefix.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,14 +14,14 @@ import (
 )
 
 const (
-	maxBytes = 16 << 20 // a hundred thousand routes and room to spare
+	maxBytes = 16 << 20 // of what the library reads: a hundred thousand routes and room to spare
 	maxDepth = 16       // of brackets; a lab file needs 5
 )
 
 var start = place{line: 1, column: 1}
 
 // parse returns the one document of the file, or nil where it is empty.
-func (r *report) parse(data []byte) ast.Node {
+func (r *report) parse(text string) ast.Node {
 	// The parser is a large piece of code for a small language: a bug there is a bad file, not the
 	// end of a router that is to keep its old configuration.
 	defer func() {
@@ -30,11 +29,11 @@ func (r *report) parse(data []byte) ast.Node {
 			r.fail(start, "the YAML parser failed (%s): write the file in a simpler way", quote(fmt.Sprint(cause)))
 		}
 	}()
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if !r.isText(data) {
+	text = strings.TrimPrefix(text, "\ufeff")
+	if !r.isText(text) {
 		return nil
 	}
-	tokens := lexer.Tokenize(string(data))
+	tokens := lexer.Tokenize(text)
 	if !r.isPlain(tokens) {
 		return nil
 	}
@@ -54,17 +53,21 @@ func (r *report) parse(data []byte) ast.Node {
 	return file.Docs[0].Body
 }
 
-func (r *report) isText(data []byte) bool {
-	if len(data) > maxBytes {
-		r.fail(start, "the file has %d bytes, more than the %d that are read: give the path of a configuration file", len(data), maxBytes)
+func (r *report) isText(text string) bool {
+	if len(text) > maxBytes {
+		r.fail(start, "the file has %d bytes, more than the %d that are read: give the path of a configuration file", len(text), maxBytes)
 		return false
 	}
-	if utf8.Valid(data) {
+	return r.isUTF8(text)
+}
+
+func (r *report) isUTF8(text string) bool {
+	if utf8.ValidString(text) {
 		return true
 	}
 	line, lineStart, at := 1, 0, 0
 	for {
-		char, size := utf8.DecodeRune(data[at:])
+		char, size := utf8.DecodeRuneInString(text[at:])
 		if char == utf8.RuneError && size == 1 {
 			break
 		}
@@ -73,8 +76,8 @@ func (r *report) isText(data []byte) bool {
 			line, lineStart = line+1, at
 		}
 	}
-	column := utf8.RuneCount(data[lineStart:at]) + 1
-	r.fail(place{line: line, column: column}, "byte 0x%02x is not UTF-8: save the file as UTF-8 text", data[at])
+	column := utf8.RuneCountInString(text[lineStart:at]) + 1
+	r.fail(place{line: line, column: column}, "byte 0x%02x is not UTF-8: save the file as UTF-8 text", text[at])
 	return false
 }
 

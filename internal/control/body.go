@@ -133,6 +133,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &tooLarge{}):
 		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errForbidden):
+		return http.StatusForbidden
 	case errors.Is(err, rib.ErrExists):
 		return http.StatusConflict
 	case errors.Is(err, rib.ErrNotFound):

@@ -69,9 +69,10 @@ const (
 // reload reads the configuration file again and applies it.
 func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(l, maxConnections), stop: stop}
+	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
 	s.http = http.Server{
-		Handler:     s.routes(),
+		Handler:     guardChanges(s.routes()),
+		ConnContext: withPeer,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ReadTimeout: patience,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),

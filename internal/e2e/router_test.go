@@ -94,7 +94,13 @@ func tryRouter(t *testing.T, ns workload.Namespace, config string) result {
 // startRouter starts one and waits until it answers. What it leaves is removed.
 func startRouter(t *testing.T, ns workload.Namespace, socket, config string) *running {
 	t.Helper()
-	path := file(t, "config.yaml", config+"control: {socket: "+socket+"}\n")
+	return startRouterWith(t, ns, socket, config+"control: {socket: "+socket+"}\n")
+}
+
+// startRouterWith is startRouter for a configuration that says all of `control`.
+func startRouterWith(t *testing.T, ns workload.Namespace, socket, config string) *running {
+	t.Helper()
+	path := file(t, "config.yaml", config)
 	t.Cleanup(func() {
 		start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantOK(t)
 	})

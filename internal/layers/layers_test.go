@@ -19,8 +19,8 @@ const (
 // layers are the packages of the module from the top to the bottom: a package may
 // import those of a lower layer alone. A new package needs its place here.
 var layers = [][]string{
-	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer"},
-	{"internal/demo"},
+	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "packaging"},
+	{"internal/demo", "internal/doctor"},
 	{"internal/lab"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/filter", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},
-	{"examples", "internal/ping", "internal/sandbox"}, // on their own
+	{"examples", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
 }
 
 // forbidden is what a package may not import from elsewhere: the packet path

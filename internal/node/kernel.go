@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -130,6 +131,21 @@ func (n *Node) importChanges(changes []hostChange) error {
 	return n.importKeys(keys)
 }
 
+// steps are what the table is to do so that each key gets its route; nil: none.
+func steps(routes map[rib.Key]*rib.Route) iter.Seq[rib.Change] {
+	return func(yield func(rib.Change) bool) {
+		for k, r := range routes {
+			c := rib.Change{Route: rib.Route{Prefix: k.Prefix, Metric: k.Metric}, Gone: r == nil}
+			if r != nil {
+				c.Route = *r
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
 // importKeys brings the router's routes with these keys to what the host has.
 func (n *Node) importKeys(keys map[rib.Key]bool) error {
 	routes := make(map[rib.Key]*rib.Route, len(keys))
@@ -138,7 +154,7 @@ func (n *Node) importKeys(keys map[rib.Key]bool) error {
 			routes[key] = r
 		}
 	}
-	if err := n.RIB.Change(rib.Kernel, routes); err != nil {
+	if err := n.RIB.Apply(rib.Kernel, steps(routes)); err != nil {
 		return fmt.Errorf("the host's routes: %w", err)
 	}
 	changed := false

@@ -82,10 +82,10 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err := n.checkImport(); err != nil {
 		return n, err
 	}
-	if n.statics, err = newStatics(0).reloaded(c.Routes); err != nil {
+	if n.statics, err = newStatics(0).reloaded(&c.Routes); err != nil {
 		return n, err
 	}
-	c.Routes = nil // there may be many
+	c.Routes = config.Routes{} // there may be many
 	if err := n.lockUplink(); err != nil {
 		return n, err
 	}

@@ -25,11 +25,11 @@ func (n *Node) Reload(c *config.Host) error {
 	if err := fixed(n.config, c); err != nil {
 		return err
 	}
-	routes, err := n.statics.reloaded(c.Routes)
+	routes, err := n.statics.reloaded(&c.Routes)
 	if err != nil {
 		return err
 	}
-	c.Routes = nil // there may be many
+	c.Routes = config.Routes{} // there may be many
 	c, live, err := n.live.onto(c)
 	if err != nil {
 		return err
@@ -62,6 +62,7 @@ func fixed(old, c *config.Host) error {
 		{"workers", workers(old), workers(c)},
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
+		{"control.group", old.Control.Group, c.Control.Group},
 		{"log", old.Log, c.Log},
 	} {
 		if f.was != f.want {

@@ -289,13 +289,13 @@ func (s *statics) sorted() iter.Seq[config.Route] {
 // reloaded is what becomes of the routes when the file has these: what commands
 // added, replaced or deleted stays so. Where the file has come to say the same as
 // a command, it is the file's from then on.
-func (s *statics) reloaded(file []config.Route) (*statics, error) {
-	next := newStatics(max(len(file), len(s.first)))
-	for i := range file {
-		d := destinationOf(file[i].To)
-		r, err := staticOf(&file[i])
+func (s *statics) reloaded(file *config.Routes) (*statics, error) {
+	next := newStatics(max(file.Len(), len(s.first)))
+	for t := range file.All {
+		d := destinationOf(t.To)
+		r, err := staticOf(&t)
 		if err != nil {
-			return nil, fmt.Errorf("route to %s: %w", file[i].To, err)
+			return nil, fmt.Errorf("route to %s: %w", t.To, err)
 		}
 		k := routeKey{d, r.metric}
 		mine, ok := s.find(k)

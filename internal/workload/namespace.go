@@ -35,7 +35,11 @@ type identity struct{ dev, ino uint64 }
 // identity tells one namespace from the next one at the same path.
 func (n Namespace) identity() (identity, error) {
 	var fs unix.Statfs_t
-	if err := unix.Statfs(string(n), &fs); err != nil || fs.Type != unix.NSFS_MAGIC {
+	err := unix.Statfs(string(n), &fs)
+	if errors.Is(err, os.ErrPermission) { // as with /proc/PID/ns/net of a process that may more than we
+		return identity{}, fmt.Errorf("%s: %w; name the namespace (ip netns attach NAME PID) and give %s/NAME", n, err, Directory)
+	}
+	if err != nil || fs.Type != unix.NSFS_MAGIC {
 		return identity{}, fmt.Errorf("%s: no network namespace there", n)
 	}
 	var st unix.Stat_t

@@ -1,0 +1,118 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetGroup lets the members of a group, given by name or number, use the socket.
+func SetGroup(socket, group string) error {
+	id := group
+	if _, err := strconv.ParseUint(group, 10, 32); err != nil {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return fmt.Errorf("control.group: no group is called %q; make it (groupadd --system %s), or name another one", group, group)
+		}
+		id = g.Gid
+	}
+	gid, err := strconv.Atoi(id)
+	if err == nil {
+		err = os.Chown(socket, -1, gid)
+	}
+	if err != nil {
+		return fmt.Errorf("control socket %s: giving it to group %s: %w (run as root, or with CAP_CHOWN)", socket, group, err)
+	}
+	return nil
+}
+
+// readOnlyPosts are the calls that change nothing although they are no GET.
+var readOnlyPosts = map[string]bool{"/v1/explain": true}
+
+// peer is who is at the other end of a connection: the user who opened it, as the
+// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
+// so that it is still there when somebody wraps the connection.
+type peer struct{ uid uint32 }
+
+func (peer) Network() string  { return "unix" }
+func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
+
+// identified is a connection that knows its peer.
+type identified struct {
+	net.Conn
+	peer peer
+}
+
+func (c identified) RemoteAddr() net.Addr { return c.peer }
+
+// identifying is a listener of unix sockets whose connections know their peers.
+type identifying struct{ net.Listener }
+
+func (l identifying) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	uid, err := peerUID(c)
+	if err != nil {
+		return c, nil // of nobody, who may change nothing
+	}
+	return identified{c, peer{uid}}, nil
+}
+
+type peerKey struct{}
+
+// withPeer keeps the peer for the requests of his connection.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, c.RemoteAddr())
+}
+
+func peerUID(c net.Conn) (uid uint32, err error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0, fmt.Errorf("%T is no unix socket", c)
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if credErr != nil {
+		return 0, credErr
+	}
+	return cred.Uid, nil
+}
+
+// mayChange says whether a peer may change the router: root may, and whoever
+// the router runs as. All others who can open the socket may read.
+func mayChange(ctx context.Context) bool {
+	p, ok := ctx.Value(peerKey{}).(peer)
+	return ok && (p.uid == 0 || int(p.uid) == os.Geteuid())
+}
+
+var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")
+
+// guardChanges refuses a change to those who may only read.
+func guardChanges(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead || readOnlyPosts[r.URL.Path]
+		if reads || mayChange(r.Context()) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		fail(w, errForbidden)
+	})
+}

@@ -1,0 +1,66 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+// DefaultConfig is where the installed service has its configuration.
+const DefaultConfig = "/etc/vrouter/vrouter.yaml"
+
+// NewHost finds the configuration: the file, if one is named; that of the router
+// which answers at the socket; or the installed one. What it says about that is
+// the first finding.
+func NewHost(ctx context.Context, file, socket string) (*Host, Finding) {
+	h := &Host{Socket: socket}
+	found := h.configure(ctx, file)
+	found.Name = "configuration"
+	if h.Config != nil {
+		h.Socket = h.Config.Control.Socket
+	}
+	client := control.NewClient(h.Socket)
+	defer client.Close()
+	var v control.Version
+	if client.Get(ctx, "/v1/version", &v) == nil {
+		h.Router = &v
+	}
+	return h, found
+}
+
+func (h *Host) configure(ctx context.Context, file string) Finding {
+	var err error
+	if file == "" {
+		if h.Config, err = running(ctx, h.Socket); err == nil {
+			return Finding{State: OK, Means: "that of the router at " + h.Socket}
+		}
+		file = DefaultConfig
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return Finding{
+				State: Warn, Means: fmt.Sprintf("no router answers at %s and there is no %s: only what needs no configuration was looked at", h.Socket, file),
+				Mend: "vrouter doctor --config FILE",
+			}
+		}
+	}
+	if h.Config, err = config.Load(file); err != nil {
+		h.Config = nil
+		return Finding{State: Fail, Means: err.Error() + "; only what needs no configuration was looked at", Mend: "edit " + file}
+	}
+	return Finding{State: OK, Means: file + " can be read"}
+}
+
+// running is the configuration in force.
+func running(ctx context.Context, socket string) (*config.Host, error) {
+	client := control.NewClient(socket)
+	defer client.Close()
+	var text string
+	if err := client.Get(ctx, "/v1/config", &text); err != nil {
+		return nil, err
+	}
+	return config.Parse("the router at "+socket, []byte(text))
+}

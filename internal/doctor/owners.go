@@ -1,0 +1,154 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/config"
+)
+
+// owners says by an interface's name whose it usually is.
+var owners = []struct{ prefix, program string }{
+	{"cali", "Calico"}, {"tunl", "Calico, or a tunnel made by hand"}, {"vxlan.calico", "Calico"},
+	{"flannel", "flannel"}, {"cni", "a CNI plug-in"}, {"docker", "Docker"}, {"br-", "Docker"}, {"cilium", "Cilium"},
+	{"virbr", "libvirt"}, {"veth", "a container, or a test by hand"}, {"wg", "WireGuard"},
+}
+
+func owner(ifname string) string {
+	for _, o := range owners {
+		if strings.HasPrefix(ifname, o.prefix) {
+			return o.program
+		}
+	}
+	return "another program"
+}
+
+// addresses of the host that are a workload's, or the gateway's: the host's own
+// stack would take what is for them.
+func addresses(h *Host) (found []Finding, err error) {
+	whose := map[netip.Addr]string{h.Config.Gateway.Address: "the gateway"}
+	for _, w := range h.Config.Workloads {
+		whose[w.Address.Addr()] = "workload " + w.Name
+	}
+	list, err := netlink.AddrList(nil, unix.AF_INET)
+	for _, a := range list {
+		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		l, lerr := netlink.LinkByIndex(a.LinkIndex)
+		if whose[ip] == "" || lerr != nil {
+			continue
+		}
+		found = append(found, Finding{
+			State: Fail, Means: fmt.Sprintf("%s of this host has %s, the address of %s: the host's own stack takes its packets", l.Attrs().Name, ip, whose[ip]),
+			Mend: fmt.Sprintf("ip addr del %s dev %s", a.IPNet, l.Attrs().Name),
+			fix:  func() error { return netlink.AddrDel(l, &a) },
+		})
+	}
+	return found, err
+}
+
+// routes of the host's main table that lead the workloads' addresses, of this host or
+// others, out by something else than the uplink.
+func routes(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	list, err := mainTable()
+	for _, r := range list {
+		prefix := destination(&r)
+		out, lerr := netlink.LinkByIndex(r.LinkIndex)
+		exported := lerr == nil && h.Config.Kernel.Export && out.Attrs().Name == config.HostInterface // the router's own (kernel.export)
+		if lerr != nil || r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || prefix.Bits() == 0 || exported {
+			continue
+		}
+		if f, ok := h.claimed(prefix, out.Attrs().Name); ok {
+			found = append(found, mendRoute(f, r, prefix, out))
+		}
+	}
+	return found, err
+}
+
+// claimed says what it means that the host has a route to prefix by another interface.
+func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
+	for _, w := range h.Config.Workloads {
+		if prefix.Contains(w.Address.Addr()) {
+			return Finding{State: Fail, Means: fmt.Sprintf("the host's own table leads %s, workload %s, by %s (%s): somebody else has that address, and the host's own packets for it go there",
+				w.Address.Addr(), w.Name, out, owner(out))}, true
+		}
+	}
+	for r := range h.Config.Routes.All {
+		if r.To.Bits() > 0 && r.To.Overlaps(prefix) {
+			return Finding{State: Warn, Means: fmt.Sprintf("the host's own table leads %s by %s (%s), the router by %s: the host's own packets go another way",
+				prefix, out, owner(out), h.Config.Uplink.Interface)}, true
+		}
+	}
+	return Finding{}, false
+}
+
+// mendRoute gives the command. The subnet of an interface is that interface's; whether
+// somebody needs it a person has to say.
+func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link) Finding {
+	if r.Protocol == unix.RTPROT_KERNEL {
+		f.State = Warn
+		f.Mend = fmt.Sprintf("ip addr del %s/%d dev %s   # if nothing needs it; else give the workloads other addresses", r.Src, prefix.Bits(), out.Attrs().Name)
+		return f
+	}
+	f.Mend = fmt.Sprintf("ip route del %s dev %s", prefix, out.Attrs().Name)
+	f.fix = func() error { return netlink.RouteDel(&r) }
+	return f
+}
+
+func mainTable() ([]netlink.Route, error) {
+	return netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+}
+
+func destination(r *netlink.Route) netip.Prefix {
+	if r.Dst == nil {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	a, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+	bits, _ := r.Dst.Mask.Size()
+	return netip.PrefixFrom(a, bits)
+}
+
+// imports: a protocol without routes, and routes that the router cannot go by.
+func imports(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	list, err := mainTable()
+	for _, name := range h.Config.Kernel.Import {
+		routes := slices.DeleteFunc(slices.Clone(list), func(r netlink.Route) bool { return !hasProtocol(&r, name) })
+		if len(routes) == 0 {
+			found = append(found, Finding{
+				State: Warn, Means: "kernel.import names " + name + ", and the host has no route of that protocol: its program may not run", Mend: "ip route show proto " + name,
+			})
+		}
+		for _, r := range routes {
+			out, lerr := netlink.LinkByIndex(r.LinkIndex)
+			if r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || lerr != nil {
+				continue
+			}
+			found = append(found, Finding{
+				State: Warn, Means: fmt.Sprintf("the route to %s proto %s leaves by %s, not by %s: it is not imported", destination(&r), name, out.Attrs().Name, h.Config.Uplink.Interface),
+				Mend: "let " + name + " enter its routes by " + h.Config.Uplink.Interface + "; the router encapsulates by ipip.mode",
+			})
+			break // one is enough to see why
+		}
+	}
+	return found, err
+}
+
+// hasProtocol knows a protocol by name or number; static is boot's name too, as in
+// the configuration.
+func hasProtocol(r *netlink.Route, name string) bool {
+	return r.Protocol.String() == name || strconv.Itoa(int(r.Protocol)) == name ||
+		name == "static" && r.Protocol == unix.RTPROT_BOOT
+}

@@ -1,0 +1,172 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/guard"
+)
+
+// setting is a file under /proc/sys.
+type setting string
+
+func interfaceSetting(ifname, key string) setting {
+	return setting("/proc/sys/net/ipv4/conf/" + ifname + "/" + key)
+}
+
+// value is 0 where the kernel has no such setting.
+func (s setting) value() int {
+	b, err := os.ReadFile(string(s))
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return n
+}
+
+// mend is the finding's command and its doing.
+func (s setting) mend(f Finding, value int) Finding {
+	f.Mend = fmt.Sprintf("echo %d > %s", value, s)
+	f.fix = func() error { return os.WriteFile(string(s), []byte(strconv.Itoa(value)), 0) }
+	return f
+}
+
+// forwards says whether the host forwards what comes in by the uplink: that
+// interface's own setting decides, not ip_forward, which only sets all of them.
+func (h *Host) forwards() setting { return interfaceSetting(h.Config.Uplink.Interface, "forwarding") }
+
+func ipForward(h *Host) ([]Finding, error) {
+	if _, err := h.link(); err != nil {
+		return nil, err
+	}
+	if h.Config.Kernel.Guard || h.forwards().value() == 0 {
+		return nil, nil
+	}
+	return []Finding{h.forwards().mend(Finding{
+		State: Fail, Means: "the host's own stack forwards what comes in by " + h.Config.Uplink.Interface + ", and kernel.guard is false: packets it has a route for are sent twice",
+	}, 0)}, nil
+}
+
+func guardInPlace(h *Host) ([]Finding, error) {
+	name := h.Config.Uplink.Interface
+	if !h.Config.Kernel.Guard {
+		return unguardedTunnels(h)
+	}
+	worst := Warn
+	if h.forwards().value() != 0 || h.Config.Tunnels() {
+		worst = Fail
+	}
+	guarded, err := guard.Interfaces()
+	if err != nil {
+		return []Finding{{State: worst, Means: fmt.Sprintf("nftables cannot be used, so nothing keeps the host's own stack out: %v", err), Mend: "modprobe nf_tables   # or run as root"}}, nil
+	}
+	if h.Router == nil || slices.Contains(guarded, name) {
+		return nil, nil
+	}
+	return []Finding{{
+		State: worst, Means: "the router runs without its guard on " + name + ": the host's own stack may forward, or answer, what the router handles",
+		Mend: "vrouter --socket " + h.Socket + " reload", fix: h.reload,
+	}}, nil
+}
+
+func (h *Host) reload() error {
+	client := control.NewClient(h.Socket)
+	defer client.Close()
+	return client.Post(context.Background(), "/v1/reload", struct{}{}, &struct{}{})
+}
+
+// unguardedTunnels: without the guard the host answers IP-in-IP that it has no
+// tunnel for, and the other end takes the answer for the truth (RFC 2003 4).
+func unguardedTunnels(h *Host) ([]Finding, error) {
+	tunnels, err := ipipLinks()
+	if err != nil || len(tunnels) > 0 || !h.Config.Tunnels() {
+		return nil, err
+	}
+	return []Finding{{
+		State: Fail, Means: "kernel.guard is false and the host has no IP-in-IP: its own stack answers each packet of a tunnel with Protocol Unreachable",
+		Mend: "set kernel.guard: true, then: vrouter --socket " + h.Socket + " reload",
+	}}, nil
+}
+
+// ipipLinks are the host's own tunnels that are up, tunl0 among them.
+func ipipLinks() (up []netlink.Link, err error) {
+	list, err := netlink.LinkList()
+	for _, l := range list {
+		if (l.Type() == "ipip" || l.Attrs().Name == "tunl0") && l.Attrs().Flags&net.FlagUp != 0 {
+			up = append(up, l)
+		}
+	}
+	return up, err
+}
+
+func kernelTunnels(h *Host) (found []Finding, err error) {
+	list, err := ipipLinks()
+	for _, l := range list {
+		name := l.Attrs().Name
+		f := Finding{Mend: "ip link set " + name + " down"}
+		switch {
+		case h.Config.Kernel.Guard:
+			// Without a fix: it may be somebody's, by another interface.
+			f.State, f.Means = Warn, fmt.Sprintf("%s is up, the host's own IP-in-IP; the guard cuts it off from %s", name, h.Config.Uplink.Interface)
+		case h.Config.Tunnels():
+			f.State, f.Means = Fail, name+" is up and kernel.guard is false: the host's own stack unpacks the IP-in-IP that the router unpacks, and what is in it arrives twice"
+			f.fix = func() error { return netlink.LinkSetDown(l) }
+		default:
+			continue
+		}
+		found = append(found, f)
+	}
+	return found, err
+}
+
+// rpFilter: the packet socket sees a packet before the reverse path filter does, so that
+// what is forwarded does not meet it. What the other hosts' workloads send to this
+// host itself does.
+func rpFilter(h *Host) ([]Finding, error) {
+	name := h.Config.Uplink.Interface
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	const strict, loose = 1, 2 // RFC 3704; the greater of the two settings holds
+	own := interfaceSetting(name, "rp_filter")
+	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || h.Config.IPIP.Mode == config.IPIPAlways {
+		return nil, nil
+	}
+	for r := range h.Config.Routes.All {
+		if r.Type != config.RouteUnicast || r.Encap == config.EncapIPIP || r.To.Bits() == 0 {
+			continue
+		}
+		back, err := netlink.RouteGet(r.To.Addr().AsSlice())
+		if err != nil || len(back) == 0 || back[0].LinkIndex == l.Attrs().Index {
+			continue
+		}
+		return []Finding{own.mend(Finding{
+			State: Warn, Means: fmt.Sprintf("the host's own route to %s does not leave by %s, and rp_filter is strict: what comes from there for this host itself is dropped", r.To, name),
+		}, loose)}, nil
+	}
+	return nil, nil
+}
+
+const bridgeCalls = setting("/proc/sys/net/bridge/bridge-nf-call-iptables")
+
+// bridgeFilter: a bridge with br_netfilter runs iptables' PREROUTING, connection tracking
+// and reassembly on frames before they come to the packet socket on the bridge.
+func bridgeFilter(h *Host) ([]Finding, error) {
+	l, err := h.link()
+	if err != nil || l.Type() != "bridge" || bridgeCalls.value() == 0 {
+		return nil, err
+	}
+	return []Finding{bridgeCalls.mend(Finding{
+		State: Warn, Means: h.Config.Uplink.Interface + " is a bridge and br_netfilter is on: iptables may change, reassemble or drop packets before the router reads them",
+	}, 0)}, nil
+}

@@ -1,0 +1,123 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// link is the uplink; errNoUplink if there is none.
+func (h *Host) link() (netlink.Link, error) {
+	l, err := netlink.LinkByName(h.Config.Uplink.Interface)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, errNoUplink
+	}
+	return l, err
+}
+
+func uplink(h *Host) ([]Finding, error) {
+	name := h.Config.Uplink.Interface
+	l, err := h.link()
+	if errors.Is(err, errNoUplink) {
+		return []Finding{{
+			State: Fail, Means: "there is no interface " + name + "; nothing else about the uplink was looked at",
+			Mend: "ip link   # and name the one towards the other hosts as uplink.interface",
+		}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := l.Attrs()
+	if len(a.HardwareAddr) != 6 {
+		return []Finding{{State: Fail, Means: name + " is no Ethernet interface", Mend: "ip link   # and name one with link/ether as uplink.interface"}}, nil
+	}
+	var found []Finding
+	switch {
+	case a.Flags&net.FlagUp == 0:
+		found = append(found, Finding{
+			State: Fail, Means: name + " is down: nothing comes in or goes out",
+			Mend: "ip link set " + name + " up", fix: func() error { return netlink.LinkSetUp(l) },
+		})
+	case a.RawFlags&unix.IFF_LOWER_UP == 0:
+		found = append(found, Finding{State: Warn, Means: name + " has no carrier", Mend: "ip link show " + name + "   # and look at the cable, or at the peer"})
+	}
+	if a.MasterIndex != 0 {
+		if m, err := netlink.LinkByIndex(a.MasterIndex); err == nil {
+			found = append(found, Finding{
+				State: Warn, Means: fmt.Sprintf("%s is a port of %s, which takes its frames and has its address", name, m.Attrs().Name),
+				Mend: "set uplink.interface: " + m.Attrs().Name,
+			})
+		}
+	}
+	list, err := netlink.AddrList(l, unix.AF_INET)
+	if err == nil && len(list) == 0 {
+		found = append(found, Finding{
+			State: Fail, Means: name + " has no IPv4 address: nothing can be sent by it", Mend: "ip addr add ADDRESS/LENGTH dev " + name,
+		})
+	}
+	return found, err
+}
+
+// mtu looks at what is configured, and at what the interfaces have.
+func mtu(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	fits := l.Attrs().MTU
+	if h.Config.Tunnels() {
+		fits -= packet.IPv4MinLen // the outer header
+	}
+	for _, w := range h.Config.Workloads {
+		want := fits
+		if w.MTU != 0 {
+			want = w.MTU
+		}
+		if want > fits {
+			found = append(found, Finding{
+				State: Warn, Means: fmt.Sprintf("workload %s has mtu %d in the configuration, and %d fits: larger packets are fragmented, or refused with an ICMP error that their sender may never see", w.Name, want, fits),
+				Mend: fmt.Sprintf("remove the key mtu of %s, or set it to %d, then: vrouter --socket %s reload", w.Name, fits, h.Socket),
+			})
+		}
+		ns := namespace(w.Namespace, w.Name)
+		if has := mtuOf(ns, w.Interface); has != 0 && has != want {
+			found = append(found, Finding{
+				State: Warn, Means: fmt.Sprintf("%s of workload %s has mtu %d, and should have %d", w.Interface, w.Name, has, want),
+				Mend: fmt.Sprintf("nsenter --net=%s ip link set %s mtu %d", ns, w.Interface, want),
+				fix: func() error {
+					return (&workload.Workload{Spec: workload.Spec{Namespace: ns, Interface: w.Interface}}).SetMTU(want)
+				},
+			})
+		}
+	}
+	return found, nil
+}
+
+// namespace is that of a workload, by its path or by its name.
+func namespace(path, name string) workload.Namespace {
+	if path != "" {
+		return workload.Namespace(path)
+	}
+	return workload.Named(name)
+}
+
+// mtuOf is 0 for an interface that is not there.
+func mtuOf(ns workload.Namespace, name string) (mtu int) {
+	if !ns.Exists() {
+		return 0
+	}
+	_ = ns.Do(func() error {
+		l, err := netlink.LinkByName(name)
+		if err == nil {
+			mtu = l.Attrs().MTU
+		}
+		return err
+	})
+	return mtu
+}

@@ -1,0 +1,424 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/doctor"
+	"github.com/vrouter/vrouter/internal/guard"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// patient is a host that the doctor looks at.
+type patient struct {
+	ns     workload.Namespace
+	config string
+}
+
+// newPatient has the uplink's peer up too, so that there is a carrier.
+func newPatient(t *testing.T, config string) patient {
+	t.Helper()
+	ns := newHost(t)
+	in(t, ns, func() error { return setUp("cable") })
+	return patient{ns, file(t, "config.yaml", config)}
+}
+
+func setUp(name string) error {
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetUp(l)
+	}
+	return err
+}
+
+// examine runs the doctor and returns what he says of a check; he fails if, and
+// only if, a finding does.
+func (p patient) examine(t *testing.T, check string, args ...string) (found []doctor.Finding) {
+	t.Helper()
+	args = append([]string{"doctor", "-o", "json", "--config", p.config}, args...)
+	r := start(t, command(t, args...), p.ns.Do).wait(t)
+	all := decode[[]doctor.Finding](t, r.out)
+	if fails := doctor.Failures(all) > 0; fails != (r.status == 1) || r.status > 1 {
+		t.Errorf("exit status %d with %+v", r.status, all)
+	}
+	for _, f := range all {
+		if f.Name == check {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// want is one finding of this state.
+func (p patient) want(t *testing.T, check string, state doctor.State, args ...string) doctor.Finding {
+	t.Helper()
+	found := p.examine(t, check, args...)
+	if len(found) != 1 || found[0].State != state {
+		t.Fatalf("the check %s says %+v, want one finding %s", check, found, state)
+	}
+	return found[0]
+}
+
+// isMended holds a check to what it promises: broken, it says so; --fix mends it, and the
+// second time has nothing to do; broken again, the command it names mends it.
+func (p patient) isMended(t *testing.T, check string, state doctor.State, mend string, harm func() error) {
+	t.Helper()
+	p.want(t, check, doctor.OK)
+	in(t, p.ns, harm)
+	f := p.want(t, check, state)
+	if !strings.Contains(f.Mend, mend) {
+		t.Errorf("the mend is %q, want %q", f.Mend, mend)
+	}
+	if fixed := p.want(t, check, doctor.OK, "--fix"); fixed.Done != f.Mend {
+		t.Errorf("--fix did %q, and promised %q", fixed.Done, f.Mend)
+	}
+	if again := p.want(t, check, doctor.OK, "--fix"); again.Done != "" {
+		t.Errorf("--fix has done it again: %+v", again)
+	}
+	in(t, p.ns, harm)
+	p.byHand(t, p.want(t, check, state).Mend)
+	p.want(t, check, doctor.OK)
+}
+
+// byHand does what the mend says, if its program is installed here; that --fix does
+// it is proved without.
+func (p patient) byHand(t *testing.T, mend string) {
+	t.Helper()
+	program := strings.Fields(mend)[0]
+	if _, err := exec.LookPath(program); err != nil && program != "echo" {
+		t.Logf("not tried, as %s is not installed: %s", program, mend)
+		if r := start(t, command(t, "doctor", "--fix", "--config", p.config), p.ns.Do).wait(t); r.status > 1 {
+			t.Fatalf("%+v", r)
+		}
+		return
+	}
+	start(t, exec.CommandContext(t.Context(), "sh", "-c", mend), p.ns.Do).wait(t).wantOK(t)
+}
+
+func set(key, value string) func() error {
+	return func() error { return os.WriteFile("/proc/sys/net/"+key, []byte(value), 0) }
+}
+
+const noGuard = "kernel: {guard: false}\n"
+
+func TestDoctorHealthy(t *testing.T) {
+	p := newPatient(t, hostConfig)
+	in(t, p.ns, set("ipv4/ip_forward", "1")) // which the guard takes care of
+	all := decode[[]doctor.Finding](t, start(t, command(t, "doctor", "-o", "json", "--config", p.config), p.ns.Do).wait(t).wantOK(t))
+	for _, f := range all {
+		if f.State != doctor.OK || f.Means == "" || f.Mend != "" {
+			t.Errorf("a healthy host: %+v", f)
+		}
+	}
+	startRouterWith(t, p.ns, "/run/vrouter/vrouter.sock", hostConfig)
+	out := start(t, command(t, "doctor"), p.ns.Do).wait(t).wantOK(t)
+	if strings.Contains(out, "warn") || !strings.HasPrefix(out, "ok  configuration  that of the router at /run/vrouter/vrouter.sock\n") {
+		t.Errorf("while the router runs:\n%s", out)
+	}
+}
+
+func TestDoctorStack(t *testing.T) {
+	p := newPatient(t, hostConfig+noGuard)
+	p.isMended(t, "ip_forward", doctor.Fail, "echo 0 > /proc/sys/net/ipv4/conf/ens160/forwarding", set("ipv4/conf/ens160/forwarding", "1"))
+	p = newPatient(t, hostConfig+"ipip: {mode: always}\n"+noGuard)
+	if f := p.want(t, "guard", doctor.Fail, "--fix"); !strings.Contains(f.Means, "Protocol Unreachable") {
+		t.Errorf("%+v", f)
+	}
+	// The name alone tells it where the kernel has no ipip to make a real one.
+	tunnel := func() error { return errors.Join(addBridge("tunl0"), setUp("tunl0")) }
+	p.isMended(t, "ipip", doctor.Fail, "ip link set tunl0 down", tunnel)
+	p = patient{p.ns, file(t, "config.yaml", hostConfig)}
+	in(t, p.ns, tunnel)
+	p.want(t, "ipip", doctor.Warn, "--fix") // somebody's own, perhaps
+}
+
+// addBridge is content with one that is there.
+func addBridge(name string) error {
+	err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}})
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+func TestDoctorReversePath(t *testing.T) {
+	p := newPatient(t, hostConfig+"routes: [{to: 10.70.2.1, via: 192.168.0.12}]\n")
+	in(t, p.ns, func() error { // a second way out, which the host prefers
+		return errors.Join(set("ipv4/conf/all/rp_filter", "0")(), addBridge("other"), up("other", "172.16.0.1/24"),
+			netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(172, 16, 0, 2)}))
+	})
+	p.isMended(t, "rp_filter", doctor.Warn, "echo 2 > /proc/sys/net/ipv4/conf/ens160/rp_filter", set("ipv4/conf/ens160/rp_filter", "1"))
+	in(t, p.ns, set("ipv4/conf/ens160/rp_filter", "1"))
+	p = patient{p.ns, file(t, "config.yaml", hostConfig+"routes: [{to: 10.70.2.1, via: 192.168.0.12, encap: ipip}]\n")}
+	p.want(t, "rp_filter", doctor.OK) // in a tunnel it meets no filter
+}
+
+func TestDoctorBridge(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {
+		t.Log("this kernel has no br_netfilter: there is nothing to see, and the check says so")
+	}
+	p := newPatient(t, hostConfig)
+	in(t, p.ns, func() error { return errors.Join(addBridge("br0"), up("br0", "192.168.1.11/24")) })
+	b := patient{p.ns, file(t, "config.yaml", strings.Replace(hostConfig, "ens160", "br0", 1))}
+	if _, err := os.Stat("/proc/sys/net/bridge"); err != nil {
+		b.want(t, "bridge_filter", doctor.OK)
+	} else {
+		in(t, p.ns, set("bridge/bridge-nf-call-iptables", "0"))
+		b.isMended(t, "bridge_filter", doctor.Warn, "echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables", set("bridge/bridge-nf-call-iptables", "1"))
+	}
+	p.want(t, "bridge_filter", doctor.OK) // ens160 is none
+	in(t, p.ns, func() error {
+		l, err := netlink.LinkByName("ens160")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetMaster(l, &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}})
+	})
+	if f := p.want(t, "uplink", doctor.Warn); f.Mend != "set uplink.interface: br0" {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestDoctorUplink(t *testing.T) {
+	p := newPatient(t, hostConfig)
+	p.isMended(t, "uplink", doctor.Fail, "ip link set ens160 up", func() error { return netlink.LinkSetDown(mustLink("ens160")) })
+	in(t, p.ns, func() error { return netlink.LinkSetDown(mustLink("cable")) })
+	p.want(t, "uplink", doctor.Warn) // no carrier
+	in(t, p.ns, func() error {
+		return errors.Join(setUp("cable"), netlink.AddrDel(mustLink("ens160"), address("192.168.0.11/24")))
+	})
+	p.want(t, "uplink", doctor.Fail, "--fix")
+	in(t, p.ns, func() error { return netlink.LinkDel(mustLink("ens160")) })
+	if f := p.want(t, "uplink", doctor.Fail, "--fix"); !strings.Contains(f.Means, "there is no interface ens160") {
+		t.Errorf("%+v", f)
+	}
+	if f := p.examine(t, "routes"); f != nil {
+		t.Errorf("without an uplink: %+v", f)
+	}
+}
+
+// mustLink is a link that can't be used if there is none: what follows fails.
+func mustLink(name string) netlink.Link {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return &netlink.Device{}
+	}
+	return l
+}
+
+func address(s string) *netlink.Addr {
+	a, err := netlink.ParseAddr(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func TestDoctorOwners(t *testing.T) {
+	p := newPatient(t, hostConfig+"routes: [{to: 10.70.2.0/24, via: 192.168.0.12}]\n")
+	in(t, p.ns, func() error { return errors.Join(addBridge("cali1"), setUp("cali1")) })
+	route := func(to string) func() error {
+		return func() error {
+			return netlink.RouteAdd(&netlink.Route{LinkIndex: mustLink("cali1").Attrs().Index, Dst: address(to).IPNet, Scope: netlink.SCOPE_LINK})
+		}
+	}
+	p.isMended(t, "routes", doctor.Fail, "ip route del 10.70.1.1/32 dev cali1", route("10.70.1.1/32"))
+	p.isMended(t, "routes", doctor.Warn, "ip route del 10.70.2.128/25 dev cali1", route("10.70.2.128/25"))
+	for _, a := range []string{"169.254.1.1/32", "10.70.1.1/32"} {
+		p.isMended(t, "addresses", doctor.Fail, "ip addr del "+a+" dev cali1", func() error { return netlink.AddrAdd(mustLink("cali1"), address(a)) })
+	}
+	in(t, p.ns, func() error { return netlink.AddrAdd(mustLink("cali1"), address("10.70.0.1/16")) })
+	found := p.examine(t, "routes", "--fix")
+	if len(found) != 1 || found[0].State != doctor.Warn || !strings.HasPrefix(found[0].Mend, "ip addr del 10.70.0.1/16 dev cali1") {
+		t.Errorf("another program's subnet: %+v", found)
+	}
+}
+
+func TestDoctorImport(t *testing.T) {
+	p := newPatient(t, hostConfig+"kernel: {import: [bird, static]}\n")
+	if f := p.examine(t, "import", "--fix"); len(f) != 2 || f[0].Mend != "ip route show proto bird" || f[1].State != doctor.Warn {
+		t.Errorf("no routes: %+v", f)
+	}
+	in(t, p.ns, func() error {
+		return errors.Join(addBridge("other"), up("other", "172.16.0.1/24"),
+			netlink.RouteAdd(&netlink.Route{Dst: address("10.71.0.0/16").IPNet, Gw: net.IPv4(192, 168, 0, 12), Protocol: unix.RTPROT_BOOT}),
+			netlink.RouteAdd(&netlink.Route{Dst: address("10.72.0.0/16").IPNet, Gw: net.IPv4(172, 16, 0, 2), Protocol: unix.RTPROT_BIRD}))
+	})
+	if f := p.want(t, "import", doctor.Warn); !strings.Contains(f.Means, "10.72.0.0/16 proto bird leaves by other, not by ens160") {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestDoctorMTU(t *testing.T) {
+	p := newPatient(t, hostConfig+"ipip: {mode: always}\n")
+	startRouterWith(t, p.ns, "/run/vrouter/vrouter.sock", hostConfig+"ipip: {mode: always}\n")
+	w1 := workload.Named("w1")
+	p.isMended(t, "mtu", doctor.Warn, "nsenter --net=/run/netns/w1 ip link set eth0 mtu 1480", func() error {
+		return w1.Do(func() error { return netlink.LinkSetMTU(mustLink("eth0"), 1500) })
+	})
+	big := patient{p.ns, file(t, "config.yaml", strings.Replace(hostConfig, "}]", ", mtu: 9000}]", 1))}
+	if f := big.examine(t, "mtu"); len(f) != 2 || !strings.Contains(f[0].Means, "mtu 9000 in the configuration, and 1500 fits") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What a killed router leaves: its guard, its socket, its workloads once they are
+// no more in the file.
+func TestDoctorLeftovers(t *testing.T) {
+	leavesNothing(t)
+	const socket = "/run/vrouter/vrouter.sock"
+	p := newPatient(t, hostConfig)
+	killed := func() error {
+		startRouterWith(t, p.ns, socket, hostConfig).signal(t, 9)
+		return nil
+	}
+	p.isMended(t, "old_guard", doctor.Warn, "nft delete table netdev vrouter-ens160", killed)
+	p.isMendedAfter(t, "old_socket", "rm "+socket, killed)
+	p.want(t, "old_workloads", doctor.OK)
+	other := patient{p.ns, file(t, "config.yaml", strings.Replace(hostConfig, "w1", "w2", 1))}
+	other.isMendedAfter(t, "old_workloads", "ip netns del w1", killed)
+	in(t, p.ns, killed)
+	in(t, workload.Named("w1"), func() error { return addBridge("more") }) // so that the namespace is of use to somebody
+	f := other.want(t, "old_workloads", doctor.OK, "--fix")
+	if f.Done != "ip -n w1 link del eth0" || !workload.Named("w1").Exists() {
+		t.Errorf("%+v", f)
+	}
+	in(t, p.ns, func() error { return guard.Remove("ens160") })
+	os.Remove(socket)
+}
+
+// isMendedAfter is isMended for a host that an earlier mend of another check has not left alone.
+func (p patient) isMendedAfter(t *testing.T, check, mend string, harm func() error) {
+	t.Helper()
+	if f := p.want(t, check, doctor.Warn); f.Mend != mend {
+		t.Errorf("the mend is %q, want %q", f.Mend, mend)
+	}
+	p.want(t, check, doctor.OK, "--fix")
+	p.isMended(t, check, doctor.Warn, mend, harm)
+}
+
+// Two routers on one uplink send everything twice; a router whose guard is gone, too.
+func TestDoctorRouters(t *testing.T) {
+	const socket = "/run/vrouter/vrouter.sock"
+	t.Setenv("PATH", filepath.Dir(program)+":"+os.Getenv("PATH")) // for the mend that is a command of vrouter's
+	p := newPatient(t, hostConfig)
+	in(t, p.ns, set("ipv4/ip_forward", "1"))
+	startRouterWith(t, p.ns, socket, hostConfig)
+	p.isMended(t, "guard", doctor.Fail, "vrouter --socket "+socket+" reload", func() error { return guard.Remove("ens160") })
+	p.isMended(t, "router", doctor.Fail, "kill ", func() error {
+		pid := startImpostor(t, p.ns)
+		if f := p.want(t, "router", doctor.Fail); f.Mend != fmt.Sprintf("kill %d", pid) {
+			t.Errorf("%+v", f)
+		}
+		return nil
+	})
+	vrouter(t, "--socket", socket, "show", "ports").wantOK(t) // the first one is as it was
+}
+
+// impostor is set in a process of this program that plays a second router: no
+// real one would start on an uplink that is taken.
+const impostor = "VROUTER_E2E_IMPOSTOR"
+
+// startImpostor starts one; its name is what it is called by.
+func startImpostor(t *testing.T, ns workload.Namespace) (pid int) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "vrouter")
+	self, err := os.Executable()
+	if err == nil {
+		err = os.Symlink(self, name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), name)
+	cmd.Env = append(os.Environ(), impostor+"=1")
+	ready, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, cmd, ns.Do)
+	eventually(t, "the second router reads the uplink", func() bool { return r.hasEnded() || read(t, r.out) != "" })
+	if r.hasEnded() {
+		t.Fatalf("the second router: %+v", r.wait(t))
+	}
+	t.Cleanup(func() { ready.Close() })
+	return cmd.Process.Pid
+}
+
+// playRouter opens a packet socket as a router does, says so, and waits.
+func playRouter() error {
+	l, err := netlink.LinkByName("ens160")
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, err = os.Stdin.Read(make([]byte, 1)) // until the test closes it, or a signal ends us
+	return err
+}
+
+func TestDoctorTUN(t *testing.T) {
+	p := newPatient(t, hostConfig)
+	private := func(f func() error) error { // mounts that only this thread's children see
+		return p.ns.Do(func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			return errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""), f())
+		})
+	}
+	look := func(args ...string) doctor.Finding {
+		r := start(t, command(t, append([]string{"doctor", "-o", "json", "--config", p.config}, args...)...), private).wait(t)
+		for _, f := range decode[[]doctor.Finding](t, r.out) {
+			if f.Name == "tun" {
+				return f
+			}
+		}
+		return doctor.Finding{}
+	}
+	if f := look(); f.State != doctor.Fail || f.Mend != "mkdir -p /dev/net && mknod -m 666 /dev/net/tun c 10 200" {
+		t.Errorf("%+v", f)
+	}
+	// Only the host's own root may make devices, and some of them not even he: then it stays.
+	may := private(func() error { return unix.Mknod("/dev/net/tun", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))) }) == nil
+	if f := look("--fix"); (f.State == doctor.OK) != may {
+		t.Errorf("mknod is allowed: %v; %+v", may, f)
+	}
+}
+
+// Without rights, or without a configuration, it says so.
+func TestDoctorWithout(t *testing.T) {
+	ns := newHost(t)
+	without := func(f func() error) error {
+		return ns.Do(func() error {
+			return errors.Join(unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_RAW, 0, 0, 0), f())
+		})
+	}
+	r := start(t, command(t, "doctor"), without).wait(t)
+	wantOneLine(t, r.err, "1 of 5 findings fail")
+	if r.status != 1 || !strings.Contains(r.out, "fail  capabilities   CAP_NET_RAW is missing, for the packet socket on the uplink") ||
+		!strings.Contains(r.out, "mend: vrouter doctor --config FILE") {
+		t.Errorf("%+v", r)
+	}
+	bad := file(t, "config.yaml", "nonsense: 1\n")
+	r = start(t, command(t, "doctor", "--config", bad), ns.Do).wait(t)
+	if r.status != 1 || !strings.Contains(r.out, bad+":1:1: nonsense: unknown key") {
+		t.Errorf("%+v", r)
+	}
+}
