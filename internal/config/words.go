@@ -67,6 +67,8 @@ func (h *Host) Admits(w Workload) error {
 	switch {
 	case w.Name == h.Uplink.Interface:
 		return &FieldError{"name", fmt.Sprintf("%s is the uplink's name: give the workload another one", quote(w.Name))}
+	case w.Name == HostInterface:
+		return &FieldError{"name", fmt.Sprintf("%s is the name of the host's own port: give the workload another one", quote(w.Name))}
 	case w.Address.Addr() == h.Gateway.Address:
 		return &FieldError{"address", fmt.Sprintf("%v is the address of the gateway: give the workload another one", h.Gateway.Address)}
 	}

@@ -250,6 +250,18 @@ kernel: {import: [static]}
 		return netlink.RouteAdd(&netlink.Route{Dst: ipNet("10.72.3.0/24"), Type: unix.RTN_BLACKHOLE})
 	})
 	routeList(t, true, "blackhole 10.72.3.0/24 proto boot")
+	for _, words := range []string{"blackhole 10.73.1.0/24", "10.73.2.0/24 via 10.70.1.1", "10.73.3.0/24 via 192.168.9.12", "10.73.4.0/24 via 192.168.0.12"} {
+		args := append([]string{"route", "add"}, strings.Fields(words)...)
+		if strings.Contains(words, "192.168.9.12") {
+			vrouter(t, args...).wantError(t, 1, "192.168.9.12 is no neighbour")
+			continue
+		}
+		vrouter(t, args...).wantOK(t)
+	}
+	routeList(t, true, "blackhole 10.73.1.0/24 proto static", "10.73.2.0/24 via 10.70.1.1 dev w1 proto static")
+	routeList(t, false, "10.73.4.0/24 via 192.168.0.12 dev ens160 proto static")
+	vrouter(t, "reload").wantOK(t)
+	routeList(t, true, append(stay, "blackhole 10.73.1.0/24 proto static")...)
 	in(t, ns, func() error {
 		return errors.Join(netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: "cable"}), up(uplink, "192.168.9.11/24"))
 	})

@@ -160,9 +160,6 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 // enterWithWays is enter for routes that may have brought new next hops, which are
 // peers and tunnels' ends too, or taken the last route to one away.
 func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
-	if n.uplink.index == 0 {
-		return nil // it is gone; all routes are entered when it comes back
-	}
 	if n.statics.turned {
 		n.statics.turned = false
 		n.followMTU()

@@ -100,7 +100,7 @@ func (n *Node) DeleteWorkload(name string) error {
 // followWorkload does what is to be done when a workload with that address has come
 // or gone: routes may lead by way of it.
 func (n *Node) followWorkload(a netip.Addr) error {
-	if n.uplink.index == 0 || !n.statics.leadsTo(a) {
+	if !n.statics.leadsTo(a) {
 		return nil
 	}
 	return errors.Join(n.applyUplink(), n.setStaticRoutes())

@@ -48,7 +48,7 @@ type way struct {
 
 // way finds the port to a next hop: it is a workload here, on the uplink, or the
 // end of a tunnel, which may lie beyond a gateway. A workload that is not attached
-// has no port.
+// has no port, nor has an uplink that is gone.
 func (n *Node) way(h hop) way {
 	via := h.addr()
 	if !via.IsValid() {
@@ -63,8 +63,11 @@ func (n *Node) way(h hop) way {
 		}
 		return way{dev: c.Name, port: rib.NoPort}
 	}
-	e := n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]})
-	return way{n.config.Uplink.Interface, n.uplink.port, e, n.uplink.index == 0 || e != rib.IPIP && !n.onUplink(via)}
+	port, e := n.uplink.port, n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]})
+	if n.uplink.index == 0 {
+		port = rib.NoPort
+	}
+	return way{n.config.Uplink.Interface, port, e, e != rib.IPIP && !n.onUplink(via)}
 }
 
 // ways remembers, for as long as nothing changes.
@@ -87,7 +90,7 @@ func (w *ways) of(h hop) way {
 func (n *Node) setStaticRoutes() error {
 	var unused []complaint
 	for _, h := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
-		if n.way(h).lost && n.uplink.index != 0 {
+		if n.way(h).lost {
 			unused = append(unused, complaint{"routes are not used: their next hop is in no subnet of the uplink", []any{"via", h.addr(), "routes", n.statics.hops[h]}})
 		}
 	}
