@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
@@ -61,6 +63,10 @@ func (r *reader) resolve(n ast.Node, at place) (ast.Node, place) {
 func positionOf(n ast.Node, at place) place {
 	if t := firstToken(n); t != nil && t.Position != nil {
 		at.line, at.column = t.Position.Line, t.Position.Column
+		// To the library, spaces after a word without quotes stand before it; but not if it is the next line's.
+		if p := t.Prev; p != nil && p.Type == token.MappingValueType && p.Position.Line == at.line {
+			at.column = p.Position.Column + 1 + len(t.Origin) - len(strings.TrimLeft(t.Origin, " "))
+		}
 	}
 	return at
 }
