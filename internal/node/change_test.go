@@ -20,10 +20,10 @@ import (
 func bed(t testing.TB) *Node {
 	t.Helper()
 	n := &Node{
-		RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler), workloads: map[string]*attached{}, live: workloadChanges{}, told: map[string]map[string]bool{},
+		RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler), workloads: map[string]*attached{}, live: workloadChanges{},
 		config:  &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.IPIPNever}},
 		uplink:  &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")}},
-		statics: newStatics(0), mirror: newMirror(), told: map[string]map[string]bool{}, vacant: map[string]bool{},
+		statics: newStatics(0),
 	}
 	n.Router = forwarder.New(n.RIB, n.log, nil)
 	t.Cleanup(n.Router.Close)
