@@ -17,11 +17,6 @@ import (
 // segmentation of TCP over IPv4.
 const tapOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO_ECN
 
-// tapQueue is how many frames may wait for the router, in the device. A full one
-// drops, and TCP learns of it by the loss alone: with the kernel's 1,000 the windows of 16
-// streams did not fit.
-const tapQueue = 4096
-
 // TAP is a workload's port: the router's end of the network interface in the
 // workload's namespace.
 type TAP struct {
@@ -127,9 +122,6 @@ func (t *TAP) prepare(name string, offload bool) (err error) {
 		return err
 	}
 	l, err := t.netlink.LinkByName(name)
-	if err == nil {
-		err = t.netlink.LinkSetTxQLen(l, tapQueue)
-	}
 	if err != nil {
 		t.netlink.Close()
 		return err
