@@ -258,6 +258,10 @@ func TestManyKernelRoutes(t *testing.T) {
 func TestLostNotifications(t *testing.T) {
 	const many = 60_000
 	ns, r := importing(t)
+	in(t, ns, func() error {
+		return netlink.RouteAdd(&netlink.Route{Dst: ipNet("21.1.0.0/24"), Gw: net.ParseIP("192.168.0.12")})
+	})
+	routeList(t, true, "21.1.0.0/24 via 192.168.0.12 dev ens160 proto boot") // it listens by now
 	goroutines := func() float64 { return scrape(t, ns)[key("go_goroutines")] }
 	before := goroutines()
 	for i, round := range []struct {
