@@ -104,8 +104,9 @@ func (b *block) rest() string {
 	return b.text[:b.second.offset] + strings.Repeat("\n", b.last.line-b.second.line) + b.text[b.last.offset:]
 }
 
-// each hands over the routes one by one, until one fails; it returns the index of that one, or -1. The
-// routes' places name only the key in the entry: to name the entries of a million too takes longer than all the rest.
+// each hands over the routes one by one, until one fails; it returns the index of that one, or -1.
+// The routes' places name only the key in the entry: to name a million entries takes longer than
+// all the rest.
 func (b *block) each(do func(*report, *rawRoute)) int {
 	p, e, raw, r := b.entries(), plainEntry{}, newRawEntry(), &report{}
 	for i := range b.count {

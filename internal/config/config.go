@@ -178,8 +178,8 @@ func Load(file string) (*Host, error) {
 	return parse(file, text)
 }
 
-// readFile returns what is in a file, without a second copy of what may be 50 MB; of one that is too large, a byte
-// more than may be.
+// readFile returns what is in a file, without a second copy of what may be 50 MB; of one that is
+// too large, a byte more than may be.
 func readFile(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
