@@ -46,7 +46,7 @@ func OpenAFPacket(index, sockets int, own []netip.Addr) (all []*AFPacket, err er
 			all = nil
 		}
 	}()
-	group := 0
+	group := newGroup
 	for range sockets {
 		p, err := openSocket(index)
 		if err != nil {
@@ -109,11 +109,13 @@ func setUp(fd, index int) error {
 	return nil
 }
 
-// joinFanout makes a socket a member of a group, of a new one if group is 0, and
-// returns the group. Fragments go by their addresses, so they stay together.
+// newGroup asks joinFanout for a group of its own; 0 is a group like any other.
+const newGroup = -1
+
+// joinFanout makes a socket a member of a group, or of a new one, and returns the group. Fragments go by their addresses, so they stay together.
 func joinFanout(fd, group int) (int, error) {
 	const byFlow = unix.PACKET_FANOUT_HASH << 16
-	if group != 0 {
+	if group != newGroup {
 		return group, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|byFlow)
 	}
 	const unique = unix.PACKET_FANOUT_FLAG_UNIQUEID << 16

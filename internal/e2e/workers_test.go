@@ -1,0 +1,43 @@
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/vrouter/vrouter/internal/control"
+)
+
+// Several workers share the uplink by flow: nothing is lost, nothing comes twice,
+// the books are exact, and `show ports` tells who has read what.
+func TestWorkers(t *testing.T) {
+	hosts := labUp(t, twoHosts("    workers: 3\n"))
+	wantEcho(t, hosts[0].ns1, there, 62) // ARP is settled by now
+	before := [2]series{scrape(t, hosts[0].ns), scrape(t, hosts[1].ns)}
+	in(t, hosts[0].ns1, func() error { return flood(there, floodPings) })
+	for i, h := range hosts {
+		wantBooks(t, h.Name, scrape(t, h.ns).since(before[i]))
+	}
+	for range 16 { // flows: by chance alone all go to one worker once in 3^15 times
+		a, b := connect(t, hosts[0].ns1, hosts[1].ns1, there)
+		exchange(t, a, b, 1<<20)
+	}
+	var ports []control.Port
+	if err := json.Unmarshal([]byte(hosts[1].ask(t, "show", "ports", "-o", "json").wantOK(t)), &ports); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ports {
+		sum, busy := uint64(0), 0
+		for _, q := range p.Queues {
+			sum += q.RxPackets
+			if q.RxPackets > 0 {
+				busy++
+			}
+		}
+		if sum != p.RxPackets {
+			t.Errorf("%s: the queues have %d packets, the port %d", p.Port, sum, p.RxPackets)
+		}
+		if p.Kind == "uplink" && (len(p.Queues) != 3 || busy < 2) {
+			t.Errorf("%s: %+v, want 3 queues, several of them in use", p.Port, p.Queues)
+		}
+	}
+}
