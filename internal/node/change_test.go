@@ -23,7 +23,7 @@ func bed(t testing.TB) *Node {
 		RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler), workloads: map[string]*attached{}, live: workloadChanges{},
 		config:  &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.IPIPNever}},
 		uplink:  &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")}},
-		statics: newStatics(0),
+		statics: newStatics(0), mirror: newMirror(), told: map[string]map[string]bool{},
 	}
 	n.Router = forwarder.New(n.RIB, n.log, nil)
 	t.Cleanup(n.Router.Close)
