@@ -170,6 +170,7 @@ type TraceOptions struct {
 	Outer  bool
 	Drops  bool
 	Every  uint64 // of the packets that match, one in so many; 0: all
+	Frames bool   // with the start of each frame, before and after each step that changes it
 }
 
 // Trace is a running trace.
@@ -186,6 +187,9 @@ func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
 	}
 	if o.Drops {
 		q.Set("drops", "")
+	}
+	if o.Frames {
+		q.Set("frames", "")
 	}
 	if o.Every > 0 {
 		q.Set("every", strconv.FormatUint(o.Every, 10))

@@ -179,6 +179,9 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 		}
 		p := rec.View(host)
 		p.Lost = lost
+		if q.Has("frames") {
+			rec.AddFrames(&p)
+		}
 		if enc.Encode(&p) != nil || flush.Flush() != nil {
 			return
 		}

@@ -156,7 +156,8 @@ func (l *Listener) put(r *Record) {
 		l.hub.lost.Add(1)
 	}
 	at := l.n
-	for ; at > 0 && l.at(at-1).ID > r.ID; at-- { // another worker was quicker with a later packet
+	// Another worker was quicker with a later packet. What waited long comes late.
+	for ; at > 0 && l.at(at-1).ID > r.ID && l.at(at-1).Time-r.Time <= int64(settle); at-- {
 		*l.at(at) = *l.at(at - 1)
 	}
 	*l.at(at) = *r

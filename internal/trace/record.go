@@ -48,8 +48,9 @@ type step struct {
 }
 
 type snap struct {
-	len  int
-	data [snapLen]byte
+	whole int // bytes of the frame
+	len   int // of them, kept
+	data  [snapLen]byte
 }
 
 // Facts are what a step decided by, for the one line that says why.
@@ -93,7 +94,7 @@ func (r *Record) keep(f *packet.Frame) {
 		r.numSnaps-- // the last one counts more than the one before it
 	}
 	s := &r.snaps[r.numSnaps]
-	s.len = copy(s.data[:], f.Bytes())
+	s.whole, s.len = f.Len, copy(s.data[:], f.Bytes())
 	r.numSnaps++
 }
 

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
@@ -24,7 +25,14 @@ type Packet struct {
 	Packets int       `json:"packets,omitempty"`
 	Cause   uint64    `json:"cause,omitempty"` // the packet that made the router send this one
 	Lost    uint64    `json:"lost,omitempty"`  // records lost before this one, as the reader fell behind
+	Frame   *Frame    `json:"frame,omitempty"` // as it came; only where frames are asked for
 	Steps   []Step    `json:"steps"`
+}
+
+// Frame is an Ethernet frame: its start, and how long it is.
+type Frame struct {
+	Bytes  []byte `json:"bytes"`  // base64
+	Length int    `json:"length"` // bytes of the whole frame
 }
 
 // Step is what one step did.
@@ -36,6 +44,7 @@ type Step struct {
 	Detail  string `json:"detail"`
 	Route   string `json:"route"`
 	RFC     string `json:"rfc"`
+	Frame   *Frame `json:"frame,omitempty"` // as the step left it, where it changed it
 }
 
 // Outcomes, as JSON and text name them.
@@ -44,6 +53,21 @@ const (
 	Consumed  = "consumed"
 	Dropped   = "dropped"
 )
+
+// AddFrames adds the frame as it came, and after each step that changed it, to the
+// record's view.
+func (r *Record) AddFrames(p *Packet) {
+	p.Frame = r.copyFrame(0)
+	before := 0
+	for i := range p.Steps {
+		if at := r.steps[i].snap; at != before {
+			p.Steps[i].Frame = r.copyFrame(at)
+			before = at
+		}
+	}
+}
+
+func (r *Record) copyFrame(i int) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
 
 // View puts a record into words.
 func (r *Record) View(host string) Packet {
