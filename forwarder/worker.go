@@ -1,7 +1,6 @@
 package forwarder
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -20,8 +19,6 @@ const (
 	scratchMax = 512
 	// sampleEvery is how seldom a packet's steps are timed for the histogram.
 	sampleEvery = 1024
-	// readRetry is the pause after a read that failed: an error that stays must not spin.
-	readRetry = 20 * time.Millisecond
 )
 
 // worker is one thread of the packet path. It takes frames from its queues to
@@ -129,19 +126,13 @@ func (w *worker) release(q *queue) {
 
 // readFailed looks at what a port could not be read for. All but the end of the
 // device passes.
-func (w *worker) readFailed(err error) {
-	var failed *link.ReadError
-	if !errors.As(err, &failed) {
-		w.router.log.Error("reading", "worker", w.number, "error", err)
-		time.Sleep(readRetry)
-		return
-	}
+func (w *worker) readFailed(failed *link.ReadError) {
 	q := w.queues[failed.ID]
-	if errors.Is(err, link.ErrGone) {
+	if failed.Err == link.ErrGone {
 		w.router.portGone(q.port)
 		return
 	}
-	w.router.readFailed(q.port, err)
+	w.router.readFailed(q.port, failed)
 }
 
 // begin takes the snapshots that hold for the batch.

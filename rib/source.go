@@ -3,7 +3,6 @@ package rib
 import (
 	"cmp"
 	"encoding/binary"
-	"net/netip"
 	"slices"
 )
 
@@ -34,11 +33,7 @@ func (t *Table) SetSource(s Source, routes []Route) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	t.publish(newDraft(f), changes, s)
-	return nil
-}
-
-func (t *Table) publish(d *draft, changes []change, s Source) {
+	d := newDraft(f)
 	if len(changes) > d.Size()/copyShare {
 		d.own()
 	}
@@ -46,12 +41,7 @@ func (t *Table) publish(d *draft, changes []change, s Source) {
 		d.apply(c, s)
 	}
 	t.fib.Store(d.done())
-}
-
-// Key tells routes of one source apart.
-type Key struct {
-	Prefix netip.Prefix
-	Metric int
+	return nil
 }
 
 // ofSource returns the routes of one source, ordered by key.

@@ -34,8 +34,9 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.Reason
 }
 
-// report keeps the first problem found in a file, or in what has no file (""). Reading and checking go on after it, on zero
-// values, so neither has to test for an error after each step.
+// report keeps the first problem found in a file, or in what has no file ("").
+// Reading and checking go on after it, on zero values, so neither has to test for
+// an error after each step.
 type report struct {
 	file string
 	err  error

@@ -28,8 +28,8 @@ func table(ifname string) *nftables.Table {
 }
 
 // Set puts the guard on an interface, in place of an earlier one: of this run, or
-// of one that was killed. device is what the interface is called at present. own are the addresses that the host itself answers for.
-// The rules change as a whole.
+// of one that was killed. device is what the interface is called at present; own
+// are the addresses that the host itself answers for. The rules change as a whole.
 //
 //	ether type ip, ip protocol 4                              drop
 //	ether type ip, meta pkttype host, ip daddr not in own     drop

@@ -112,7 +112,8 @@ func setUp(fd, index int) error {
 // newGroup asks joinFanout for a group of its own; 0 is a group like any other.
 const newGroup = -1
 
-// joinFanout makes a socket a member of a group, or of a new one, and returns the group. Fragments go by their addresses, so they stay together.
+// joinFanout makes a socket a member of a group, or of a new one, and returns the
+// group. Fragments go by their addresses, so they stay together.
 func joinFanout(fd, group int) (int, error) {
 	const byFlow = unix.PACKET_FANOUT_HASH << 16
 	if group != newGroup {

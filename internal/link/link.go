@@ -34,9 +34,9 @@ type Poller interface {
 	Remove(id int)
 	// Read waits until some port has frames, and lends at most BatchSize of them,
 	// from[i] being the id of the port that frames[i] came by. Both are valid until
-	// the next Read; do not retain. There are none if it was woken. A *ReadError is
-	// about one port; the frames hold all the same.
-	Read() (frames []packet.Frame, from []int, err error)
+	// the next Read; do not retain. There are none if it was woken. The error
+	// is about one port; the frames hold all the same.
+	Read() (frames []packet.Frame, from []int, err *ReadError)
 	// Wake has a Read that waits, or else the next one, return.
 	Wake()
 	// Sleeps is how often Read had the thread sleep, as there was nothing to do.

@@ -133,7 +133,7 @@ func (p *MemoryPoller) Remove(int) {}
 
 // Read implements Poller. Being called again is how the router says that it is
 // done with the batch before.
-func (p *MemoryPoller) Read() ([]packet.Frame, []int, error) {
+func (p *MemoryPoller) Read() ([]packet.Frame, []int, *ReadError) {
 	if p.busy {
 		p.busy = false
 		p.done <- struct{}{}
@@ -145,7 +145,10 @@ func (p *MemoryPoller) Read() ([]packet.Frame, []int, error) {
 		for i := range n {
 			p.from[i] = m.id
 		}
-		return p.frames[:n], p.from[:n], err
+		if err != nil {
+			return p.frames[:n], p.from[:n], &ReadError{ID: m.id, Err: err}
+		}
+		return p.frames[:n], p.from[:n], nil
 	case <-p.wake:
 		return nil, nil, nil
 	}

@@ -113,7 +113,7 @@ func (p *epoll) Remove(id int) {
 }
 
 // Read implements Poller.
-func (p *epoll) Read() ([]packet.Frame, []int, error) {
+func (p *epoll) Read() ([]packet.Frame, []int, *ReadError) {
 	for {
 		if len(p.ready) == 0 {
 			p.wait()
@@ -132,7 +132,7 @@ func (p *epoll) Read() ([]packet.Frame, []int, error) {
 
 // readReady reads the ports that are ready, as far as there is room. Those that
 // may have more go to the end of the queue.
-func (p *epoll) readReady() (n int, err error) {
+func (p *epoll) readReady() (n int, err *ReadError) {
 	taken, again := 0, p.again[:0]
 	for taken < len(p.ready) && n < BatchSize && err == nil {
 		id := p.ready[taken]

@@ -200,7 +200,7 @@ func (n *Node) catchUp(w news) {
 	} else {
 		err = errors.Join(err, n.importChanges(w.routes))
 	}
-	if w.links != nil || len(n.ends()) > 0 {
+	if _, ends := n.hops(); w.links != nil || len(ends) > 0 {
 		err = errors.Join(err, n.setConnected())
 	}
 	n.failed(err)

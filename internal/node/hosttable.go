@@ -8,14 +8,17 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/vrouter/vrouter/rib"
 )
 
 // hostTable is the host's main routing table, as far as it can matter to the
 // router: IPv4, without type of service. Routes to one prefix with one metric are
 // in the kernel's order, in which the first one is used.
-type hostTable map[rib.Key][]hostRoute
+type hostTable map[hostKey][]hostRoute
+
+type hostKey struct {
+	prefix netip.Prefix
+	metric int
+}
 
 // hostRoute is one of its routes. What changes while a route stays, as that its
 // link has no carrier, is left out.
@@ -38,7 +41,7 @@ func (r *hostRoute) equal(o *hostRoute) bool {
 
 // hostChange is what the kernel tells about one route.
 type hostChange struct {
-	key   rib.Key
+	key   hostKey
 	route hostRoute
 	how   change
 }
@@ -66,15 +69,15 @@ func changeOf(u *netlink.RouteUpdate) (c hostChange, ok bool) {
 	return c, ok
 }
 
-func readRoute(k *netlink.Route) (key rib.Key, r hostRoute, ok bool) {
+func readRoute(k *netlink.Route) (key hostKey, r hostRoute, ok bool) {
 	if k.Family != unix.AF_INET || k.Table != unix.RT_TABLE_MAIN || k.Tos != 0 {
 		return key, r, false
 	}
-	key = rib.Key{Prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Metric: k.Priority}
+	key = hostKey{prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), metric: k.Priority}
 	if k.Dst != nil {
 		a, _ := netip.AddrFromSlice(k.Dst.IP.To4())
 		bits, _ := k.Dst.Mask.Size()
-		key.Prefix = netip.PrefixFrom(a, bits)
+		key.prefix = netip.PrefixFrom(a, bits)
 	}
 	r = hostRoute{protocol: k.Protocol, kind: k.Type}
 	switch k.Type {
@@ -84,7 +87,7 @@ func readRoute(k *netlink.Route) (key rib.Key, r hostRoute, ok bool) {
 	default:
 		return key, r, false
 	}
-	return key, r, key.Prefix.IsValid()
+	return key, r, key.prefix.IsValid()
 }
 
 func readHops(k *netlink.Route) []hostHop {

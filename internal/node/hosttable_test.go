@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/vrouter/vrouter/rib"
 )
 
 func viaHost(last byte) hostRoute {
@@ -18,7 +16,7 @@ func viaHost(last byte) hostRoute {
 // The table follows `ip route add`, `append`, `replace` and `del` as the kernel's
 // own does, and does not mind what it has seen already.
 func TestHostTableApply(t *testing.T) {
-	key := rib.Key{Prefix: netip.MustParsePrefix("10.70.2.0/24")}
+	key := hostKey{prefix: netip.MustParsePrefix("10.70.2.0/24")}
 	a, b, c := viaHost(12), viaHost(13), viaHost(14)
 	for _, test := range []struct {
 		name  string

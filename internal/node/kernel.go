@@ -3,7 +3,6 @@ package node
 import (
 	"fmt"
 	"iter"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -70,10 +69,8 @@ func protocolName(p netlink.RouteProtocol) string {
 // checkImport refuses a name in kernel.import that no protocol has.
 func (n *Node) checkImport() error {
 	for _, name := range n.config.Kernel.Import {
-		_, err := strconv.ParseUint(name, 10, 8)
-		known := slices.Contains(slices.Collect(maps.Values(protocols)), name)
-		if err != nil && !known {
-			return fmt.Errorf("kernel.import: no routing protocol is known as %q; give its number (/etc/iproute2/rt_protos lists them)", name)
+		if _, err := protocolNumber(name); err != nil {
+			return fmt.Errorf("kernel.import: %w", err)
 		}
 	}
 	return nil
@@ -90,13 +87,13 @@ func (n *Node) imports(p netlink.RouteProtocol) bool {
 // has them.
 type mirror struct {
 	host    hostTable
-	entered map[rib.Key]*rib.Route
+	entered map[hostKey]*rib.Route
 	hops    map[netip.Addr]int // next hops, with the number of routes by them
 	ends    map[netip.Addr]int // of them, those to whom packets go in IP-in-IP
 }
 
 func newMirror() mirror {
-	return mirror{hostTable{}, map[rib.Key]*rib.Route{}, map[netip.Addr]int{}, map[netip.Addr]int{}}
+	return mirror{hostTable{}, map[hostKey]*rib.Route{}, map[netip.Addr]int{}, map[netip.Addr]int{}}
 }
 
 // importAll lists the host's routes and mirrors them.
@@ -108,7 +105,7 @@ func (n *Node) importAll() (err error) {
 	} else {
 		n.mirror.host = hostTable{}
 	}
-	all := map[rib.Key]bool{}
+	all := map[hostKey]bool{}
 	for key := range n.mirror.host {
 		all[key] = true
 	}
@@ -123,7 +120,7 @@ func (n *Node) importChanges(changes []hostChange) error {
 	if len(changes) == 0 || len(n.config.Kernel.Import) == 0 {
 		return nil
 	}
-	keys := map[rib.Key]bool{}
+	keys := map[hostKey]bool{}
 	for _, c := range changes {
 		n.mirror.host.apply(c)
 		keys[c.key] = true
@@ -132,10 +129,10 @@ func (n *Node) importChanges(changes []hostChange) error {
 }
 
 // steps are what the table is to do so that each key gets its route; nil: none.
-func steps(routes map[rib.Key]*rib.Route) iter.Seq[rib.Change] {
+func steps(routes map[hostKey]*rib.Route) iter.Seq[rib.Change] {
 	return func(yield func(rib.Change) bool) {
 		for k, r := range routes {
-			c := rib.Change{Route: rib.Route{Prefix: k.Prefix, Metric: k.Metric}, Gone: r == nil}
+			c := rib.Change{Route: rib.Route{Prefix: k.prefix, Metric: k.metric}, Gone: r == nil}
 			if r != nil {
 				c.Route = *r
 			}
@@ -147,8 +144,8 @@ func steps(routes map[rib.Key]*rib.Route) iter.Seq[rib.Change] {
 }
 
 // importKeys brings the router's routes with these keys to what the host has.
-func (n *Node) importKeys(keys map[rib.Key]bool) error {
-	routes := make(map[rib.Key]*rib.Route, len(keys))
+func (n *Node) importKeys(keys map[hostKey]bool) error {
+	routes := make(map[hostKey]*rib.Route, len(keys))
 	for key := range keys {
 		if r := n.imported(key); r != nil || n.mirror.entered[key] != nil {
 			routes[key] = r
@@ -204,28 +201,15 @@ func tally(m map[netip.Addr]int, a netip.Addr, by int) bool {
 	return (was == 0) != (m[a] == 0)
 }
 
-// hops are the next hops of routes, each once: all of them, and those to whom
-// packets go in IP-in-IP.
-type hops struct{ all, ends []netip.Addr }
-
-func (h *hops) add(r *rib.Route) {
-	if r.Via.IsValid() && !slices.Contains(h.all, r.Via) {
-		h.all = append(h.all, r.Via)
-	}
-	if r.Encap == rib.IPIP && !slices.Contains(h.ends, r.Via) {
-		h.ends = append(h.ends, r.Via)
-	}
-}
-
 // imported is the host's route with that key, if the router shall and can go that
 // way: by the uplink, or nowhere. Of several the kernel uses the first.
-func (n *Node) imported(key rib.Key) *rib.Route {
+func (n *Node) imported(key hostKey) *rib.Route {
 	for i := range n.mirror.host[key] {
 		h := &n.mirror.host[key][i]
 		if !n.imports(h.protocol) {
 			continue
 		}
-		r := rib.Route{Prefix: key.Prefix, Port: rib.NoPort, Protocol: protocolName(h.protocol), Metric: key.Metric, Type: hostTypes[h.kind], Source: rib.Kernel}
+		r := rib.Route{Prefix: key.prefix, Port: rib.NoPort, Protocol: protocolName(h.protocol), Metric: key.metric, Type: hostTypes[h.kind], Source: rib.Kernel}
 		if r.Type != rib.Unicast {
 			return &r
 		}

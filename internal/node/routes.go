@@ -165,25 +165,19 @@ func (n *Node) onUplink(a netip.Addr) bool {
 	return false
 }
 
-// peers are the hosts whose IP-in-IP is believed: those configured, or the next
-// hops of the routes.
-func (n *Node) peers() []netip.Addr {
-	if n.config.IPIP.Peers != nil {
-		return n.config.IPIP.Peers
+// hops are the next hops of all routes, configured and imported, and of them the
+// ends: those to whom packets go in IP-in-IP.
+func (n *Node) hops() (all, ends []netip.Addr) {
+	a, e := maps.Clone(n.mirror.hops), maps.Clone(n.mirror.ends)
+	for h := range n.statics.hops {
+		via := h.addr()
+		if !via.IsValid() {
+			continue
+		}
+		a[via]++
+		if n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}) == rib.IPIP {
+			e[via]++
+		}
 	}
-	return n.hops().all
-}
-
-// ends are the hosts to whom IP-in-IP is sent.
-func (n *Node) ends() []netip.Addr { return n.hops().ends }
-
-// hops are the next hops of all routes, configured and imported.
-func (n *Node) hops() hops {
-	byAddress := netip.Addr.Compare
-	h := hops{slices.SortedFunc(maps.Keys(n.mirror.hops), byAddress), slices.SortedFunc(maps.Keys(n.mirror.ends), byAddress)}
-	for _, x := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
-		via := x.addr()
-		h.add(&rib.Route{Via: via, Encap: n.encap(&config.Route{Via: via, Encap: encapWords[x.encap]})})
-	}
-	return h
+	return slices.SortedFunc(maps.Keys(a), netip.Addr.Compare), slices.SortedFunc(maps.Keys(e), netip.Addr.Compare)
 }

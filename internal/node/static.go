@@ -70,9 +70,11 @@ func staticOf(c *config.Route) (s static, err error) {
 	}
 	s.encap = encapWord(slices.Index(encapWords, c.Encap))
 	if c.Proto != "" {
-		s.proto, err = protocolNumber(c.Proto)
+		if s.proto, err = protocolNumber(c.Proto); err != nil {
+			return s, &config.FieldError{Field: "proto", Reason: err.Error()}
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // route is the reverse.
@@ -99,7 +101,7 @@ func protocolNumber(name string) (uint8, error) {
 	}
 	number, err := strconv.ParseUint(name, 10, 8)
 	if err != nil {
-		return 0, &config.FieldError{Field: "proto", Reason: fmt.Sprintf("no routing protocol is known as %q; give its number (/etc/iproute2/rt_protos lists them)", name)}
+		return 0, fmt.Errorf("no routing protocol is known as %q; give its number (/etc/iproute2/rt_protos lists them)", name)
 	}
 	return uint8(number), nil
 }

@@ -120,10 +120,14 @@ func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 // applyUplink tells the forwarder and the routes what the uplink is now.
 func (n *Node) applyUplink() error {
 	c := n.config
+	peers, ends := n.hops()
+	if c.IPIP.Peers != nil {
+		peers = c.IPIP.Peers
+	}
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address,
 		Uplink:  n.uplink.addresses, Own: n.uplink.own,
-		RPF: c.RPF == config.RPFStrict, Peers: n.peers(), Ends: n.ends(),
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends,
 	})
 	return n.setConnected()
 }
@@ -172,7 +176,8 @@ func (n *Node) endRoutes() []rib.Route {
 	var routes []rib.Route
 	var lost []complaint
 	defer func() { n.complain("tunnel ends", lost...) }()
-	for _, end := range n.ends() {
+	_, ends := n.hops()
+	for _, end := range ends {
 		if n.onUplink(end) {
 			continue
 		}
