@@ -37,12 +37,12 @@ func records(l *trace.Listener) (all []trace.Packet) {
 	cancel() // so that Next does not wait
 	var r trace.Record
 	for {
-		lost, err := l.Next(done, &r)
+		gap, err := l.Next(done, &r)
 		if err != nil {
 			return all
 		}
 		p := r.View("k8s-master-1")
-		p.Lost = lost
+		p.Lost, p.Skipped = gap.Lost, gap.Skipped
 		all = append(all, p)
 	}
 }
@@ -51,7 +51,7 @@ func text(t testing.TB, packets []trace.Packet) string {
 	t.Helper()
 	var b strings.Builder
 	for i := range packets {
-		if err := packets[i].WriteText(&b); err != nil {
+		if err := (trace.Text{}).Write(&b, &packets[i]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -49,13 +50,20 @@ func (c *cli) completePorts(_ *cobra.Command, _ []string, typed string) ([]strin
 	return offer(c.portNames(), typed)
 }
 
-// completeReasons needs no router: the list is closed.
-func (c *cli) completeReasons(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	for _, r := range verdict.Reasons() {
-		names = append(names, r.String())
+// completeReasons and completeSteps need no router: the lists are closed.
+func completeReasons(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return offer(wordsOf(verdict.Reasons()), typed)
+}
+
+func completeSteps(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return offer(wordsOf(verdict.Steps()), typed)
+}
+
+func wordsOf[T fmt.Stringer](list []T) (names []string) {
+	for _, v := range list {
+		names = append(names, v.String())
 	}
-	return offer(names, typed)
+	return names
 }
 
 func (c *cli) completeWorkload(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

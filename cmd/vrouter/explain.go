@@ -8,6 +8,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/sketch"
+	"github.com/vrouter/vrouter/internal/trace"
 )
 
 func newExplain(c *cli) *cobra.Command {
@@ -40,8 +41,9 @@ func newExplain(c *cli) *cobra.Command {
 
 func printExplanation(cmd *cobra.Command, e *control.Explanation) error {
 	out := cmd.OutOrStdout()
+	text := trace.Text{Colour: colours(out)}
 	for i := range e.Packets {
-		if err := e.Packets[i].WriteText(out); err != nil {
+		if err := text.Write(out, &e.Packets[i]); err != nil {
 			return err
 		}
 		if i == 0 {

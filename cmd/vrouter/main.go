@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -113,14 +114,18 @@ func (c *cli) get(cmd *cobra.Command, path string, v any) error {
 	return client.Get(cmd.Context(), path, v)
 }
 
-// outputFlag adds -o, and refuses other words before the command asks anybody.
-func (c *cli) outputFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+// outputFlag adds -o, and refuses other words before the command asks anybody. more
+// are the forms that there are besides text and json.
+func (c *cli) outputFlag(cmd *cobra.Command, more ...string) {
+	forms := append([]string{"text", "json"}, more...)
+	last := len(forms) - 1
+	there := strings.Join(forms[:last], ", ")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", there+" or "+forms[last])
 	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if c.output != "text" && c.output != "json" {
-			return usagef("-o %s: there is text and json", c.output)
+		if !slices.Contains(forms, c.output) {
+			return usagef("-o %s: there is %s and %s", c.output, there, forms[last])
 		}
 		return nil
 	}
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
 }

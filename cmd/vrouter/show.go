@@ -77,7 +77,7 @@ func newShowDrops(c *cli) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "drops [REASON…]", Short: "Dropped packets by reason",
-		ValidArgsFunction: c.completeReasons,
+		ValidArgsFunction: completeReasons,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Drop
 			if err := c.get(cmd, "/v1/drops", &list); err != nil {

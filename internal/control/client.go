@@ -12,8 +12,6 @@ import (
 	"iter"
 	"net"
 	"net/http"
-	"net/url"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -164,15 +162,6 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("asking the router at %s: %w", c.socket, err)
 }
 
-// TraceOptions are those of `vrouter trace`.
-type TraceOptions struct {
-	Filter string
-	Outer  bool
-	Drops  bool
-	Every  uint64 // of the packets that match, one in so many; 0: all
-	Frames bool   // with the start of each frame, before and after each step that changes it
-}
-
 // Trace is a running trace.
 type Trace struct {
 	body io.ReadCloser
@@ -181,20 +170,7 @@ type Trace struct {
 
 // Trace starts one. When it returns, the router is listening.
 func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
-	q := url.Values{"filter": {o.Filter}}
-	if o.Outer {
-		q.Set("outer", "")
-	}
-	if o.Drops {
-		q.Set("drops", "")
-	}
-	if o.Frames {
-		q.Set("frames", "")
-	}
-	if o.Every > 0 {
-		q.Set("every", strconv.FormatUint(o.Every, 10))
-	}
-	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+q.Encode(), nil)
+	body, err := c.open(ctx, http.MethodGet, "/v1/trace?"+o.query().Encode(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -11,13 +11,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
-	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -146,17 +144,10 @@ func (s *Server) explain(r *http.Request) (any, error) {
 // trace streams records, one JSON object a line, until the client goes.
 func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	f, err := filter.Parse(q.Get("filter"))
+	o, err := traceOptions(q, s.node.Router)
 	if err != nil {
 		fail(w, badRequest{err})
 		return
-	}
-	o := trace.Options{Filter: f, Outer: q.Has("outer"), Drops: q.Has("drops")}
-	if q.Has("every") {
-		if o.Every, err = strconv.ParseUint(q.Get("every"), 10, 64); err != nil {
-			fail(w, badRequest{fmt.Errorf("every: %q is no number of packets", q.Get("every"))})
-			return
-		}
 	}
 	l, err := s.node.Router.Trace().Listen(o)
 	if err != nil {
@@ -173,12 +164,12 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	host := s.node.Config().Node
 	var rec trace.Record
 	for {
-		lost, err := l.Next(r.Context(), &rec)
+		gap, err := l.Next(r.Context(), &rec)
 		if err != nil {
 			return
 		}
 		p := rec.View(host)
-		p.Lost = lost
+		p.Lost, p.Skipped = gap.Lost, gap.Skipped
 		if q.Has("frames") {
 			rec.AddFrames(&p)
 		}

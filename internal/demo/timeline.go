@@ -84,7 +84,7 @@ func printTimeline(w io.Writer, records []*trace.Packet) {
 			start = p.Time
 		}
 		fmt.Fprintf(w, "\n+%.3f ms  ", float64(p.Time.Sub(start).Nanoseconds())/1e6)
-		_ = p.WriteText(w)
+		_ = (trace.Text{}).Write(w, p)
 		if p.Host == records[0].Host && isReply(p) {
 			break
 		}

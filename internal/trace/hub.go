@@ -19,13 +19,31 @@ const (
 	settle = 2 * time.Millisecond
 )
 
-// Options of one listener.
+// Options of one listener: which packets it is told of.
 type Options struct {
+	// Asked when a packet comes in, in this order; what they leave out is not recorded.
+	In     string // the port; "": any
 	Filter *filter.Filter
 	Outer  bool   // the filter sees the packet on the wire, not the inner one
-	Drops  bool   // only what was dropped
 	Every  uint64 // of the packets that match, only the last of so many; 0 is 1
+	Rate   uint64 // at most so many packets a second; 0: all
+
+	// Asked when its way has ended.
+	Port   string         // it came in or left by it; "": any
+	Out    string         // it left by it; "": any
+	Steps  Steps          // one of them changed it, or ended its way; none: any
+	Drops  bool           // only what was dropped
+	Reason verdict.Reason // only what was dropped for it; None: any
 }
+
+// Steps is a set of steps.
+type Steps uint16
+
+// With adds a step.
+func (s Steps) With(step verdict.Step) Steps { return s | 1<<step }
+
+// Has says whether a step is in the set.
+func (s Steps) Has(step verdict.Step) bool { return s&(1<<step) != 0 }
 
 // Hub hands the records of all workers to those who listen. While nobody does,
 // it costs the packet path one load a batch.
@@ -49,11 +67,19 @@ type Listener struct {
 	wake    chan struct{}
 	matched atomic.Uint64 // packets, while Every is more than 1
 
-	mu    sync.Mutex
-	ring  []Record
-	first int
-	n     int
-	lost  uint64
+	mu     sync.Mutex
+	ring   []Record
+	first  int
+	n      int
+	gap    Gap       // before the next record
+	second time.Time // in which taken are counted, while Rate is not 0
+	taken  uint64
+}
+
+// Gap is what is missing before a record.
+type Gap struct {
+	Lost    uint64 // records, as the reader fell behind
+	Skipped uint64 // packets that matched, but were too many for Rate
 }
 
 // Listen adds a listener; Close ends it.
@@ -106,25 +132,42 @@ func (h *Hub) NextID() uint64 { return h.ids.Add(1) }
 // Counts is the number of records made, and of those that a listener lost.
 func (h *Hub) Counts() (records, lost uint64) { return h.records.Load(), h.lost.Load() }
 
-// Wanted says which listeners ask for a frame: 0 for none.
-func (ls *Listeners) Wanted(frame []byte) (bits uint64) {
+// Wanted says which listeners ask for a frame that came in by a port: 0 for none.
+func (ls *Listeners) Wanted(frame []byte, in string) (bits uint64) {
 	for i, l := range ls.all {
 		if l == nil {
 			continue
 		}
-		if l.wants(frame) {
+		if l.wants(frame, in) {
 			bits |= 1 << i
 		}
 	}
 	return bits
 }
 
-func (l *Listener) wants(frame []byte) bool {
-	match := l.opts.Filter.MatchInner
-	if l.opts.Outer {
-		match = l.opts.Filter.Match
+func (l *Listener) wants(frame []byte, in string) bool {
+	o := &l.opts
+	match := o.Filter.MatchInner
+	if o.Outer {
+		match = o.Filter.Match
 	}
-	return match(frame) && (l.opts.Every <= 1 || l.matched.Add(1)%l.opts.Every == 0)
+	return (o.In == "" || o.In == in) && match(frame) &&
+		(o.Every <= 1 || l.matched.Add(1)%o.Every == 0) && (o.Rate == 0 || l.inRate())
+}
+
+// inRate says whether one more packet may be recorded in this second.
+func (l *Listener) inRate() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.second) >= time.Second {
+		l.second, l.taken = now, 0
+	}
+	if l.taken == l.opts.Rate {
+		l.gap.Skipped++
+		return false
+	}
+	l.taken++
+	return true
 }
 
 // For notes whom a record is for: the listeners that Wanted named.
@@ -140,11 +183,23 @@ func (r *Record) ForSame(cause *Record) {
 func (h *Hub) Deliver(r *Record) {
 	h.records.Add(1)
 	for i, l := range r.listeners.all {
-		if l == nil || r.wanted&(1<<i) == 0 || l.opts.Drops && r.Outcome.Kind != verdict.Drop {
-			continue
+		if l != nil && r.wanted&(1<<i) != 0 && l.opts.keeps(r) {
+			l.put(r)
 		}
-		l.put(r)
 	}
+}
+
+// keeps judges a packet by the way it took.
+func (o *Options) keeps(r *Record) bool {
+	switch {
+	case o.Port != "" && o.Port != r.In && o.Port != r.Out,
+		o.Out != "" && o.Out != r.Out,
+		o.Steps != 0 && !r.touchedBy(o.Steps),
+		o.Drops && r.Outcome.Kind != verdict.Drop,
+		o.Reason != verdict.None && o.Reason != r.Outcome.Reason:
+		return false
+	}
+	return true
 }
 
 func (l *Listener) put(r *Record) {
@@ -152,7 +207,7 @@ func (l *Listener) put(r *Record) {
 	if l.n == len(l.ring) {
 		l.first = (l.first + 1) % len(l.ring)
 		l.n--
-		l.lost++
+		l.gap.Lost++
 		l.hub.lost.Add(1)
 	}
 	at := l.n
@@ -173,8 +228,8 @@ func (l *Listener) put(r *Record) {
 func (l *Listener) at(i int) *Record { return &l.ring[(l.first+i)%len(l.ring)] }
 
 // Next waits for a record and copies it into r; after the end of ctx it hands out
-// what there still is. lost is how many were lost before it since the last call.
-func (l *Listener) Next(ctx context.Context, r *Record) (lost uint64, err error) {
+// what there still is. The gap is what is missing since the last call.
+func (l *Listener) Next(ctx context.Context, r *Record) (Gap, error) {
 	for {
 		young, ok := l.age()
 		switch {
@@ -186,7 +241,7 @@ func (l *Listener) Next(ctx context.Context, r *Record) (lost uint64, err error)
 				return l.take(r), nil
 			}
 		case ctx.Err() != nil:
-			return 0, ctx.Err()
+			return Gap{}, ctx.Err()
 		default:
 			wait(ctx, l.wake)
 		}
@@ -210,12 +265,12 @@ func (l *Listener) age() (left time.Duration, ok bool) {
 	return time.Until(time.Unix(0, l.at(0).Time)) + settle, true
 }
 
-func (l *Listener) take(r *Record) (lost uint64) {
+func (l *Listener) take(r *Record) (gap Gap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	*r = *l.at(0)
 	l.first = (l.first + 1) % len(l.ring)
 	l.n--
-	lost, l.lost = l.lost, 0
-	return lost
+	gap, l.gap = l.gap, Gap{}
+	return gap
 }

@@ -89,6 +89,16 @@ func (r *Record) Add(s verdict.Step, v verdict.Verdict, ns int64, facts Facts, f
 	r.Outcome = v
 }
 
+// touchedBy says whether one of some steps changed the packet, or ended its way.
+func (r *Record) touchedBy(steps Steps) bool {
+	for i := range r.steps[:r.numSteps] {
+		if st := &r.steps[i]; st.verdict.Kind != verdict.Pass && steps.Has(st.step) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *Record) keep(f *packet.Frame) {
 	if r.numSnaps == maxSnaps {
 		r.numSnaps-- // the last one counts more than the one before it

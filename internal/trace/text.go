@@ -8,21 +8,44 @@ import (
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// WriteText prints a packet as a block of lines, the last one its outcome.
-func (p *Packet) WriteText(w io.Writer) error {
+// Text is how packets are printed for people.
+type Text struct {
+	Colour bool // for a terminal
+}
+
+// Write prints a packet as a block of lines, the last one its outcome.
+func (t Text) Write(w io.Writer, p *Packet) error {
 	var b strings.Builder
 	if p.Lost > 0 {
 		fmt.Fprintf(&b, "… %d records lost here: the trace fell behind\n", p.Lost)
 	}
-	b.WriteString(p.Head() + "\n")
+	if p.Skipped > 0 {
+		fmt.Fprintf(&b, "… %d packets left out here: they were more than the rate asked for\n", p.Skipped)
+	}
+	b.WriteString(t.paint(bold, p.Head()) + "\n")
 	for i := range p.Steps {
-		if line := p.Steps[i].Line(); line != "" {
+		if line := t.line(&p.Steps[i]); line != "" {
 			b.WriteString("  " + line + "\n")
 		}
 	}
-	b.WriteString("  " + p.Last() + "\n")
+	b.WriteString("  " + t.paint(colours[p.Outcome], p.last()) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+const bold = "1"
+
+// colours, as ECMA-48 8.3.117 (SGR) numbers them, of verdicts and outcomes.
+var colours = map[string]string{
+	verdict.Edit.String(): "33", verdict.Drop.String(): "31", verdict.Consume.String(): "36",
+	Forwarded: "32", Consumed: "36", Dropped: "31",
+}
+
+func (t Text) paint(colour, s string) string {
+	if !t.Colour || colour == "" {
+		return s
+	}
+	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
 // Head is the first line: who, from where to where, what, how long.
@@ -44,40 +67,36 @@ func (p *Packet) Head() string {
 	return head
 }
 
-// Line is one step, or "" if it passed and has nothing to say.
-func (s *Step) Line() string {
+// line is one step, or "" if it passed and has nothing to say.
+func (t Text) line(s *Step) string {
 	if s.Verdict == verdict.Pass.String() && s.Detail == "" && quiet(s.Step) {
 		return ""
 	}
-	line := fmt.Sprintf("%-5s  +%.1fµs  %-4s", s.Step, float64(s.NS)/1000, s.Verdict)
+	head := fmt.Sprintf("%-5s  +%.1fµs  ", s.Step, float64(s.NS)/1000)
+	line := fmt.Sprintf("%s%-4s", head, s.Verdict)
 	if s.Detail != "" {
 		line += "  " + s.Detail
 	}
 	if s.RFC != "" {
 		line = fmt.Sprintf("%-72s  %s", line, s.RFC)
 	}
-	return strings.TrimRight(line, " ")
+	line = strings.TrimRight(line, " ")
+	return head + strings.Replace(line[len(head):], s.Verdict, t.paint(colours[s.Verdict], s.Verdict), 1)
 }
 
 func quiet(word string) bool {
-	for s := verdict.RX; s <= verdict.TX; s++ {
-		if s.String() == word {
-			return s.Info().Quiet
-		}
-	}
-	return false
+	s, ok := verdict.StepNamed(word)
+	return ok && s.Info().Quiet
 }
 
-// Last is the outcome; for a drop, with its reason and what would mend it.
-func (p *Packet) Last() string {
+// last is the outcome; for a drop, with its reason and what would mend it.
+func (p *Packet) last() string {
 	if p.Outcome != Dropped {
 		return p.Outcome
 	}
 	line := Dropped + "  " + p.Reason
-	for _, r := range verdict.Reasons() {
-		if info := r.Info(); info.Word == p.Reason && info.Mend != "" {
-			line += ": " + info.Mend
-		}
+	if r, ok := verdict.ReasonNamed(p.Reason); ok && r.Info().Mend != "" {
+		line += ": " + r.Info().Mend
 	}
 	return line
 }

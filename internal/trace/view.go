@@ -23,9 +23,10 @@ type Packet struct {
 	Proto   string    `json:"proto"`
 	Length  int       `json:"length"` // bytes of IP or ARP
 	Packets int       `json:"packets,omitempty"`
-	Cause   uint64    `json:"cause,omitempty"` // the packet that made the router send this one
-	Lost    uint64    `json:"lost,omitempty"`  // records lost before this one, as the reader fell behind
-	Frame   *Frame    `json:"frame,omitempty"` // as it came; only where frames are asked for
+	Cause   uint64    `json:"cause,omitempty"`   // the packet that made the router send this one
+	Lost    uint64    `json:"lost,omitempty"`    // records lost before this one, as the reader fell behind
+	Skipped uint64    `json:"skipped,omitempty"` // packets left out before this one, as they were too many for the rate asked for
+	Frame   *Frame    `json:"frame,omitempty"`   // as it came; only where frames are asked for
 	Steps   []Step    `json:"steps"`
 }
 

@@ -107,6 +107,16 @@ var reasonTable = [NumReasons]ReasonInfo{
 // String is the word of the metrics and the trace; "" for None.
 func (r Reason) String() string { return reasonTable[r].Word }
 
+// ReasonNamed is the reason of that word, if there is one.
+func ReasonNamed(word string) (Reason, bool) {
+	for _, r := range Reasons() {
+		if r.String() == word {
+			return r, true
+		}
+	}
+	return None, false
+}
+
 // Info describes the reason to people, and names its ICMP error.
 func (r Reason) Info() ReasonInfo { return reasonTable[r] }
 

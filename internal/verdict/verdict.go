@@ -89,5 +89,24 @@ var stepTable = [NumSteps]StepInfo{
 // String is the word of the metrics and the trace.
 func (s Step) String() string { return stepTable[s].Word }
 
+// Steps lists every step, in the order of the path.
+func Steps() []Step {
+	all := make([]Step, NumSteps)
+	for i := range all {
+		all[i] = Step(i)
+	}
+	return all
+}
+
+// StepNamed is the step of that word, if there is one.
+func StepNamed(word string) (Step, bool) {
+	for _, s := range Steps() {
+		if s.String() == word {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
 // Info describes the step to people.
 func (s Step) Info() StepInfo { return stepTable[s] }
