@@ -126,6 +126,18 @@ func (l *Listener) Close() {
 // Listeners is who listens now; nil if nobody does.
 func (h *Hub) Listeners() *Listeners { return h.listeners.Load() }
 
+// Listening is how many listen now.
+func (h *Hub) Listening() (n int) {
+	if ls := h.Listeners(); ls != nil {
+		for _, l := range ls.all {
+			if l != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // NextID numbers a recorded packet.
 func (h *Hub) NextID() uint64 { return h.ids.Add(1) }
 
