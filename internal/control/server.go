@@ -138,4 +138,3 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	}
 	return Explanation{packets, why}, nil
 }
-
