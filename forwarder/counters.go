@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -16,6 +17,7 @@ type Counters struct {
 	Steps   [verdict.NumSteps][verdict.NumKinds]uint64
 	Drops   [verdict.NumReasons]uint64
 	Lookups [NumLookups]uint64
+	Ways    Ways // of those that have a verdict
 	// Durations of the steps of sampled packets.
 	Durations [verdict.NumSteps]Histogram
 }
@@ -44,6 +46,9 @@ func (c *Counters) count(p *Packet, s verdict.Step, v verdict.Verdict) {
 	c.Steps[s][v.Kind] += p.weight
 	if s == verdict.Route {
 		c.Lookups[lookup(v)] += p.weight
+	}
+	if v.Kind.Ends() || s == verdict.TX {
+		c.Ways.add(trace.WayOf(p.edited, s, v), p.weight)
 	}
 	if v.Kind == verdict.Drop {
 		c.Drops[v.Reason] += p.weight
@@ -107,6 +112,7 @@ func (c *Counters) add(o *Counters) {
 	for l := range c.Lookups {
 		c.Lookups[l] += o.Lookups[l]
 	}
+	c.Ways.addAll(&o.Ways)
 }
 
 // read adds the counters to sum, and returns their imbalance.

@@ -36,7 +36,8 @@ type Packet struct {
 	extra  []*packet.Frame // what fragmentation or segmentation made of it besides frame
 	in     *Port           // nil if the router made it
 	origin Origin
-	weight uint64 // packets on the wire, when it was received
+	weight uint64      // packets on the wire, when it was received
+	edited trace.Steps // so far
 
 	ip        packet.IPv4  // from check on
 	route     *rib.Route   // from route on
@@ -77,8 +78,11 @@ func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
 	case p.late != nil:
 		p.late.countLate(p, s, v)
 	}
-	if v.Kind == verdict.Edit && p.tunnel != nil && !p.dry {
-		p.tunnel.count(p, s)
+	if v.Kind == verdict.Edit {
+		p.edited = p.edited.With(s)
+		if p.tunnel != nil && !p.dry {
+			p.tunnel.count(p, s)
+		}
 	}
 	if p.watched {
 		p.observe(s, v)
