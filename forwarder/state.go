@@ -62,7 +62,7 @@ type queue struct {
 	link   link.Port
 	worker *worker
 	slot   int // in worker.queues
-	counts Counters
+	counts Tally
 }
 
 // canOffload says whether frames with pending checksums and segments may leave here.

@@ -5,7 +5,7 @@ import "github.com/vrouter/vrouter/internal/trace"
 const (
 	waySlots = 128 // a power of 2
 	// MaxWays is how many ways are told apart at one queue: more than the steps and
-	// reasons make up without somebody's help. What takes another one is counted as such.
+	// reasons make up without somebody's help. What takes another one is counted by step alone.
 	MaxWays = waySlots * 3 / 4
 )
 
@@ -17,7 +17,8 @@ type Ways struct {
 		packets uint64
 	}
 	used  int
-	Other uint64 // packets whose way found no room
+	Other uint64   // packets whose way found no room
+	other Verdicts // of them
 }
 
 // add enters packets that took a way.
@@ -36,6 +37,7 @@ func (t *Ways) add(w trace.Way, packets uint64) {
 	}
 	if t.used == MaxWays {
 		t.Other += packets
+		t.other.enter(w, packets)
 		return
 	}
 	t.slots[i].way, t.slots[i].packets = w, packets
@@ -57,4 +59,19 @@ func (t *Ways) addAll(o *Ways) {
 		t.add(w, n)
 	}
 	t.Other += o.Other
+	t.other.add(&o.other)
+}
+
+func (c *Verdicts) add(o *Verdicts) {
+	for s := range c.Steps {
+		for k := range c.Steps[s] {
+			c.Steps[s][k] += o.Steps[s][k]
+		}
+	}
+	for r := range c.Drops {
+		c.Drops[r] += o.Drops[r]
+	}
+	for l := range c.Lookups {
+		c.Lookups[l] += o.Lookups[l]
+	}
 }

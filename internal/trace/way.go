@@ -7,10 +7,10 @@ import (
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// Way is how a received packet went through the router: the steps that had
-// something to say about it, and its end. Packets that went the same way have
-// equal ones. The bits, from the lowest: the quiet steps that changed it (12), the
-// step at which it ended (4), its kind of end (2), the drop reason (6).
+// Way is how a received packet went through the router: the steps that changed it,
+// and its end. The bits, from the lowest: the steps (12), the one at which it ended
+// (4), its kind of end (2), the drop reason (6). Two of them may have the same name:
+// a step that passes a packet may have something to say, too.
 type Way uint32
 
 const (
@@ -40,7 +40,7 @@ var quietSteps = func() (set Steps) {
 // WayOf is the way of a packet that some steps have changed, and that ended at a
 // step: at tx, if it was sent.
 func WayOf(edited Steps, end verdict.Step, v verdict.Verdict) Way {
-	return Way(edited&quietSteps) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
+	return Way(edited) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
 }
 
 // Way is the record's, of a packet that was received.
@@ -56,6 +56,9 @@ func (r *Record) Way() Way {
 	}
 	return WayOf(edited, r.steps[r.numSteps-1].step, r.Outcome)
 }
+
+// Edited are the steps that changed the packet.
+func (w Way) Edited() Steps { return Steps(w & (1<<wayStep - 1)) }
 
 // End is the step at which the packet's way ended, and the verdict.
 func (w Way) End() (verdict.Step, verdict.Verdict) {
@@ -74,7 +77,7 @@ func (w Way) String() string {
 	end, v := w.End()
 	var words []string
 	for s := verdict.RX; s < end; s++ {
-		if !quietSteps.Has(s) || Steps(w).Has(s) {
+		if !quietSteps.Has(s) || w.Edited().Has(s) {
 			words = append(words, s.String())
 		}
 	}
