@@ -96,7 +96,23 @@ func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
 		p.countRoute()
 	case p.late != nil:
 		p.late.countLate(way, p.weight)
+	default:
+		return
 	}
+	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+		p.keepRecord(way)
+	}
+}
+
+// keepRecord has the record of a dropped packet kept; one that nobody has watched
+// is made now.
+func (p *Packet) keepRecord(way trace.Way) {
+	hub := p.in.hub
+	if p.rec != nil {
+		hub.Keep(p.rec.Copy())
+		return
+	}
+	hub.Keep(trace.Recall(hub.NextID(), time.Now().UnixNano(), p.in.Name, p.frame, way, p.facts))
 }
 
 // countRoute counts a packet at the route that was found for it, once: when its way
