@@ -116,6 +116,7 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/routes", s.listRoutes)
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("GET /v1/top", s.top)
 	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
 	do("POST /v1/explain", s.explain)
 	do("POST /v1/workloads", s.addWorkload)

@@ -2,13 +2,15 @@ package e2e
 
 import (
 	"io"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -55,9 +57,21 @@ func TestDropLeadsToItsRecord(t *testing.T) {
 	h.ask(t, "show", "packets", "4711").wantError(t, 1, `no record of packet "4711": .*show packets`)
 	h.ask(t, "show", "packets", "last").wantError(t, 2, `"last" is no number`)
 
-	capture := file(t, "drops.pcapng", h.ask(t, "show", "packets", "-o", "pcapng").wantOK(t))
-	if out, err := exec.Command("tshark", "-r", capture, "-Y", "icmp.type == 8 && ip.dst == 10.99.0.1", "-T", "fields", "-e", "frame.interface_name").CombinedOutput(); err != nil || !strings.Contains(string(out), "ns1 rx") {
-		t.Errorf("tshark: %v\n%s", err, out)
+	capture := h.ask(t, "show", "packets", id, "-o", "pcapng").wantOK(t)
+	r, err := pcapgo.NewNgReader(strings.NewReader(capture), pcapgo.DefaultNgReaderOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, info, err := r.ReadPacketData()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := r.Interface(info.InterfaceIndex)
+	if ip, ok := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).NetworkLayer().(*layers.IPv4); err != nil || at.Name != "ns1 rx" || !ok || ip.DstIP.String() != "10.99.0.1" {
+		t.Errorf("in the capture: %v at %q, %v", ip, at.Name, err)
+	}
+	if _, _, err := r.ReadPacketData(); err != io.EOF {
+		t.Errorf("one frame is known, and there is another one: %v", err)
 	}
 }
 
@@ -95,4 +109,3 @@ func TestShowPathsAndRouteCounts(t *testing.T) {
 		}
 	}
 }
-
