@@ -91,7 +91,7 @@ var (
 	workerBatches = counter("worker_batches_total", "Batches in which a worker has read them.", "worker")
 	workerSleeps  = counter("worker_sleeps_total", "How often a worker has gone to sleep for want of frames.", "worker")
 
-	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them.", "step", "verdict")
+	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them; a packet is counted when its way ends.", "step", "verdict")
 	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason. Exemplars have the number of a packet: `vrouter show packets NUMBER` shows it.", "port", "reason")
 
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")

@@ -153,7 +153,7 @@ func (s *Server) recorded(r *http.Request) (any, error) {
 }
 
 func noRecord(id string) error {
-	return badRequest{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
+	return notFound{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
 }
 
 func (s *Server) explain(r *http.Request) (any, error) {
