@@ -122,6 +122,7 @@ func (s *Server) routes() http.Handler {
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
+	m.HandleFunc("POST /v1/replay", s.replay)
 	return m
 }
 
@@ -161,9 +162,19 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	packets, why, err := s.node.Explain(q.Packet)
+	packets, why, err := s.explainAny(&q)
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}
 	return Explanation{packets, why}, nil
+}
+
+func (s *Server) explainAny(q *Explain) (packets []trace.Packet, why []string, err error) {
+	switch {
+	case q.Captured == nil:
+		return s.node.Explain(q.Packet)
+	case q.Packet != "":
+		return nil, nil, errors.New("give `packet` or `captured`, not both")
+	}
+	return s.node.ExplainCaptured(q.Captured, q.In)
 }
