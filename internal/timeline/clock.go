@@ -37,11 +37,13 @@ func (c *clocks) add(d time.Duration, forth bool) {
 	if len(*to) > samples {
 		*to = slices.Delete(*to, 0, 1)
 	}
-	if len(*other) > 0 && slices.Min(*to)+slices.Min(*other) < 0 {
-		*to = []time.Duration{d}
-		if d+slices.Min(*other) < 0 {
-			*other = nil
+	for _, list := range []*[]time.Duration{to, other} {
+		if len(*other) > 0 && slices.Min(*to)+slices.Min(*other) < 0 {
+			*list = (*list)[len(*list)-1:]
 		}
+	}
+	if len(*other) > 0 && slices.Min(*to)+slices.Min(*other) < 0 {
+		*other = nil
 	}
 }
 

@@ -41,18 +41,31 @@ func (j *Joiner) makeRoom(now time.Time) []*Way {
 	return shown
 }
 
+// show takes ways out in the order in which they began.
 func (j *Joiner) show(which func(*way) bool) (list []*Way) {
+	var over []*way
 	for w := range j.ways {
-		if !which(w) {
-			continue
+		if which(w) {
+			w.sort()
+			over = append(over, w)
 		}
+	}
+	slices.SortFunc(over, func(a, b *way) int {
+		return cmp.Or(a.since.Compare(b.since), a.nodes[0].Time.Compare(b.nodes[0].Time), cmp.Compare(a.nodes[0].ID, b.nodes[0].ID))
+	})
+	for _, w := range over {
 		if slices.ContainsFunc(w.nodes, func(n *node) bool { return n.wanted }) {
 			list = append(list, j.view(w))
 		}
 		j.forget(w)
 	}
-	slices.SortStableFunc(list, func(a, b *Way) int { return cmp.Compare(a.since.UnixNano(), b.since.UnixNano()) })
 	return list
+}
+
+func (w *way) sort() {
+	slices.SortFunc(w.nodes, func(a, b *node) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.host.Name, b.host.Name), cmp.Compare(a.ID, b.ID))
+	})
 }
 
 // complete says whether nothing more is expected of a way.

@@ -107,6 +107,7 @@ type node struct {
 // way is the records that belong together.
 type way struct {
 	nodes []*node
+	since time.Time // when the first of them came
 	last  time.Time // when the last of them came
 }
 
@@ -158,7 +159,7 @@ func (j *Joiner) Add(p *trace.Packet, now time.Time) (early []*Way) {
 		early = j.makeRoom(now)
 	}
 	n := j.newNode(h, p, now)
-	n.way = &way{nodes: []*node{n}, last: now}
+	n.way = &way{nodes: []*node{n}, since: now, last: now}
 	j.ways[n.way] = true
 	j.records++
 	j.causes[recordID{h.Name, p.ID}] = n
@@ -251,6 +252,9 @@ func (j *Joiner) merge(a, b *node) bool {
 	to.nodes = append(to.nodes, from.nodes...)
 	if from.last.After(to.last) {
 		to.last = from.last
+	}
+	if from.since.Before(to.since) {
+		to.since = from.since
 	}
 	delete(j.ways, from)
 	return true

@@ -21,7 +21,6 @@ type Way struct {
 	ReplyNS int64     `json:"reply_ns,omitempty"` // until the first host was done with it
 	Packets []Packet  `json:"packets"`
 	Notes   []string  `json:"notes"` // what is not known, and why
-	since   time.Time
 }
 
 // Outcomes of a way, besides those of a packet at one host.
@@ -74,10 +73,9 @@ type teller struct {
 
 func (j *Joiner) view(w *way) *Way {
 	t := &teller{j: j, nodes: w.nodes, out: &Way{Notes: []string{}, Hosts: []string{}}, told: map[*node]int{}}
-	slices.SortStableFunc(t.nodes, func(a, b *node) int { return a.Time.Compare(b.Time) })
 	first := t.first()
 	t.out.Summary = fmt.Sprintf("%s  %d bytes", first.Summary, first.Length)
-	t.out.Time, t.out.since = first.Time, first.since
+	t.out.Time = first.Time
 	for _, n := range t.nodes {
 		if n.isRoot() && n.sameFlow(first) {
 			t.tell(n, PartPacket)
