@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/vrouter/vrouter/internal/node"
-	"github.com/vrouter/vrouter/internal/trace"
 )
 
 // Server answers commands about one router.
@@ -149,40 +147,3 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	return Explanation{packets, why}, nil
 }
 
-// trace streams records, one JSON object a line, until the client goes.
-func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	o, err := traceOptions(q, s.node.Router)
-	if err != nil {
-		fail(w, badRequest{err})
-		return
-	}
-	l, err := s.node.Router.Trace().Listen(o)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer l.Close()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w)
-	_ = flush.Flush() // the client knows now that the trace is on
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	host := s.node.Config().Node
-	var rec trace.Record
-	for {
-		gap, err := l.Next(r.Context(), &rec)
-		if err != nil {
-			return
-		}
-		p := rec.View(host)
-		p.Lost, p.Skipped = gap.Lost, gap.Skipped
-		if q.Has("frames") {
-			rec.AddFrames(&p)
-		}
-		if enc.Encode(&p) != nil || flush.Flush() != nil {
-			return
-		}
-	}
-}

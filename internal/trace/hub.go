@@ -267,6 +267,12 @@ func wait[T any](ctx context.Context, c <-chan T) {
 	}
 }
 
+// Waiting says whether there are records that Next has not handed out.
+func (l *Listener) Waiting() bool {
+	_, ok := l.age()
+	return ok
+}
+
 // age says how long the next record is still kept back, if there is one.
 func (l *Listener) age() (left time.Duration, ok bool) {
 	l.mu.Lock()
