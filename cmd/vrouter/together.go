@@ -117,6 +117,7 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 	if err != nil {
 		return err
 	}
+	giveWay()
 	shown := 0
 	err = run(func(w *timeline.Way) error {
 		if err := write(w); err != nil {

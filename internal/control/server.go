@@ -146,4 +146,3 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	}
 	return Explanation{packets, why}, nil
 }
-

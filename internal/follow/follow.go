@@ -57,7 +57,8 @@ type follower struct {
 	opts   Options
 	joiner *timeline.Joiner
 	events chan event
-	left   int // hosts
+	left   int   // hosts
+	last   error // why the last one that ended has
 	clock  clock
 }
 
@@ -130,7 +131,7 @@ func (f *follower) run(ctx context.Context, show func(*timeline.Way) error) erro
 	if err := all(f.joiner.End()); err != nil {
 		return err
 	}
-	return errors.New("all of the routers have stopped")
+	return fmt.Errorf("%w; no other host is left", f.last)
 }
 
 func (f *follower) take(e event) []*timeline.Way {
@@ -139,8 +140,9 @@ func (f *follower) take(e event) []*timeline.Way {
 	}
 	f.left--
 	f.joiner.Gone(e.host)
-	if f.left > 0 || !errors.Is(e.ended, io.EOF) {
-		f.opts.Warn(fmt.Errorf("host %s: its trace has ended: %w; the others go on", e.host, e.ended))
+	f.last = fmt.Errorf("host %s: its trace has ended: %w", e.host, e.ended)
+	if f.left > 0 {
+		f.opts.Warn(fmt.Errorf("%w; the others go on", f.last))
 	}
 	return nil
 }
@@ -167,8 +169,8 @@ type stream struct {
 func (s *stream) read(ctx context.Context, to chan<- event) {
 	for {
 		p, err := s.trace.Next()
-		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("the router has stopped (%w)", err)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("the router has stopped")
 		}
 		e := event{s.host.Name, p, err}
 		select {

@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"slices"
+
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
@@ -10,21 +12,32 @@ const enough = 0.999
 // joinWire looks for the host that a record's packet came from, and for those that it
 // went to. Of several that look alike the oldest that nobody has claimed is taken.
 func (j *Joiner) joinWire(n *node) {
-	for _, l := range candidates(j.left, &n.came) {
-		if n.In != "" && n.known < enough {
-			j.wire(l, n)
+	if n.In != "" {
+		for _, k := range n.came.keys() {
+			for _, l := range j.left[k] {
+				j.wire(l, n)
+				if n.known >= enough {
+					break
+				}
+			}
 		}
 	}
-	for _, c := range candidates(j.came, &n.left) {
-		if n.seen < enough {
-			j.wire(n, c)
+	if n.wire {
+		for _, k := range n.left.keys() {
+			for _, c := range j.came[k] {
+				j.wire(n, c)
+				if n.seen >= enough {
+					break
+				}
+			}
 		}
 	}
 }
 
 // wire joins what left one host with what came to another one, if it is the same.
 func (j *Joiner) wire(left, came *node) {
-	if !left.wire || came.In == "" || left.host == came.host || left.seen >= enough || came.known >= enough {
+	if !left.wire || came.In == "" || left.host == came.host || left.seen >= enough || came.known >= enough ||
+		slices.Contains(left.to, came) { // found by another key
 		return
 	}
 	o := left.left.overlap(&came.came)
@@ -38,20 +51,6 @@ func (j *Joiner) wire(left, came *node) {
 	if !c.same {
 		c.add(came.Time.Sub(left.leftAt), forth)
 	}
-}
-
-// candidates are the records of an index that may be the same packet, each once.
-func candidates(index map[key][]*node, l *look) (list []*node) {
-	met := map[*node]bool{}
-	for _, k := range l.keys() {
-		for _, n := range index[k] {
-			if !met[n] {
-				met[n] = true
-				list = append(list, n)
-			}
-		}
-	}
-	return list
 }
 
 // joinFragments joins the fragments of one datagram that come to one host.
