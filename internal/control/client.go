@@ -12,6 +12,7 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +27,14 @@ type Client struct {
 	tunnel *tunnel // to a socket on another host; nil: it is on this one
 }
 
-// NewClient speaks with the router at a socket. It connects when it is first asked
-// something.
+// NewClient speaks with the router at a socket, or at an ssh:// address (Open). It connects
+// when it is first asked something.
 func NewClient(socket string) *Client {
+	if strings.HasPrefix(socket, "ssh://") {
+		if c, err := Open(socket, Files{}); err == nil {
+			return c
+		}
+	}
 	c := &Client{socket: socket, base: "http://vrouter"}
 	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }}
 	return c

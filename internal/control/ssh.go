@@ -99,7 +99,7 @@ func (t *tunnel) start() (err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	args := append([]string{"-N", "-T", "-o", "ExitOnForwardFailure=yes", "-L", t.socket() + ":" + t.remote}, t.args...)
 	cmd := exec.CommandContext(ctx, "ssh", args...)
-	cmd.Stdin, cmd.Stderr = os.Stdin, &t.errors
+	cmd.Stderr = &t.errors // what it asks for, it asks for on the terminal
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -137,11 +137,11 @@ func (t *tunnel) explain(err error) error {
 	if errors.As(err, &network) {
 		err = network.Err
 	}
-	said := t.errors.String()
+	said := t.errors.wait(time.Second)
 	if said == "" {
 		return fmt.Errorf("asking the router at %s: %w", t.address, err)
 	}
-	return fmt.Errorf("asking the router at %s: ssh says: %s", t.address, said)
+	return fmt.Errorf("asking the router at %s: ssh says: %s; see that `ssh %s` works, and that the router's socket there is %s", t.address, said, t.args[len(t.args)-1], t.remote)
 }
 
 // lastLine keeps the last line that was written to it.
@@ -172,8 +172,15 @@ func (l *lastLine) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (l *lastLine) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.line
+// wait is the last line, which may be a little later than what it is about; "" if there
+// is none.
+func (l *lastLine) wait(most time.Duration) string {
+	for deadline := time.Now().Add(most); ; time.Sleep(10 * time.Millisecond) {
+		l.mu.Lock()
+		line := l.line
+		l.mu.Unlock()
+		if line != "" || time.Now().After(deadline) {
+			return line
+		}
+	}
 }

@@ -2,11 +2,10 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/follow"
@@ -16,16 +15,17 @@ import (
 
 // stories are the ways of all packets while the pings run.
 type stories struct {
-	ways    []*timeline.Way
+	ways    []*timeline.Way // owned by the trace until done
+	pinged  chan struct{}   // has something when a request's is among them
 	end     context.CancelFunc
-	done    chan struct{} // closed when the first request's is among them
+	done    chan struct{}
 	clients []*control.Client
 }
 
 // listen traces ping and ARP on every host.
 func listen(ctx context.Context, l *lab.Lab) (*stories, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &stories{done: make(chan struct{}), end: cancel}
+	s := &stories{pinged: make(chan struct{}, pings), done: make(chan struct{}), end: cancel}
 	var sources []follow.Source
 	for _, h := range l.Hosts {
 		c := control.NewClient(h.Socket)
@@ -44,12 +44,13 @@ func listen(ctx context.Context, l *lab.Lab) (*stories, error) {
 	return s, nil
 }
 
-var errTold = errors.New("the first request and its reply are told")
-
 func (s *stories) keep(w *timeline.Way) error {
 	s.ways = append(s.ways, w)
 	if isPing(w) {
-		return errTold
+		select {
+		case s.pinged <- struct{}{}:
+		default:
+		}
 	}
 	return nil
 }
@@ -57,17 +58,23 @@ func (s *stories) keep(w *timeline.Way) error {
 // isPing knows the way of an echo request, in another packet or not.
 func isPing(w *timeline.Way) bool { return strings.Contains(w.Summary, "icmp echo request") }
 
-// stop waits for the way of the first request, and returns the ways until then.
+// stop waits until the trace has told of all requests, and returns the ways in the order
+// in which they began. The hosts share this machine's clock.
 func (s *stories) stop() []*timeline.Way {
-	select {
-	case <-s.done:
-	case <-time.After(2 * follow.Within):
+	deadline, cancel := context.WithTimeout(context.Background(), 2*follow.Within)
+	defer cancel()
+	for range pings {
+		select {
+		case <-s.pinged:
+		case <-deadline.Done():
+		}
 	}
 	s.end()
 	<-s.done
 	for _, c := range s.clients {
 		c.Close()
 	}
+	slices.SortStableFunc(s.ways, func(a, b *timeline.Way) int { return a.Time.Compare(b.Time) })
 	return s.ways
 }
 
