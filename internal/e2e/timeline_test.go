@@ -131,6 +131,7 @@ func TestLabTraceFragments(t *testing.T) {
 		in(t, h.ns, func() error {
 			return withLink(uplink, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1300) })
 		})
+		eventually(t, "eth0 follows", func() bool { return stateOf(t, h.ns1, "eth0").MTU == 1300 })
 	}
 	in(t, hosts[0].ns1, func() error {
 		return withLink("eth0", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1500) })
@@ -150,7 +151,7 @@ func TestLabTraceFragments(t *testing.T) {
 		})
 	}, "lab", "trace", "-c", "1", "udp", "and", "dst", there)
 	if len(list) != 1 || seenAt(list[0], timeline.PartPacket) != forth+", k8s-node-1 ens160>ns1" || list[0].Outcome != timeline.Delivered {
-		t.Fatalf("%+v", list)
+		t.Fatalf("%d ways, the first seen at %s, %s", len(list), seenAt(list[0], timeline.PartPacket), list[0].Outcome)
 	}
 	// Nobody listens on that port: the workload's own stack says so, in a packet of its own
 	// that quotes this one.
@@ -185,6 +186,21 @@ func TestTraceHostsMissing(t *testing.T) {
 	}
 	vrouter(t, "trace", "--hosts", "/run/nobody.sock,/run/none.sock").wantError(t, 1, "host /run/nobody.sock: no router .*; host /run/none.sock: no router ")
 	vrouter(t, "trace", "--hosts", "k8s-master-9").wantError(t, 1, `no host "k8s-master-9" in the lab; there is`)
+}
+
+func TestTraceHostsCompletion(t *testing.T) {
+	labUp(t, "")
+	for typed, want := range map[string]string{
+		"k8s-m":             "k8s-master-1\n",
+		"k8s-master-1,":     "k8s-master-1,ssh://\nk8s-master-1,https://\nk8s-master-1,k8s-node-1\n",
+		"ss":                "ssh://\n",
+		"k8s-node-1,nobody": "",
+	} {
+		out := vrouter(t, "__complete", "trace", "--hosts", typed).out
+		if out = out[:strings.LastIndex(out, ":")]; out != want { // then comes a directive
+			t.Errorf("%q is completed to %q, want %q", typed, out, want)
+		}
+	}
 }
 
 func TestTraceHostsWords(t *testing.T) {

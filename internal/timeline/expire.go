@@ -72,15 +72,19 @@ func (w *way) sort() {
 func (j *Joiner) complete(w *way) bool {
 	for _, n := range w.nodes {
 		switch {
-		case n.seen < enough && j.nextHost(n) != nil,
-			n.known < enough && j.formerHost(n) != nil,
+		case n.seen < enough && listened(j.nextHost(n)),
+			n.known < enough && listened(j.formerHost(n)),
 			n.Cause != 0 && n.because == nil,
-			n.question != question{} && !n.isAnswered() && !n.isAnswer() && n.Outcome == trace.Forwarded:
+			n.question != question{} && !n.isAnswered() && !n.isAnswer() && !n.same(isDropped):
 			return false
 		}
 	}
 	return true
 }
+
+func listened(h *host) bool { return h != nil && !h.gone }
+
+func isDropped(n *node) bool { return n.Outcome == trace.Dropped }
 
 // nextHost is the host that is to see what left; nil if nobody is listened to there, or
 // if its router has nothing to do with it: what is for the host's own stack.
@@ -99,7 +103,7 @@ func (j *Joiner) nextHost(n *node) *host {
 	case !n.left.outer.valid() && !n.via():
 		return nil
 	}
-	if h == nil || h == n.host || h.gone || j.opts.Traced != nil && !j.opts.Traced(f.Padded()) {
+	if h == nil || h == n.host || j.opts.Traced != nil && !j.opts.Traced(f.Padded()) {
 		return nil
 	}
 	return h
@@ -112,7 +116,7 @@ func (j *Joiner) formerHost(n *node) *host {
 		return nil
 	}
 	h := j.byAddr[n.came.inner.src]
-	if h == nil || h == n.host || h.gone {
+	if h == n.host {
 		return nil
 	}
 	return h

@@ -127,10 +127,11 @@ func (j *Joiner) joinAnswer(n *node) {
 		}
 		j.answers[q] = append(j.answers[q], n)
 	}
-	if q, ok := n.came.inner.asks(); ok {
+	if q, ok := n.came.inner.asks(); ok && !n.isAnswered() {
 		n.question = q
 		for _, a := range j.answers[q] {
 			if j.answer(n, a) {
+				without(j.answers, q, a)
 				return
 			}
 		}
@@ -144,6 +145,11 @@ func (j *Joiner) answer(asked, n *node) bool {
 		return false
 	}
 	asked.reply, n.replyTo = n, asked
+	for _, o := range asked.way.nodes { // at other hosts, too
+		if o.sameFlow(asked) {
+			without(j.questions, o.question, o)
+		}
+	}
 	return true
 }
 
@@ -159,7 +165,7 @@ func (n *node) isAnswered() bool {
 // same says whether something is true of one of the records of a packet.
 func (n *node) same(f func(*node) bool) bool {
 	for _, o := range n.way.nodes {
-		if o.came.inner.src == n.came.inner.src && o.came.inner.dst == n.came.inner.dst && o.came.inner.proto == n.came.inner.proto && f(o) {
+		if o.sameFlow(n) && f(o) {
 			return true
 		}
 	}

@@ -46,7 +46,7 @@ func TestLateAndCopies(t *testing.T) {
 	j := timeline.New(b.options(""))
 	j.Add(a[0], began)
 	first := j.Expire(began.Add(within))
-	if len(first) != 1 || outline(first[0]) != "packet a ns1>ens160 unseen b; unseen none" {
+	if len(first) != 1 || outline(first[0]) != "packet a ns1>ens160 unseen b; unseen" {
 		t.Fatalf("%d ways: %s", len(first), outline(first[0]))
 	}
 	if out := text(t, first[0]); !strings.Contains(out, "  wire   a > b  not seen at b within 1s\n") {
@@ -97,7 +97,7 @@ func TestGone(t *testing.T) {
 		j.Add(p, began)
 	}
 	ways := j.Expire(began.Add(within))
-	if len(ways) != 1 || outline(ways[0]) != "packet a ns1>ens160; left none" || !says(ways[0], "the trace of the next host has ended") {
+	if len(ways) != 1 || outline(ways[0]) != "packet a ns1>ens160; left none" || !says(ways[0], "is not followed to b: the trace there has ended") {
 		t.Errorf("%s %q", outline(ways[0]), ways[0].Notes)
 	}
 }

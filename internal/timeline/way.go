@@ -225,13 +225,11 @@ func milliseconds(d time.Duration) string {
 // unseen is the host where what left is missing, and says why that may be.
 func (t *teller) unseen(n *node) string {
 	h := t.j.nextHost(n)
-	if n.seen >= enough || n.seen > 0 && !t.tracesFragments(n) {
+	if h == nil || n.seen >= enough || n.seen > 0 && !t.tracesFragments(n) {
 		return ""
 	}
-	if h == nil {
-		if n.wire && len(n.to) == 0 && t.j.anyGone() {
-			t.out.note("#%d of %s is not followed further: the trace of the next host has ended", n.ID, n.host.Name)
-		}
+	if h.gone {
+		t.out.note("#%d of %s is not followed to %s: the trace there has ended", n.ID, n.host.Name, h.Name)
 		return ""
 	}
 	if lost := h.lost - n.lostThen[h]; lost > 0 {
@@ -253,15 +251,6 @@ func (t *teller) tracesFragments(n *node) bool {
 	return t.j.opts.Traced(f)
 }
 
-func (j *Joiner) anyGone() bool {
-	for _, h := range j.hosts {
-		if h.gone {
-			return true
-		}
-	}
-	return false
-}
-
 // origin says what is odd about where a record's packet comes from.
 func (t *teller) origin(n *node) {
 	if n.known > 0 || n.In == "" || !slices.Contains(n.host.Uplinks, n.In) {
@@ -279,9 +268,9 @@ func (t *teller) origin(n *node) {
 		}
 		return
 	}
-	if h := t.j.formerHost(n); h != nil {
+	if h := t.j.formerHost(n); h != nil && !h.gone {
 		why := "it was sent before the trace began, or a filter there leaves it out"
-		if lost := h.lost - n.lostThen[h]; lost > 0 || h.lost > 0 {
+		if h.lost > 0 {
 			why = fmt.Sprintf("its trace has lost %d records", h.lost)
 		}
 		t.out.note("#%d of %s comes from %s, whose record of it is missing: %s", n.ID, n.host.Name, h.Name, why)
@@ -290,7 +279,7 @@ func (t *teller) origin(n *node) {
 
 // outcome is what became of the packet in the end: of its parts, the worst.
 func (t *teller) outcome() {
-	order := []string{"", Delivered, trace.Consumed, Left, Unseen, trace.Dropped}
+	order := []string{"", trace.Consumed, Delivered, Left, Unseen, trace.Dropped} // a fragment is consumed, the whole goes on
 	for n, i := range t.told {
 		p := &t.out.Packets[i]
 		var o string
@@ -323,7 +312,7 @@ func (p *Packet) lasted() int64 {
 
 // reply says what became of the reply.
 func (t *teller) reply(first *node) {
-	if first.came.inner.isEcho(packet.ICMPEchoRequest) && first.Outcome == trace.Forwarded {
+	if first.came.inner.isEcho(packet.ICMPEchoRequest) && (t.out.Outcome == Delivered || t.out.Outcome == Left) {
 		t.out.Reply = ReplyNone
 	}
 	for i := range t.out.Packets {
