@@ -12,7 +12,7 @@ import (
 // Expire returns the ways that are over at a time of the reader's clock, the oldest
 // first.
 func (j *Joiner) Expire(now time.Time) []*Way {
-	return j.show(func(w *way) bool {
+	return j.show(false, func(w *way) bool {
 		quiet := now.Sub(w.last)
 		return quiet >= j.opts.Within || quiet >= linger && j.complete(w)
 	})
@@ -23,7 +23,7 @@ func (j *Joiner) End() []*Way {
 	for _, h := range j.hosts {
 		h.gone = true
 	}
-	return j.show(func(*way) bool { return true })
+	return j.show(false, func(*way) bool { return true })
 }
 
 // makeRoom returns the older half of what waits.
@@ -34,15 +34,12 @@ func (j *Joiner) makeRoom(now time.Time) []*Way {
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	middle := times[len(times)/2]
-	shown := j.show(func(w *way) bool { return !w.last.After(middle) })
-	for _, w := range shown {
-		w.note("shown before all of it was known: more than %d records wait", maxRecords)
-	}
-	return shown
+	return j.show(true, func(w *way) bool { return !w.last.After(middle) })
 }
 
-// show takes ways out in the order in which they began.
-func (j *Joiner) show(which func(*way) bool) (list []*Way) {
+// show takes ways out in the order in which they began; early: whether or not their time
+// is over.
+func (j *Joiner) show(early bool, which func(*way) bool) (list []*Way) {
 	var over []*way
 	for w := range j.ways {
 		if which(w) {
@@ -55,7 +52,7 @@ func (j *Joiner) show(which func(*way) bool) (list []*Way) {
 	})
 	for _, w := range over {
 		if slices.ContainsFunc(w.nodes, func(n *node) bool { return n.wanted }) {
-			list = append(list, j.view(w))
+			list = append(list, j.view(w, early))
 		}
 		j.forget(w)
 	}

@@ -131,7 +131,10 @@ func TestMemoryIsBounded(t *testing.T) {
 			sent++
 			for _, w := range j.Add(p, began.Add(time.Duration(sent))) {
 				shown++
-				early = early || says(w, "shown before all of it was known")
+				early = true
+				if !says(w, "shown before all of it was known") || w.Outcome != timeline.Left {
+					t.Fatalf("shown early, and said to be %s: %q", w.Outcome, w.Notes)
+				}
 			}
 		}
 		if records, entries := j.Kept(); records > timeline.MaxRecords || entries > 10*timeline.MaxRecords {
