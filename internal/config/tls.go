@@ -38,20 +38,29 @@ func (c *checker) tls(raw rawTLS) TLS {
 	if c.err != nil {
 		return t
 	}
-	c.readable(raw.cert)
-	c.readable(raw.key)
-	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+	if _, err := tls.X509KeyPair(c.pem(raw.cert), c.pem(raw.key)); err != nil {
 		c.fail(raw.cert.place, "it does not go with the key %s: %v", quote(t.Key), err)
 	}
-	if pem := c.readable(raw.ca); !x509.NewCertPool().AppendCertsFromPEM(pem) {
+	if pem := c.pem(raw.ca); !x509.NewCertPool().AppendCertsFromPEM(pem) {
 		c.fail(raw.ca.place, "%s has no certificate in it: it must be a PEM file of the authority that signs those who may look", quote(t.CA))
 	}
 	return t
 }
 
-// readable is what is in a file.
-func (c *checker) readable(s scalar) []byte {
-	b, err := os.ReadFile(s.text)
+// maxPEM is more than any file of certificates has, in bytes.
+const maxPEM = 1 << 20
+
+// pem is what is in a file, if that is an ordinary one: a device might have no end.
+func (c *checker) pem(s scalar) []byte {
+	info, err := os.Stat(s.text)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxPEM) {
+		c.fail(s.place, "%s is no file of at most %d bytes: name a PEM file", quote(s.text), maxPEM)
+		return nil
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(s.text)
+	}
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		err = path.Err

@@ -78,6 +78,7 @@ func TestTLSFiles(t *testing.T) {
 		{"{tls: {cert: /a, key: /b, ca: /c}}", `host.yaml:3:23: control.tls.cert: there is no control.listen that it is for`},
 		{"{listen: nowhere}", `host.yaml:3:19: control.listen: "nowhere" is not host:port: write it like 192.168.0.11:9474`},
 		{"{listen: ':1', tls: {cert: /none, key: " + a.file("me.key") + ", ca: " + a.file("ca.crt") + "}}", `host.yaml:3:37: control.tls.cert: "/none" cannot be read: no such file`},
+		{"{listen: ':1', tls: {cert: " + a.file("me.crt") + ", key: " + a.file("me.key") + ", ca: /dev/zero}}", `control.tls.ca: "/dev/zero" is no file of at most 1048576 bytes`},
 		{"{listen: ':1', tls: {cert: " + a.file("me.crt") + ", key: " + a.file("other.key") + ", ca: " + a.file("ca.crt") + "}}", `host.yaml:3:37: control.tls.cert: it does not go with the key .*private key does not match`},
 		{"{listen: ':1', tls: {cert: " + a.file("me.crt") + ", key: " + a.file("me.key") + ", ca: " + empty + "}}", `host.yaml:3:[0-9]+: control.tls.ca: .*has no certificate in it`},
 	} {
