@@ -36,7 +36,9 @@ type Packet struct {
 	extra  []*packet.Frame // what fragmentation or segmentation made of it besides frame
 	in     *Port           // nil if the router made it
 	origin Origin
-	weight uint64 // packets on the wire, when it was received
+	weight uint64      // packets on the wire, when it was received
+	bytes  uint64      // of them
+	edited trace.Steps // so far
 
 	ip        packet.IPv4  // from check on
 	route     *rib.Route   // from route on
@@ -57,7 +59,7 @@ type Packet struct {
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer
 
-	counts *Counters      // where it is counted, of the queue it came by; nil: it is not, or it has waited
+	queue  *queue         // it came by, where it is counted; nil: it is not, or it has waited
 	late   *ledger        // where it is counted since it has waited; nil: it has not
 	failed verdict.Reason // why a frame of it was not sent
 
@@ -71,17 +73,53 @@ type Packet struct {
 // settle notes the verdict of a step: the one place where packets are counted
 // and recorded.
 func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
-	switch {
-	case p.counts != nil:
-		p.counts.count(p, s, v)
-	case p.late != nil:
-		p.late.countLate(p, s, v)
-	}
-	if v.Kind == verdict.Edit && p.tunnel != nil && !p.dry {
-		p.tunnel.count(p, s)
+	if v.Kind == verdict.Edit {
+		p.edited = p.edited.With(s)
+		if p.tunnel != nil && !p.dry {
+			p.tunnel.count(p, s)
+		}
 	}
 	if p.watched {
 		p.observe(s, v)
+	}
+	if v.Kind.Ends() || s == verdict.TX {
+		p.end(s, v)
+	}
+}
+
+// end counts a packet by the way that it has taken.
+func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
+	way := trace.WayOf(p.edited, s, v)
+	switch {
+	case p.queue != nil:
+		p.queue.counts.Ways.add(way, p.weight)
+		p.countRoute()
+	case p.late != nil:
+		p.late.countLate(way, p.weight)
+	default:
+		return
+	}
+	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+		p.keepRecord(way)
+	}
+}
+
+// keepRecord has the record of a dropped packet kept; one that nobody has watched
+// is made now.
+func (p *Packet) keepRecord(way trace.Way) {
+	hub := p.in.hub
+	if p.rec != nil {
+		hub.Keep(p.rec.Copy())
+		return
+	}
+	hub.Keep(trace.Recall(hub.NextID(), time.Now().UnixNano(), p.in.Name, p.frame, way, p.facts))
+}
+
+// countRoute counts a packet at the route that was found for it, once: when its way
+// ends or it begins to wait, so that it is the worker of its queue that counts.
+func (p *Packet) countRoute() {
+	if p.route != nil {
+		p.queue.worker.routes.count(p.route, p.weight, p.bytes)
 	}
 }
 
@@ -89,7 +127,7 @@ func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
 func (p *Packet) observe(s verdict.Step, v verdict.Verdict) {
 	now := time.Since(p.start)
 	if p.sampled {
-		p.counts.Durations[s].observe(now - p.last)
+		p.queue.counts.Durations[s].observe(now - p.last)
 	}
 	if p.rec != nil {
 		p.rec.Add(s, v, now.Nanoseconds(), p.facts(s), p.frame)

@@ -18,6 +18,7 @@ type FIB struct {
 	best   *bart.Fast[*Route]
 	losers *bart.Fast[[]*Route] // by preference; the slices are never written to
 	counts map[string]int       // routes by protocol, winners and losers
+	slots  slots                // the writers'
 }
 
 // Lookup returns the route with the longest prefix that contains addr

@@ -51,6 +51,7 @@ type Hub struct {
 	ids     atomic.Uint64
 	records atomic.Uint64
 	lost    atomic.Uint64
+	kept    kept
 
 	mu        sync.Mutex
 	listeners atomic.Pointer[Listeners] // nil: nobody listens

@@ -42,10 +42,13 @@ type Record struct {
 type step struct {
 	step    verdict.Step
 	verdict verdict.Verdict
-	ns      int64 // since arrival
-	snap    int   // the frame after this step; the one before it if nothing changed
+	ns      int64 // since arrival; 0: not known
+	snap    int   // the frame after this step; the one before it if nothing changed; or noSnap
 	facts   Facts
 }
+
+// noSnap stands for a frame that nobody has kept.
+const noSnap = -1
 
 type snap struct {
 	whole int // bytes of the frame
@@ -84,7 +87,7 @@ func (r *Record) Add(s verdict.Step, v verdict.Verdict, ns int64, facts Facts, f
 	if v.Kind == verdict.Edit {
 		r.keep(f)
 	}
-	r.steps[r.numSteps] = step{step: s, verdict: v, ns: ns, snap: r.numSnaps - 1, facts: facts}
+	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: r.numSnaps - 1, facts: facts}
 	r.numSteps++
 	r.Outcome = v
 }
@@ -108,7 +111,13 @@ func (r *Record) keep(f *packet.Frame) {
 	r.numSnaps++
 }
 
-func (r *Record) frame(i int) []byte { return r.snaps[i].data[:r.snaps[i].len] }
+// frame is what is kept of a frame; nil, if it is noSnap.
+func (r *Record) frame(i int) []byte {
+	if i == noSnap {
+		return nil
+	}
+	return r.snaps[i].data[:r.snaps[i].len]
+}
 
 // Frame is the start of the frame as the last step left it. It is the record's.
 func (r *Record) Frame() []byte { return r.frame(r.numSnaps - 1) }

@@ -72,7 +72,10 @@ func (t Text) line(s *Step) string {
 	if s.Verdict == verdict.Pass.String() && s.Detail == "" && quiet(s.Step) {
 		return ""
 	}
-	head := fmt.Sprintf("%-5s  +%.1fµs  ", s.Step, float64(s.NS)/1000)
+	head := fmt.Sprintf("%-5s  ", s.Step)
+	if s.NS != 0 {
+		head += fmt.Sprintf("+%.1fµs  ", float64(s.NS)/1000)
+	}
 	line := fmt.Sprintf("%s%-4s", head, s.Verdict)
 	if s.Detail != "" {
 		line += "  " + s.Detail
