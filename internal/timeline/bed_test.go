@@ -35,6 +35,8 @@ type side struct {
 	mac                packet.MAC // of the uplink
 	ns1MAC             packet.MAC
 	router             *forwarder.Router
+	table              *rib.Table
+	up                 int // the uplink's port
 	ns1, uplink        *link.Memory
 	listener           *trace.Listener
 	shift              time.Duration // of its clock
@@ -60,6 +62,7 @@ func newBed(t testing.TB, encap rib.Encap, mtu int) *bed {
 func (s *side) build(t testing.TB, peer *side, encap rib.Encap, mtu int) {
 	t.Helper()
 	table := rib.NewTable()
+	s.table = table
 	s.router = forwarder.New(table, slog.New(slog.DiscardHandler), nil, link.NewMemoryPoller())
 	t.Cleanup(func() { s.router.Close() })
 	s.router.Configure(forwarder.Settings{
@@ -80,6 +83,7 @@ func (s *side) build(t testing.TB, peer *side, encap rib.Encap, mtu int) {
 	}
 	ns1 := port(forwarder.PortConfig{Name: "ns1", Interface: "eth0", MAC: gatewayMAC, MTU: 1500, Address: addr(s.workload)}, s.ns1)
 	up := port(forwarder.PortConfig{Name: "ens160", Kind: forwarder.Uplink, Interface: "ens160", MAC: s.mac, MTU: mtu}, s.uplink)
+	s.up = up
 	s.router.SetNeighbor(ns1, addr(s.workload), s.ns1MAC)
 	for _, r := range []rib.Route{
 		{Prefix: netip.PrefixFrom(addr(s.workload), 32), Dev: "ns1", Port: ns1, Protocol: "workload", Source: rib.Workload},
@@ -195,8 +199,8 @@ func outline(w *timeline.Way) string {
 	return b.String() + strings.Join(strings.Fields(w.Outcome+" "+w.Reason+" "+w.Reply), " ")
 }
 
-// orders are the records of two hosts as they may come: each host's in its own order,
-// one host's before the other's, and in turns.
+// orders are the records of two hosts as they may come: one host's before the other's, in
+// turns, and those that caused others last, as they may have waited for ARP.
 func orders(a, b []*trace.Packet) map[string][]*trace.Packet {
 	var turns []*trace.Packet
 	for i := range max(len(a), len(b)) {
@@ -207,7 +211,15 @@ func orders(a, b []*trace.Packet) map[string][]*trace.Packet {
 			turns = append(turns, a[i])
 		}
 	}
-	return map[string][]*trace.Packet{"a first": slices.Concat(a, b), "b first": slices.Concat(b, a), "in turns": turns}
+	isCause := func(p *trace.Packet) int {
+		if slices.ContainsFunc(turns, func(o *trace.Packet) bool { return o.Host == p.Host && o.Cause == p.ID }) {
+			return 1
+		}
+		return 0
+	}
+	late := slices.Clone(turns)
+	slices.SortStableFunc(late, func(a, b *trace.Packet) int { return isCause(a) - isCause(b) })
+	return map[string][]*trace.Packet{"a first": slices.Concat(a, b), "b first": slices.Concat(b, a), "in turns": turns, "causes last": late}
 }
 
 func serialise(l ...gopacket.SerializableLayer) *packet.Frame {
@@ -275,6 +287,22 @@ func ack(from, to *side, number uint32) *packet.Frame {
 	tcp := &layers.TCP{SrcPort: 9999, DstPort: 80, Seq: 7, Ack: number, ACK: true, Window: 100}
 	_ = tcp.SetNetworkLayerForChecksum(h)
 	return serialise(eth, h, tcp)
+}
+
+// segment is a short one, with this identification.
+func segment(from, to *side, id uint16) *packet.Frame {
+	eth, h := ip(from, to, layers.IPProtocolTCP, id, true)
+	tcp := &layers.TCP{SrcPort: 80, DstPort: 9999, Seq: 1000, Ack: 7, ACK: true, PSH: true, Window: 100}
+	_ = tcp.SetNetworkLayerForChecksum(h)
+	return serialise(eth, h, tcp, gopacket.Payload("0123456789"))
+}
+
+// route adds one by the other host.
+func (s *side) route(t testing.TB, to string, via *side) {
+	t.Helper()
+	if err := s.table.Add(rib.Route{Prefix: netip.MustParsePrefix(to), Via: addr(via.ip), Dev: "ens160", Port: s.up, Protocol: "static", Source: rib.Static}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // segments is what a device makes of superframes.

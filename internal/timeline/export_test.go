@@ -21,3 +21,6 @@ func (j *Joiner) Kept() (records, entries int) {
 	}
 	return j.records, entries + len(j.causes) + len(j.ways)
 }
+
+// Ghosts counts what is remembered of what was shown.
+func (j *Joiner) Ghosts() int { return len(j.ghosts) }

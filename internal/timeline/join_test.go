@@ -94,6 +94,40 @@ func TestJoin(t *testing.T) {
 			b.across(func(f []*packet.Frame) []*packet.Frame { return []*packet.Frame{f[2], f[0]} },
 				udp(b.a, b.b, 0, true, 5000, "one"), udp(b.a, b.b, 0, true, 5000, "two"), udp(b.a, b.b, 0, true, 5000, "six"))
 		}, want: []string{pingPath + " delivered", "packet a ns1>ens160 unseen b; unseen", pingPath + " delivered"}},
+		{name: "a segment is lost, and comes when it is sent again", run: func(b *bed) {
+			b.across(lose, segment(b.a, b.b, 500))
+			b.across(nil, segment(b.a, b.b, 600))
+		}, want: []string{"packet a ns1>ens160 unseen b; unseen", pingPath + " delivered"}},
+		{name: "a datagram is lost, and another like it comes", run: func(b *bed) {
+			b.across(lose, udp(b.a, b.b, 500, false, 5000, "the same"))
+			b.across(nil, udp(b.a, b.b, 600, false, 5000, "the same"))
+		}, want: []string{"packet a ns1>ens160 unseen b; unseen", pingPath + " delivered"}},
+		{name: "a device completes the checksum", run: func(b *bed) {
+			f := udp(b.a, b.b, 0, true, 5000, "text")
+			f.Offload = packet.Offload{Flags: 1, CsumStart: 34, CsumOffset: 6}
+			f.Buf[f.Off+40], f.Buf[f.Off+41] = 0x12, 0x34
+			b.across(func(f []*packet.Frame) []*packet.Frame { f[0].FinishChecksum(); return f }, f)
+		}, want: []string{pingPath + " delivered"}},
+		{name: "a loop", run: func(b *bed) {
+			b.a.route(b.t, "10.99.0.0/16", b.b)
+			b.b.route(b.t, "10.99.0.0/16", b.a)
+			f := udp(b.a, &side{workload: "10.99.0.1"}, 0, true, 5000, "round and round")
+			packet.IPv4(f.Payload()).SetTTL(4)
+			b.across(nil, f)
+			b.carry(b.b, b.a, nil)
+			b.carry(b.a, b.b, nil)
+			b.carry(b.b, b.a, nil)
+		}, want: []string{"packet a ns1>ens160; packet b ens160>ens160 from a; packet a ens160>ens160 from b; packet b ens160> from a; " +
+			"caused b >ens160; caused a ens160>ns1 from b; dropped ttl_exceeded"}},
+		{name: "for the other host's own stack", run: func(b *bed) {
+			b.across(lose, echo(b.a, &side{workload: b.b.ip}, packet.ICMPEchoRequest, 1, 1, 56))
+		}, want: []string{"packet a ns1>ens160; left none"}},
+		{name: "the first of two by UDP is the question", run: func(b *bed) {
+			f := udp(b.b, b.a, 0, true, 53, "hello")
+			f.Buf[f.Off+36], f.Buf[f.Off+37] = 5000>>8, 5000&0xff
+			b.back(f)
+			b.across(nil, udp(b.a, b.b, 0, true, 5000, "hello"))
+		}, want: []string{"packet b ns1>ens160; packet a ens160>ns1 from b; reply a ns1>ens160; reply b ens160>ns1 from a; delivered arrived"}},
 		{name: "a question by UDP", run: func(b *bed) {
 			b.across(nil, udp(b.a, b.b, 0, true, 5000, "who?"))
 			f := udp(b.b, b.a, 0, true, 53, "me")

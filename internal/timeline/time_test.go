@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/timeline"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -21,7 +22,8 @@ func TestShownWhenComplete(t *testing.T) {
 	b.across(nil, b.ping(1, 1, 56))
 	b.back(b.pong(1, 56))
 	all := slices.Concat(b.a.records(), b.b.records())
-	j := timeline.New(b.options(""))
+	slices.SortFunc(all, func(a, b *trace.Packet) int { return a.Time.Compare(b.Time) })
+	j := timeline.New(b.options("one"))
 	now := began
 	for _, p := range all {
 		if ways := j.Expire(now.Add(within / 2)); len(ways) != 0 {
@@ -30,11 +32,53 @@ func TestShownWhenComplete(t *testing.T) {
 		j.Add(p, now)
 		now = now.Add(within / 4)
 	}
-	if ways := j.Expire(now); len(ways) != 1 {
-		t.Errorf("%d ways are shown when all is there", len(ways))
+	ways := j.Expire(now)
+	if len(ways) != 1 {
+		t.Fatalf("%d ways are shown when all is there", len(ways))
+	}
+	// The wire begins when the frame is ready to be written, not when that is done.
+	for i, p := range ways[0].Packets {
+		if p.WireNS == nil {
+			continue
+		}
+		before := ways[0].Packets[i-1]
+		ready := before.Time.Add(time.Duration(before.Steps[len(before.Steps)-2].NS))
+		if want := p.Time.Sub(ready).Nanoseconds(); *p.WireNS != want {
+			t.Errorf("wire %d ns, want %d", *p.WireNS, want)
+		}
 	}
 	if records, entries := j.Kept(); records+entries != 0 {
 		t.Errorf("%d records and %d entries are kept for nothing", records, entries)
+	}
+}
+
+// What asks for nothing is waited for at the next host all the same.
+func TestWaitsForTheNextHost(t *testing.T) {
+	b := newBed(t, rib.None, 1500).resolve()
+	b.across(nil, ack(b.a, b.b, 5))
+	a, there := b.a.records(), b.b.records()
+	for _, first := range []*trace.Packet{a[0], there[0]} {
+		j := timeline.New(b.options("one"))
+		j.Add(first, began)
+		if ways := j.Expire(began.Add(within / 2)); len(ways) != 0 {
+			t.Errorf("shown without the other host: %s", outline(ways[0]))
+		}
+	}
+}
+
+// A filter that leaves out all fragments but the first is no reason to miss them.
+func TestFragmentsLeftOut(t *testing.T) {
+	b := newBed(t, rib.None, 1500).resolve()
+	b.across(fragments, udp(b.a, b.b, 5, false, 5000, strings.Repeat("x", 1400)))
+	f, err := filter.Parse("udp port 53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := b.options("one")
+	o.Traced = f.MatchInner
+	records := slices.DeleteFunc(slices.Concat(b.a.records(), b.b.records()), func(p *trace.Packet) bool { return !f.MatchInner(p.Frame.Padded()) })
+	if ways := join(o, records); len(records) != 2 || len(ways) != 1 || outline(ways[0]) != pingPath+" delivered" {
+		t.Errorf("%d records, %s", len(records), outline(ways[0]))
 	}
 }
 
@@ -136,6 +180,9 @@ func TestMemoryIsBounded(t *testing.T) {
 					t.Fatalf("shown early, and said to be %s: %q", w.Outcome, w.Notes)
 				}
 			}
+		}
+		if n := j.Ghosts(); n > timeline.MaxRecords {
+			t.Fatalf("%d that were shown are remembered", n)
 		}
 		if records, entries := j.Kept(); records > timeline.MaxRecords || entries > 10*timeline.MaxRecords {
 			t.Fatalf("%d records and %d entries are kept", records, entries)
