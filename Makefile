@@ -15,7 +15,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance peer bgp docs clean help
+.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance peer bgp alerts docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -83,6 +83,9 @@ peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
 	CGO_ENABLED=0 $(GO) test -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
+	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
 
 docs: ## write the generated documentation again
 	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update
