@@ -62,6 +62,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	records, lost := c.Router.Trace().Counts()
 	traceRecords.value(ch, float64(records))
 	traceLost.value(ch, float64(lost))
+	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
 }
 

@@ -125,6 +125,7 @@ func colours(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") =
 // trace writes packets until there were so many, so much time has passed, or
 // somebody interrupts it.
 func (c *cli) trace(ctx context.Context, o control.TraceOptions, count int, duration time.Duration, write func(*trace.Packet) error) error {
+	giveWay()
 	if duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, duration)

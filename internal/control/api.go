@@ -2,7 +2,10 @@
 // a unix socket, with one set of types for both ends.
 package control
 
-import "github.com/vrouter/vrouter/internal/trace"
+import (
+	"github.com/vrouter/vrouter/internal/capture"
+	"github.com/vrouter/vrouter/internal/trace"
+)
 
 // Port is a line of `vrouter show ports`.
 type Port struct {
@@ -102,9 +105,12 @@ type Hop struct {
 	Weight   int    `json:"weight"`
 }
 
-// Explain is what `vrouter explain` asks.
+// Explain is what `vrouter explain` asks: about a packet in one line, or about one
+// that was kept.
 type Explain struct {
-	Packet string `json:"packet"` // in one line: icmp 10.70.1.1 > 10.70.2.1 ttl 1
+	Packet   string          `json:"packet,omitempty"` // icmp 10.70.1.1 > 10.70.2.1 ttl 1
+	Captured *capture.Packet `json:"captured,omitempty"`
+	In       string          `json:"in,omitempty"` // the port by which a captured one comes in; "": as its source says
 }
 
 // Explanation is the answer: the packet's way, then that of each packet that the
@@ -112,6 +118,24 @@ type Explain struct {
 type Explanation struct {
 	Packets []trace.Packet `json:"packets"`
 	Why     []string       `json:"why"`
+}
+
+// Replayed is the answer to POST /v1/replay: how many packets of a capture would take
+// which way, the most frequent first.
+type Replayed struct {
+	Packets int     `json:"packets"`
+	Sent    int     `json:"sent"` // of them, those that this host itself has sent: they are not replayed
+	Ways    []Taken `json:"ways"`
+}
+
+// Taken is a way, and what of a capture takes it.
+type Taken struct {
+	Way     string `json:"way"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason"` // of a drop
+	Asks    bool   `json:"asks"`   // the next hop is not known, and would be asked for first
+	Packets int    `json:"packets"`
+	First   int    `json:"first"` // number of the first one, from 1
 }
 
 // Tunnel is a line of `vrouter show tunnels`.

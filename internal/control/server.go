@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -118,6 +117,7 @@ func (s *Server) routes() http.Handler {
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
+	m.HandleFunc("POST /v1/replay", s.replay)
 	return m
 }
 
@@ -134,47 +134,19 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	packets, why, err := s.node.Explain(q.Packet)
+	packets, why, err := s.explainAny(&q)
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}
 	return Explanation{packets, why}, nil
 }
 
-// trace streams records, one JSON object a line, until the client goes.
-func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	o, err := traceOptions(q, s.node.Router)
-	if err != nil {
-		fail(w, badRequest{err})
-		return
+func (s *Server) explainAny(q *Explain) (packets []trace.Packet, why []string, err error) {
+	switch {
+	case q.Captured == nil:
+		return s.node.Explain(q.Packet)
+	case q.Packet != "":
+		return nil, nil, errors.New("give `packet` or `captured`, not both")
 	}
-	l, err := s.node.Router.Trace().Listen(o)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer l.Close()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w)
-	_ = flush.Flush() // the client knows now that the trace is on
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	host := s.node.Config().Node
-	var rec trace.Record
-	for {
-		gap, err := l.Next(r.Context(), &rec)
-		if err != nil {
-			return
-		}
-		p := rec.View(host)
-		p.Lost, p.Skipped = gap.Lost, gap.Skipped
-		if q.Has("frames") {
-			rec.AddFrames(&p)
-		}
-		if enc.Encode(&p) != nil || flush.Flush() != nil {
-			return
-		}
-	}
+	return s.node.ExplainCaptured(q.Captured, q.In)
 }

@@ -12,7 +12,7 @@ import (
 type Packet struct {
 	ID      uint64    `json:"id"`
 	Host    string    `json:"host"`
-	Time    time.Time `json:"time"` // of arrival
+	Time    time.Time `json:"time"` // of arrival; where the steps have no times, of the drop
 	In      string    `json:"in"`   // port; "" for what the router made itself
 	Out     string    `json:"out"`  // port; "" if it did not leave
 	Outcome string    `json:"outcome"`
@@ -41,7 +41,7 @@ type Step struct {
 	Step    string `json:"step"`
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
-	NS      int64  `json:"ns"` // since arrival
+	NS      int64  `json:"ns,omitzero"` // since arrival, at least 1; 0: not known
 	Detail  string `json:"detail"`
 	Route   string `json:"route"`
 	RFC     string `json:"rfc"`
@@ -61,7 +61,7 @@ func (r *Record) AddFrames(p *Packet) {
 	p.Frame = r.copyFrame(0)
 	before := 0
 	for i := range p.Steps {
-		if at := r.steps[i].snap; at != before {
+		if at := r.steps[i].snap; at != before && at != noSnap {
 			p.Steps[i].Frame = r.copyFrame(at)
 			before = at
 		}
