@@ -3,6 +3,8 @@
 package control
 
 import (
+	"time"
+
 	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -51,6 +53,25 @@ type Drop struct {
 	Ports   map[string]uint64 `json:"ports,omitempty"`
 	Help    string            `json:"help"`
 	RFC     string            `json:"rfc,omitempty"`
+	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded
+}
+
+// Recorded names a dropped packet whose record is kept.
+type Recorded struct {
+	ID      uint64    `json:"id"`
+	Time    time.Time `json:"time"`
+	Port    string    `json:"port"` // it came in by
+	Summary string    `json:"summary"`
+}
+
+// Way is a line of `vrouter show paths`: packets that met the same steps and ended
+// alike.
+type Way struct {
+	Path    string `json:"path"`             // "" for what found no room in the table
+	Outcome string `json:"outcome"`          // forwarded, consumed, dropped
+	Step    string `json:"step"`             // at which it ended
+	Reason  string `json:"reason,omitempty"` // of a drop
+	Packets uint64 `json:"packets"`
 }
 
 // Neighbor is a line of `vrouter show neighbors`.
@@ -72,17 +93,21 @@ type Route struct {
 	Protocol string `json:"protocol"`
 	Metric   int    `json:"metric"`
 	Encap    string `json:"encap"`
-	Used     bool   `json:"used"` // the best of those to its prefix
-	Text     string `json:"text"` // in the words of `ip route`
+	Used     bool   `json:"used"`    // the best of those to its prefix
+	Text     string `json:"text"`    // in the words of `ip route`
+	Packets  uint64 `json:"packets"` // that took it, since it came into the table as it is
+	Bytes    uint64 `json:"bytes"`   // of them, as they came in, with Ethernet headers
 	Paths    []Path `json:"paths,omitempty"`
 }
 
 // Path is one next hop of several: each gets flows by its weight.
 type Path struct {
-	Via    string `json:"via,omitempty"`
-	Dev    string `json:"dev"`
-	Encap  string `json:"encap"`
-	Weight int    `json:"weight"`
+	Via     string `json:"via,omitempty"`
+	Dev     string `json:"dev"`
+	Encap   string `json:"encap"`
+	Weight  int    `json:"weight"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // Lookup is the answer of `vrouter route get`: the route that wins, those that

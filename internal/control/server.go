@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -104,6 +105,9 @@ func (s *Server) routes() http.Handler {
 	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
 	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
 	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
+	do("GET /v1/paths", func(*http.Request) (any, error) { return ways(s.node), nil })
+	do("GET /v1/packets", s.recorded)
+	do("GET /v1/packets/{id}", s.recorded)
 	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
 	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
 	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
@@ -112,6 +116,7 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/routes", s.listRoutes)
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("GET /v1/top", s.top)
 	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
 	do("POST /v1/explain", s.explain)
 	do("POST /v1/workloads", s.addWorkload)
@@ -127,6 +132,29 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 		return nil, badRequest{fmt.Errorf("route get: %q is no IPv4 address; write one like 10.70.2.1", r.PathValue("address"))}
 	}
 	return lookup(s.node, a), nil
+}
+
+// recorded are the kept records of dropped packets, or the one that is asked for.
+func (s *Server) recorded(r *http.Request) (any, error) {
+	list := []trace.Packet{}
+	for _, k := range s.node.Router.Trace().Kept(false) {
+		if id := r.PathValue("id"); id != "" && id != strconv.FormatUint(k.ID, 10) {
+			continue
+		}
+		p := k.View(s.node.Config().Node)
+		if r.URL.Query().Has("frames") {
+			k.AddFrames(&p)
+		}
+		list = append(list, p)
+	}
+	if id := r.PathValue("id"); id != "" && len(list) == 0 {
+		return nil, noRecord(id)
+	}
+	return list, nil
+}
+
+func noRecord(id string) error {
+	return notFound{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
 }
 
 func (s *Server) explain(r *http.Request) (any, error) {
