@@ -14,6 +14,7 @@ func (x *path) neigh(p *Packet) verdict.Verdict {
 	if n == nil || n.Port != p.out.ID {
 		return hold
 	}
+	p.neighbor = n
 	if !p.dry {
 		n.Use()
 	}

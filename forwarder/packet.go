@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -40,17 +41,19 @@ type Packet struct {
 	bytes  uint64      // of them
 	edited trace.Steps // so far
 
-	ip        packet.IPv4  // from check on
-	route     *rib.Route   // from route on
-	out       *Port        // from route on
-	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
-	limit     int          // from mtu on: bytes of IP that fit through the next link
-	dry       bool         // explain: nothing is counted, and nothing changes
-	unknown   bool         // explain: the next hop would be asked for
-	lowered   bool         // ttl has lowered the TTL
-	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none
-	outer     int          // bytes of outer header that encap has put in front
-	fragments int          // how many mtu cut it into; 0: none
+	ip        packet.IPv4     // from check on
+	route     *rib.Route      // from route on
+	out       *Port           // from route on
+	nextHop   netip.Addr      // from route on; through a tunnel, from encap on
+	limit     int             // from mtu on: bytes of IP that fit through the next link
+	ipLen     int             // from mtu on: bytes of IP that came there, of the largest segment
+	neighbor  *neigh.Neighbor // from neigh on
+	dry       bool            // explain: nothing is counted, and nothing changes
+	unknown   bool            // explain: the next hop would be asked for
+	lowered   bool            // ttl has lowered the TTL
+	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
+	outer     int             // bytes of outer header that encap has put in front
+	fragments int             // how many mtu cut it into; 0: none
 
 	tunnel *Tunnel // that it came out of or went into
 
@@ -152,10 +155,18 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.route != nil {
 			f.Route = p.route
 		}
-	case verdict.MTU, verdict.Encap:
-		f.N = p.limit
+	case verdict.MTU:
+		f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.ipLen, p.fragments, p.out.MTU
+		if p.route.Encap == rib.IPIP {
+			f.Outer = packet.IPv4MinLen
+		}
 	case verdict.Neigh:
 		f.Addr = p.nextHop
+		if p.neighbor != nil {
+			if at, ok := p.neighbor.Confirmed(); ok {
+				f.Age = time.Since(at)
+			}
+		}
 		if p.unknown {
 			f.Note = " is not known: it is asked for, and the packet waits"
 		}

@@ -88,8 +88,8 @@ func labSocket(name string) (string, error) {
 	return h.Socket, nil
 }
 
-// errEnough ends a trace that has shown what it was to show.
-var errEnough = errors.New("enough")
+// errAllShown ends a trace that has shown what it was to show.
+var errAllShown = errors.New("enough")
 
 // together shows the ways of packets over several hosts.
 func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
@@ -124,11 +124,11 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 			return fmt.Errorf("writing the trace: %w", err)
 		}
 		if shown++; shown == t.count {
-			return errEnough
+			return errAllShown
 		}
 		return nil
 	})
-	if errors.Is(err, errEnough) {
+	if errors.Is(err, errAllShown) {
 		return nil
 	}
 	return err

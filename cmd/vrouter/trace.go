@@ -168,8 +168,8 @@ func (c *cli) tracePrinter(out io.Writer) (func(*trace.Packet) error, error) {
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -10,12 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/trace"
 )
 
 // Server answers commands about one router.
@@ -111,6 +113,9 @@ func (s *Server) routes() http.Handler {
 	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
 	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
 	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
+	do("GET /v1/paths", func(*http.Request) (any, error) { return ways(s.node), nil })
+	do("GET /v1/packets", s.recorded)
+	do("GET /v1/packets/{id}", s.recorded)
 	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
 	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
 	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
@@ -119,11 +124,13 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/routes", s.listRoutes)
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("GET /v1/top", s.top)
 	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
 	do("POST /v1/explain", s.explain)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
+	m.HandleFunc("POST /v1/replay", s.replay)
 	return m
 }
 
@@ -135,14 +142,47 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 	return lookup(s.node, a), nil
 }
 
+// recorded are the kept records of dropped packets, or the one that is asked for.
+func (s *Server) recorded(r *http.Request) (any, error) {
+	list := []trace.Packet{}
+	for _, k := range s.node.Router.Trace().Kept(false) {
+		if id := r.PathValue("id"); id != "" && id != strconv.FormatUint(k.ID, 10) {
+			continue
+		}
+		p := k.View(s.node.Config().Node)
+		if r.URL.Query().Has("frames") {
+			k.AddFrames(&p)
+		}
+		list = append(list, p)
+	}
+	if id := r.PathValue("id"); id != "" && len(list) == 0 {
+		return nil, noRecord(id)
+	}
+	return list, nil
+}
+
+func noRecord(id string) error {
+	return notFound{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
+}
+
 func (s *Server) explain(r *http.Request) (any, error) {
 	var q Explain
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	packets, why, err := s.node.Explain(q.Packet)
+	packets, why, err := s.explainAny(&q)
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}
 	return Explanation{packets, why}, nil
+}
+
+func (s *Server) explainAny(q *Explain) (packets []trace.Packet, why []string, err error) {
+	switch {
+	case q.Captured == nil:
+		return s.node.Explain(q.Packet)
+	case q.Packet != "":
+		return nil, nil, errors.New("give `packet` or `captured`, not both")
+	}
+	return s.node.ExplainCaptured(q.Captured, q.In)
 }

@@ -29,10 +29,7 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
 	_ = flush.Flush() // the client knows now that the trace is on
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		yieldToForwarding()
+	yieldToForwarding(func() {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		stream(r.Context(), l, s.node.Config().Node, q.Has("frames"), func(p *trace.Packet) error {
@@ -41,16 +38,24 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 			}
 			return flush.Flush()
 		})
-	}()
-	<-ended
+	})
 }
 
-// yieldToForwarding gives the calling goroutine a thread of the lowest priority, which
-// ends with it: putting packets into words takes longer than forwarding them, and
-// a trace that falls behind loses its own records rather than others' packets.
-func yieldToForwarding() {
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // may be forbidden; it only matters under load
+// yieldToForwarding runs f on a thread of the lowest priority: putting packets into
+// words takes longer than forwarding them, and a trace that falls behind loses its
+// own records rather than others' packets. The thread ends with f; a panic is the
+// caller's.
+func yieldToForwarding(f func()) {
+	ended := make(chan any)
+	go func() {
+		defer func() { ended <- recover() }()
+		runtime.LockOSThread()
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // may be forbidden; it only matters under load
+		f()
+	}()
+	if p := <-ended; p != nil {
+		panic(p)
+	}
 }
 
 func stream(ctx context.Context, l *trace.Listener, host string, frames bool, write func(*trace.Packet) error) {

@@ -77,6 +77,9 @@ func (r *Record) AddFrames(p *Packet) {
 
 func (r *Record) copyFrame(i int) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
 
+// Summary is the packet in one line.
+func (r *Record) Summary() string { return summarise(r.frame(0)).text }
+
 // View puts a record into words.
 func (r *Record) View(host string) Packet {
 	s := summarise(r.frame(0))
