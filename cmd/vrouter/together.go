@@ -88,7 +88,7 @@ func labSocket(name string) (string, error) {
 	return h.Socket, nil
 }
 
-// errEnough ends a trace that has shown what it was to show.
+// errEnough ends what has shown all that it was to show.
 var errEnough = errors.New("enough")
 
 // together shows the ways of packets over several hosts.
