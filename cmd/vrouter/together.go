@@ -88,7 +88,7 @@ func labSocket(name string) (string, error) {
 	return h.Socket, nil
 }
 
-// errEnough ends what has shown all that it was to show.
+// errEnough ends a trace, or samples, that have shown what they were to show.
 var errEnough = errors.New("enough")
 
 // together shows the ways of packets over several hosts.
@@ -142,7 +142,7 @@ func (t *tracing) wayPrinter(out io.Writer) (func(*timeline.Way) error, error) {
 		enc.SetEscapeHTML(false)
 		return func(w *timeline.Way) error { return enc.Encode(w.WithoutFrames()) }, nil
 	case "pcapng":
-		write, err := t.tracePrinter(out)
+		write, err := t.tracePrinter(out, t.verbose)
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (t *tracing) wayPrinter(out io.Writer) (func(*timeline.Way) error, error) {
 			return nil
 		}, nil
 	}
-	text := timeline.Text{Text: trace.Text{Colour: colours(out)}, Within: t.within}
+	text := timeline.Text{Text: trace.Text{Colour: colours(out), Verbose: t.verbose}, Within: t.within}
 	return func(w *timeline.Way) error { return text.Write(out, w) }, nil
 }
 

@@ -29,6 +29,7 @@ type tracing struct {
 	sample   string
 	duration time.Duration
 	within   time.Duration
+	verbose  bool
 	hosts    []string
 	files    control.Files
 }
@@ -75,6 +76,7 @@ func (t *tracing) flags(cmd *cobra.Command) {
 	f.BoolVar(&t.Drops, "drops", false, "only packets that are dropped")
 	f.IntVarP(&t.count, "count", "c", 0, "stop after so many packets; 0: never")
 	f.DurationVar(&t.duration, "duration", 0, "stop after so long, such as 10s; 0: never")
+	f.BoolVarP(&t.verbose, "verbose", "v", false, "every step, and why it let the packet pass")
 	f.DurationVar(&t.within, "within", follow.Within, "with several hosts: how long to wait for a packet at the next one, and for the reply")
 	t.outputFlag(cmd, "pcapng")
 	for _, name := range []string{"in", "out", "port"} {
@@ -108,7 +110,7 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 		}
 		return t.together(cmd, sources)
 	}
-	write, err := t.tracePrinter(cmd.OutOrStdout())
+	write, err := t.tracePrinter(cmd.OutOrStdout(), t.verbose)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func parseSample(s string) (every uint64, ok bool) {
 }
 
 // tracePrinter writes each packet at once, in the form that -o names.
-func (c *cli) tracePrinter(out io.Writer) (func(*trace.Packet) error, error) {
+func (c *cli) tracePrinter(out io.Writer, verbose bool) (func(*trace.Packet) error, error) {
 	switch c.output {
 	case "json":
 		enc := json.NewEncoder(out)
@@ -164,7 +166,7 @@ func (c *cli) tracePrinter(out io.Writer) (func(*trace.Packet) error, error) {
 		}
 		return trace.NewPcapNG(out).Write, nil
 	}
-	text := trace.Text{Colour: colours(out)}
+	text := trace.Text{Colour: colours(out), Verbose: verbose}
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
 }
 
