@@ -41,8 +41,6 @@ func newTop(c *cli) *cobra.Command {
 	return cmd
 }
 
-var errEnough = errors.New("enough")
-
 // samples prints rates until there were so many, or somebody interrupts it.
 func (c *cli) samples(cmd *cobra.Command, client *control.Client, interval time.Duration, count int) error {
 	enc := json.NewEncoder(cmd.OutOrStdout())

@@ -136,7 +136,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &tooLarge{}):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, errForbidden):
+	case errors.Is(err, errForbidden), errors.Is(err, errFromElsewhere):
 		return http.StatusForbidden
 	case errors.Is(err, rib.ErrExists):
 		return http.StatusConflict

@@ -27,6 +27,7 @@ type Server struct {
 	version Version
 	listen  net.Listener
 	http    http.Server
+	remote  http.Server // of control.listen
 	stop    context.CancelFunc
 	bulk    sync.Mutex // held by the one long list of routes that is being read
 }
@@ -69,11 +70,15 @@ func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
 	s.http = http.Server{
-		Handler:     guardChanges(s.routes()),
+		Handler:     guardChanges(s.routes(), mayChange),
 		ConnContext: withPeer,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ReadTimeout: patience,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	s.remote = http.Server{
+		Handler:     guardChanges(s.routes(), nobodyMayChange),
+		BaseContext: s.http.BaseContext, ReadTimeout: patience, ErrorLog: s.http.ErrorLog,
 	}
 	return s
 }
@@ -91,10 +96,13 @@ func (s *Server) Close() error {
 	s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		return s.http.Close()
+	var errs []error
+	for _, h := range []*http.Server{&s.http, &s.remote} {
+		if h.Shutdown(ctx) != nil {
+			errs = append(errs, h.Close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Server) routes() http.Handler {

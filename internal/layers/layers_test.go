@@ -21,10 +21,10 @@ const (
 var layers = [][]string{
 	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "packaging"},
 	{"internal/demo", "internal/doctor", "internal/top"},
-	{"internal/lab"},
+	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/workload", "internal/guard", "forwarder"},
+	{"internal/config", "internal/workload", "internal/guard", "internal/timeline", "forwarder"},
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},

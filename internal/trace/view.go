@@ -36,6 +36,13 @@ type Frame struct {
 	Length int    `json:"length"` // bytes of the whole frame
 }
 
+// Padded is a frame of its full length: what the record does not have is zeros.
+func (f *Frame) Padded() []byte {
+	b := make([]byte, max(f.Length, len(f.Bytes)))
+	copy(b, f.Bytes)
+	return b
+}
+
 // Step is what one step did.
 type Step struct {
 	Step    string `json:"step"`
