@@ -53,7 +53,7 @@ race: ## run all tests with the race detector (needs a C compiler)
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp peer ssh tutorial' ./internal/e2e ./internal/peer
+	$(GO) vet -tags 'bgp libpcap peer ssh tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 # `go test -list` prints the targets of a package, then a line "ok PACKAGE".
@@ -86,6 +86,9 @@ bgp: ## test with BIRD on each host (needs Debian's package bird2)
 
 ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)
 	CGO_ENABLED=0 $(GO) test -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+libpcap: ## test that filters select what tcpdump selects (needs Debian's package tcpdump)
+	CGO_ENABLED=0 $(GO) test -tags libpcap -run 'Libpcap$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/filter
 
 alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
