@@ -142,7 +142,7 @@ func (t *tracing) wayPrinter(out io.Writer) (func(*timeline.Way) error, error) {
 		enc.SetEscapeHTML(false)
 		return func(w *timeline.Way) error { return enc.Encode(w.WithoutFrames()) }, nil
 	case "pcapng":
-		write, err := t.tracePrinter(out)
+		write, err := t.tracePrinter(out, t.verbose)
 		if err != nil {
 			return nil, err
 		}
