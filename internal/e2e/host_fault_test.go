@@ -58,10 +58,14 @@ func TestDescriptorsRunOut(t *testing.T) {
 	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, nil, &was); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1, Max: was.Max}, nil); err != nil {
+	files, _ := h.held(t)
+	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(files), Max: was.Max}, nil); err != nil {
 		t.Fatal(err)
 	}
 	stop := floods(t, h.ns1, there)
+	for range files { // in case there are gaps in the numbers
+		h.raw(t, "")
+	}
 	waiting := h.raw(t, request("GET", "/v1/ports", 0, ""))
 	answered := answer(waiting, time.Second)
 	stop()

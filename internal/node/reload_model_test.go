@@ -55,6 +55,12 @@ func (m *fileAndCommands) reload(file map[string]config.RouteWords) {
 	})
 }
 
+// drawFew is drawStep with three destinations alone, so that files and commands meet.
+var drawFew = rapid.Map(drawStep, func(s step) step {
+	s.Metric = "0"
+	return s
+})
+
 func has(m map[string]config.RouteWords, k string) bool {
 	_, ok := m[k]
 	return ok
@@ -63,7 +69,7 @@ func has(m map[string]config.RouteWords, k string) bool {
 // drawFile is the routes of a configuration file: such as commands can make too.
 func drawFile(rt *rapid.T) map[string]config.RouteWords {
 	file := map[string]config.RouteWords{}
-	for _, s := range rapid.SliceOfN(drawStep, 0, 6).Draw(rt, "file") {
+	for _, s := range rapid.SliceOfN(drawFew, 0, 3).Draw(rt, "file") {
 		if s.Op = ReplaceRoute; s.Via != 255 {
 			s.make(file)
 		}
@@ -94,13 +100,13 @@ func TestReloadModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := bed(t)
 		m := &fileAndCommands{map[string]config.RouteWords{}, map[string]*config.RouteWords{}}
-		for range rapid.IntRange(1, 12).Draw(rt, "operations") {
+		for range rapid.IntRange(1, 20).Draw(rt, "operations") {
 			if rapid.Bool().Draw(rt, "reload") {
 				file := drawFile(rt)
 				reload(rt, n, file)
 				m.reload(file)
 			} else {
-				s, before := drawStep.Draw(rt, "command"), m.state()
+				s, before := drawFew.Draw(rt, "command"), m.state()
 				after, batch := maps.Clone(before), &RouteBatch{}
 				batch.Append(say(t, s.Op, s.words()))
 				ok := s.make(after)
