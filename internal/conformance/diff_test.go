@@ -200,7 +200,7 @@ func (b *Bench) told(at *port, f []byte) (id uint16, text string) {
 		return strayID, fmt.Sprintf("%s %x", at.name, f)
 	}
 	id = binary.BigEndian.Uint16(ip[4:])
-	if made := madeFor(ip); made != strayID && inetSum(ip[:20]) == 0 {
+	if made := madeFor(ip); made != strayID && inetSum(ip[:int(ip[0]&15)*4]) == 0 {
 		id = made
 		ip[4], ip[5] = 0, 0
 		seal(ip)
@@ -217,7 +217,7 @@ func madeFor(ip []byte) uint16 {
 	if !bytes.Equal(ip[12:16], ip4(hostIP)) && !bytes.Equal(ip[12:16], ip4(gatewayIP)) {
 		return strayID
 	}
-	hl := int(ip[0]&15) * 4
+	hl := int(ip[0]&15) * 4 // Linux sends options back
 	if len(ip) < hl+8 || ip[9] != protoICMP {
 		return strayID
 	}

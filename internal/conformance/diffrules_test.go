@@ -103,20 +103,16 @@ func (d *duel) errorAbout(s shot, typ, code byte) []string {
 	at := d.vrouter.ports()[s.port]
 	ip := s.frame(at)[14:]
 	ip = ip[:min(len(ip), int(binary.BigEndian.Uint16(ip[2:])), 548)]
-	return d.reply(s, 0xc0, icmp(typ, code, 0, ip))
+	return d.reply(s, hostIP, 0xc0, icmp(typ, code, 0, ip))
 }
 
 // reply is an ICMP message of the router to where a packet says that it came from.
-func (d *duel) reply(s shot, tos byte, message []byte) []string {
+func (d *duel) reply(s shot, from string, tos byte, message []byte) []string {
 	at := d.vrouter.ports()[2]
 	for _, p := range d.vrouter.ports() {
 		if p.ip == s.ip.src {
 			at = p
 		}
-	}
-	from := hostIP
-	if s.ip.dst == gatewayIP && tos != 0xc0 {
-		from = gatewayIP
 	}
 	e := ipPacket{src: from, dst: s.ip.src, tos: tos, proto: protoICMP, data: message}
 	return []string{fmt.Sprintf("%s usual %x", at.name, e.bytes())}
@@ -130,7 +126,7 @@ func (d *duel) echoReply(s shot) []string {
 	m := bytes.Clone(s.ip.data)
 	m[0], m[2], m[3] = 0, 0, 0
 	binary.BigEndian.PutUint16(m[2:], inetSum(m))
-	return d.reply(s, s.ip.tos, m)
+	return d.reply(s, gatewayIP, s.ip.tos, m)
 }
 
 // unspoken is what a workload hears of a protocol that the router does not speak.
