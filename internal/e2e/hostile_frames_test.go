@@ -167,7 +167,7 @@ var attacks = []attack{
 	{name: "IP-in-IP by a workload", reasons: "rpf_failed local_unsupported", frame: func(x *attacker) []byte { return x.tunnelled(x.own, x.inner(there, honest)) }},
 
 	{name: "no route", uplink: true, reasons: "no_route", frame: func(x *attacker) []byte { return x.udp(farHost, x.address("20.0.0.0", 24)) }},
-	{name: "ICMP errors about tunnels", uplink: true, reasons: "not_for_router", frame: func(x *attacker) []byte {
+	{name: "ICMP errors about tunnels", uplink: true, reasons: "not_for_router martian_source", frame: func(x *attacker) []byte {
 		rest := []uint32{0, 67, 68, 576, 1300, 65535}[x.IntN(6)]
 		kind := [][2]byte{{3, 4}, {3, 4}, {3, 1}, {3, 0}, {3, 2}, {11, 0}, {12, 0}}[x.IntN(7)]
 		return x.icmpAbout(kind[0], kind[1], rest)

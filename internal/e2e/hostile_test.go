@@ -44,6 +44,7 @@ type besieged struct {
 	w          [3]workload.Namespace
 	router     *running
 	socket     string
+	slices     byte // of honest traffic so far
 }
 
 func besiege(t *testing.T) *besieged {
@@ -117,12 +118,14 @@ func (b *besieged) withstand(t *testing.T, a attack) {
 	}
 	frames := b.frames(t, a, ns, dev)
 	before := scrape(t, b.host)
-	var alone, under []float64
+	var alone, under, shares []float64
 	var sent, refused uint64
 	for range rounds {
-		alone = append(alone, b.honest(t))
+		_, n := b.honest(t)
+		alone = append(alone, n)
 		stop := deluge(t, ns, dev, frames)
-		under = append(under, b.honest(t))
+		offered, n := b.honest(t)
+		under, shares = append(under, n), append(shares, n/offered)
 		vrouter(t, "--socket", b.socket, "show", "ports").wantOK(t)
 		s, r := stop()
 		sent, refused = sent+s, refused+r
@@ -133,14 +136,20 @@ func (b *besieged) withstand(t *testing.T, a attack) {
 	b.wantAccount(t, a, port, before, sent, refused)
 	slices.Sort(alone)
 	slices.Sort(under)
-	share := under[rounds/2] / alone[rounds/2]
+	slices.Sort(shares)
+	rate, share := under[rounds/2]/alone[rounds/2], shares[rounds/2]
 	if *showHostile {
 		grown := scrape(t, b.host).since(before)
-		fmt.Printf("%-55s %8d sent, %8.0f lost in the kernel; honest %5.0f of %5.0f a slice: %3.0f %%\n", t.Name()[len("TestHostileFloods/"):], sent,
-			grown[key("port_receive_lost_packets_total", `port="`+port+`"`)], under[rounds/2], alone[rounds/2], 100*share)
+		fmt.Printf("%-55s %8d sent, %8.0f lost in the kernel; honest %5.0f of %5.0f a slice: %3.0f %%, arrived of what was sent: %3.0f %%\n", t.Name()[len("TestHostileFloods/"):], sent,
+			grown[key("port_receive_lost_packets_total", `port="`+port+`"`)], under[rounds/2], alone[rounds/2], 100*rate, 100*share)
 	}
 	if share < leastShare {
-		t.Errorf("honest traffic keeps %.0f %% of its rate", 100*share)
+		t.Errorf("of honest traffic %.0f %% arrives", 100*share)
+	}
+	// The sender shares its processors with the flood's, so what it sends is the
+	// machine's to say, and required only of a machine that has nothing else to do.
+	if *showHostile && rate < leastShare {
+		t.Errorf("honest traffic keeps %.0f %% of its rate", 100*rate)
 	}
 }
 
@@ -242,25 +251,35 @@ func deluge(t *testing.T, ns workload.Namespace, dev string, frames [][]byte) (s
 }
 
 // honest sends datagrams from the second workload to the third at a steady pace,
-// for a slice of time, and returns how many arrived.
-func (b *besieged) honest(t *testing.T) (arrived float64) {
+// for a slice of time, and returns how many were sent and how many arrived. The last
+// ones are known by their length; a flow keeps its order, so behind them nothing comes.
+func (b *besieged) honest(t *testing.T) (sent, arrived float64) {
 	t.Helper()
 	from, to := listenUDP(t, b.w[1], honest), listenUDP(t, b.w[2], "10.70.1.3")
 	defer from.Close()
 	defer to.Close()
-	var n atomic.Int64
+	_ = to.(*net.UDPConn).SetReadBuffer(4 << 20) // as much as it may be
+	b.slices++ // more than one last datagram is sent, and some may come in the next slice
+	mark := b.slices
+	last := make(chan float64, 1)
 	go func() {
-		buf := make([]byte, 100)
+		buf, n := make([]byte, 100), 0.0
 		for {
-			if _, _, err := to.ReadFrom(buf); err != nil {
+			size, _, err := to.ReadFrom(buf)
+			if err != nil {
 				return
 			}
-			n.Add(1)
+			switch {
+			case size > 1:
+				n++
+			case buf[0] == mark:
+				last <- n
+				return
+			}
 		}
 	}()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	sent := int64(0)
 	for end := time.Now().Add(slice); time.Now().Before(end); <-tick.C {
 		for range pace {
 			if _, err := from.WriteTo(make([]byte, 64), to.LocalAddr()); err == nil {
@@ -268,7 +287,18 @@ func (b *besieged) honest(t *testing.T) (arrived float64) {
 			}
 		}
 	}
-	return float64(n.Load())
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if _, err := from.WriteTo([]byte{mark}, to.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case n := <-last:
+			return sent, n
+		default:
+		}
+	}
+	t.Fatal("of honest traffic nothing arrives any more")
+	return 0, 0
 }
 
 // memory is the router's resident set, in KiB.
