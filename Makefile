@@ -17,7 +17,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp docs clean help
+.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh alerts tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -55,7 +55,7 @@ race: ## run all tests with the race detector (needs a C compiler)
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp peer' ./internal/e2e ./internal/peer
+	$(GO) vet -tags 'bgp peer ssh tutorial' ./internal/e2e ./internal/peer
 	$(GO) tool staticcheck ./...
 
 # `go test -list` prints the targets of a package, then a line "ok PACKAGE".
@@ -91,6 +91,15 @@ peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
 	CGO_ENABLED=0 $(GO) test -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)
+	CGO_ENABLED=0 $(GO) test -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
+	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
+
+tutorial: ## run every command of docs/tutorial.md (needs ip and ping); UPDATE=1 writes their output into it
+	CGO_ENABLED=0 $(GO) test -tags tutorial -run '^TestTutorial$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
 
 docs: ## write the generated documentation again
 	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update

@@ -2,10 +2,12 @@ package forwarder_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // BenchmarkForward is the packet path without the kernel: ns/op is the time of a
@@ -27,6 +29,16 @@ func BenchmarkForward(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/batch=%d", c.name, size), func(b *testing.B) { forward(newBenchBed(b), b, c.from, c.send, size) })
 		}
 	}
+	b.Run("many_routes/batch=64", func(b *testing.B) {
+		bed := newBenchBed(b)
+		sends := manyRoutes(bed, 1<<20)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for n := 0; n < b.N; n += 64 {
+			at := n % len(sends)
+			bed.ns1.Send(sends[at : at+64]...)
+		}
+	})
 	b.Run("superframe/batch=64", func(b *testing.B) {
 		bed := newBenchBed(b)
 		bed.ns2.Offload = true
@@ -37,6 +49,27 @@ func BenchmarkForward(b *testing.B) {
 		bed.listen(trace.Options{}, "port 7")
 		forward(bed, b, "ns1", ping(farIP), 64)
 	})
+}
+
+// manyRoutes gives the bed so many routes, and returns packets that each take another
+// one of them.
+func manyRoutes(bed *bed, n int) (sends []*packet.Frame) {
+	routes := make([]rib.Route, n)
+	for i := range routes {
+		to := packet.IPv4Addr([]byte{byte(11 + i>>16), byte(i >> 8), byte(i), 0})
+		routes[i] = rib.Route{
+			Prefix: netip.PrefixFrom(to, 24), Via: addr(peerIP), Dev: "ens160", Port: bed.uplinkID, Protocol: "bird", Source: rib.Kernel,
+		}
+	}
+	if err := bed.rib.SetSource(rib.Kernel, routes); err != nil {
+		bed.t.Fatal(err)
+	}
+	const taken = 1 << 13
+	for i := range taken {
+		at := i * 40503 % n // here and there
+		sends = append(sends, ping(routes[at].Prefix.Addr().Next().String()))
+	}
+	return sends
 }
 
 func newBenchBed(b *testing.B) *bed {

@@ -11,6 +11,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -26,6 +27,13 @@ func (b *bed) books() books {
 	k := books{s.Packets, forwarded, consumed, dropped, s.Held - s.Resumed}
 	if k.received != k.forwarded+k.consumed+k.dropped+k.waiting || s.Imbalance != 0 {
 		b.t.Errorf("out of balance by %d: %+v", s.Imbalance, k)
+	}
+	ended := map[string]uint64{}
+	for w, n := range s.Ways.All {
+		ended[w.Outcome()] += n
+	}
+	if s.Ways.Other != 0 || ended[trace.Forwarded] != forwarded || ended[trace.Consumed] != consumed || ended[trace.Dropped] != dropped {
+		b.t.Errorf("the packets' ways, %v and %d others, do not add up to %+v", ended, s.Ways.Other, k)
 	}
 	return k
 }

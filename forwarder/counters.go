@@ -4,27 +4,42 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// Counters of packets that came in.
-type Counters struct {
+// Tally is what the packet path counts of the packets that came in by one queue. A
+// packet is counted when it comes and when its way ends; how often each step gave
+// which verdict is read off the ways.
+type Tally struct {
 	Packets uint64 // received
 	Bytes   uint64
 	Held    uint64 // of them, those that had to wait: for a neighbour, or for the rest of a datagram
 	Resumed uint64 // those that are done waiting, and have their verdict
+	Ways    Ways   // of those that have a verdict
+	// Durations of the steps of sampled packets.
+	Durations [verdict.NumSteps]Histogram
+}
+
+// Counters are a tally, and what is read off its ways.
+type Counters struct {
+	Tally
+	Verdicts
+}
+
+// Verdicts are packets by the verdicts that steps gave them. A packet that waits is
+// not among them yet.
+type Verdicts struct {
 	Steps   [verdict.NumSteps][verdict.NumKinds]uint64
 	Drops   [verdict.NumReasons]uint64
 	Lookups [NumLookups]uint64
-	// Durations of the steps of sampled packets.
-	Durations [verdict.NumSteps]Histogram
 }
 
 // ledger is counters that several workers write: those of packets that had to
 // wait, and those of ports that are gone.
 type ledger struct {
 	mu sync.Mutex
-	Counters
+	Tally
 	moved *ledger // where counting goes on, once the port is gone
 }
 
@@ -39,25 +54,34 @@ const (
 // LookupWords are the results' words in the metrics.
 var LookupWords = [NumLookups]string{"hit", "miss", "blackhole"}
 
-// count enters a step's verdict.
-func (c *Counters) count(p *Packet, s verdict.Step, v verdict.Verdict) {
-	c.Steps[s][v.Kind] += p.weight
-	if s == verdict.Route {
-		c.Lookups[lookup(v)] += p.weight
+// enter adds packets that took a way: each step before its end passed or edited them.
+func (c *Verdicts) enter(w trace.Way, packets uint64) {
+	end, v := w.End()
+	for s := verdict.RX; s < end; s++ {
+		kind := verdict.Pass
+		if w.Edited().Has(s) {
+			kind = verdict.Edit
+		}
+		c.Steps[s][kind] += packets
+	}
+	c.Steps[end][v.Kind] += packets
+	switch {
+	case end > verdict.Route:
+		c.Lookups[LookupHit] += packets
+	case end == verdict.Route:
+		c.Lookups[lookup(v)] += packets
 	}
 	if v.Kind == verdict.Drop {
-		c.Drops[v.Reason] += p.weight
+		c.Drops[v.Reason] += packets
 	}
 }
 
-// countLate enters a step's verdict about a packet that has waited.
-func (c *ledger) countLate(p *Packet, s verdict.Step, v verdict.Verdict) {
+// countLate enters the way of a packet that has waited.
+func (c *ledger) countLate(w trace.Way, packets uint64) {
 	c = c.lock()
 	defer c.mu.Unlock()
-	if v.Kind.Ends() || s == verdict.TX {
-		c.Resumed += p.weight
-	}
-	c.count(p, s, v)
+	c.Resumed += packets
+	c.Ways.add(w, packets)
 }
 
 // lock takes the ledger that counts for this one, and returns it.
@@ -75,8 +99,8 @@ func (c *ledger) lock() *ledger {
 func (c *ledger) moveTo(to *ledger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	to.add(&c.Counters)
-	c.Counters, c.moved = Counters{}, to
+	to.add(&c.Tally)
+	c.Tally, c.moved = Tally{}, to
 }
 
 func lookup(v verdict.Verdict) int {
@@ -89,36 +113,35 @@ func lookup(v verdict.Verdict) int {
 	return LookupBlackhole
 }
 
-// add adds up two sets of counters. Both are the caller's.
-func (c *Counters) add(o *Counters) {
+// add adds up two tallies. Both are the caller's.
+func (c *Tally) add(o *Tally) {
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
 	c.Held += o.Held
 	c.Resumed += o.Resumed
-	for s := range c.Steps {
-		for k := range c.Steps[s] {
-			c.Steps[s][k] += o.Steps[s][k]
-		}
+	c.Ways.addAll(&o.Ways)
+	for s := range c.Durations {
 		c.Durations[s].add(&o.Durations[s])
-	}
-	for r := range c.Drops {
-		c.Drops[r] += o.Drops[r]
-	}
-	for l := range c.Lookups {
-		c.Lookups[l] += o.Lookups[l]
 	}
 }
 
-// read adds the counters to sum, and returns their imbalance.
-func (c *ledger) read(sum *Counters) (imbalance int64) {
+// addTo adds the tally to another one.
+func (c *ledger) addTo(sum *Tally) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sum.add(&c.Counters)
-	return c.imbalance()
+	sum.add(&c.Tally)
+}
+
+// readWays works out the verdicts.
+func (c *Counters) readWays() {
+	c.Verdicts = c.Ways.other
+	for w, n := range c.Ways.All {
+		c.enter(w, n)
+	}
 }
 
 // Ended is the number of packets with a verdict: forwarded, consumed, dropped.
-func (c *Counters) Ended() (forwarded, consumed, dropped uint64) {
+func (c *Verdicts) Ended() (forwarded, consumed, dropped uint64) {
 	forwarded = c.Steps[verdict.TX][verdict.Pass]
 	for s := range c.Steps {
 		consumed += c.Steps[s][verdict.Consume]

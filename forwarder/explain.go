@@ -9,41 +9,86 @@ import (
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// Explain takes a frame through the pipeline as if it came in by a port, and
-// returns what would happen to it and, in records behind it, to what the router
-// would send because of it. It sends nothing, counts nothing and changes nothing.
-// The frame is the caller's, and is changed.
-func (r *Router) Explain(port string, f *packet.Frame) ([]*trace.Record, error) {
-	w := newWriter(r)
-	w.begin()
-	var in *Port
-	for _, p := range w.path.ports {
-		if p != nil && p.Name == port {
-			in = p
+// DryRun takes frames through the pipeline as the router is at one moment. It sends
+// nothing, counts nothing and changes nothing. One goroutine at a time uses it.
+type DryRun struct {
+	path   path
+	packet Packet // of Way, as is the next
+	record trace.Record
+}
+
+// DryRun begins one.
+func (r *Router) DryRun() *DryRun {
+	return &DryRun{path: path{state: r.state.Load(), fib: r.rib.FIB(), neighbors: r.neighbors.Snapshot()}}
+}
+
+// Ports are those of that moment.
+func (d *DryRun) Ports() (list []PortConfig) {
+	for _, p := range d.path.ports {
+		if p != nil {
+			list = append(list, p.PortConfig)
 		}
 	}
-	if in == nil {
-		return nil, fmt.Errorf("no port %q; `vrouter show ports` lists them", port)
+	return list
+}
+
+func (d *DryRun) port(name string) (*Port, error) {
+	for _, p := range d.path.ports {
+		if p != nil && p.Name == name {
+			return p, nil
+		}
 	}
-	e := &explanation{path: &w.path}
+	return nil, fmt.Errorf("no port %q; `vrouter show ports` lists them", name)
+}
+
+// Explain returns what would happen to a frame that comes in by a port and, in
+// records behind it, to what the router would send because of it. The frame is the
+// caller's, and is changed.
+func (d *DryRun) Explain(port string, f *packet.Frame) ([]*trace.Record, error) {
+	in, err := d.port(port)
+	if err != nil {
+		return nil, err
+	}
+	e := &explanation{path: &d.path}
 	packets, _ := f.OnWire()
 	e.explain(&Packet{frame: f, in: in, weight: packets}, port, verdict.RX)
+	d.path.scratchLen = 0
 	return e.records, nil
+}
+
+// Way returns the way that Explain would tell of, and nothing of what the router
+// would send because of the frame.
+func (d *DryRun) Way(port string, f *packet.Frame) (trace.Way, error) {
+	in, err := d.port(port)
+	if err != nil {
+		return 0, err
+	}
+	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record}
+	e := explanation{path: &d.path, alone: true}
+	e.run(&d.packet, port, verdict.RX)
+	d.path.scratchLen = 0
+	return d.record.Way(), nil
 }
 
 // explanation is a run without ports: each packet gets a record.
 type explanation struct {
 	path    *path
 	records []*trace.Record
+	alone   bool // without what the router would send
 }
 
 func (e *explanation) explain(p *Packet, in string, from verdict.Step) {
-	p.dry, p.rec, p.watched, p.start = true, &trace.Record{}, true, time.Now()
-	p.rec.Begin(uint64(len(e.records)+1), p.start.UnixNano(), in, p.frame)
-	if len(e.records) > 0 {
+	p.rec = &trace.Record{}
+	e.records = append(e.records, p.rec)
+	e.run(p, in, from)
+}
+
+func (e *explanation) run(p *Packet, in string, from verdict.Step) {
+	p.dry, p.watched, p.start = true, true, time.Now()
+	p.rec.Begin(uint64(max(1, len(e.records))), p.start.UnixNano(), in, p.frame)
+	if len(e.records) > 1 {
 		p.rec.Cause = 1
 	}
-	e.records = append(e.records, p.rec)
 	v := e.path.run(p, from)
 	switch v.Kind {
 	case verdict.Hold:
@@ -51,11 +96,13 @@ func (e *explanation) explain(p *Packet, in string, from verdict.Step) {
 	case verdict.Pass:
 		p.settle(verdict.TX, pass)
 	case verdict.Consume:
-		if p.answer != nil {
+		if p.answer != nil && !e.alone {
 			e.answer(p)
 		}
 	case verdict.Drop:
-		e.dropped(p, v.Reason)
+		if !e.alone {
+			e.dropped(p, v.Reason)
+		}
 	}
 }
 

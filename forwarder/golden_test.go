@@ -35,7 +35,7 @@ var goldens = []struct {
   dropped  ttl_exceeded: raise the TTL, or look for a routing loop
 #2 k8s-master-1  vrouter > ns1  icmp time exceeded 192.168.0.11 > 10.70.1.1  66 bytes  because of #1
   route  +0.0µs  pass  10.70.1.1/32 dev ns1 proto workload scope link
-  ttl    +0.0µs  pass
+  ttl    +0.0µs  pass  the router's own packet
   neigh  +0.0µs  edit  10.70.1.1 is 02:00:00:00:01:01                       RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  pass  ns1
   forwarded
@@ -78,7 +78,7 @@ var goldens = []struct {
   check  +0.0µs  pass
   route  +0.0µs  pass  10.70.2.1/32 via 192.168.0.12 dev ens160 proto static
   ttl    +0.0µs  edit  ttl 64 > 63, checksum 5d7d > 5e7d                    RFC 1812 5.3.1
-  mtu    +0.0µs  edit  cut into fragments of at most 1400 bytes             RFC 791 3.2, RFC 1191 3
+  mtu    +0.0µs  edit  1500 bytes, 1400 fit: cut into 2 fragments           RFC 791 3.2, RFC 1191 3
   neigh  +0.0µs  edit  192.168.0.12 is 02:00:00:00:00:0c                    RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  pass  ens160
   forwarded
@@ -96,7 +96,7 @@ var goldens = []struct {
 #1 k8s-master-1  ns1 > -  arp who has 10.99.0.1 tell 10.70.1.1  46 bytes
   rx     +0.0µs  pass  ns1  02:00:00:00:01:01 > ff:ff:ff:ff:ff:ff
   arp    +0.0µs  drop  arp_ignored: a request that this router has no business answering  RFC 1027 2, RFC 5227 2.1
-  dropped  arp_ignored
+  dropped  arp_ignored: is it the right gateway that is asked for? a workload's is ` + "`" + `gateway.address` + "`" + `
 `},
 	{"echo_to_the_gateway", nil, "ns1", packet.FrameOf(append(ping(gateway).Bytes(), make([]byte, 8)...)), `
 #1 k8s-master-1  ns1 > -  icmp echo request 10.70.1.1 > 169.254.1.1 id 41 seq 1  38 bytes
@@ -106,7 +106,7 @@ var goldens = []struct {
   consumed
 #2 k8s-master-1  vrouter > ns1  icmp echo reply 169.254.1.1 > 10.70.1.1 id 41 seq 1  38 bytes  because of #1
   route  +0.0µs  pass  10.70.1.1/32 dev ns1 proto workload scope link
-  ttl    +0.0µs  pass
+  ttl    +0.0µs  pass  the router's own packet
   neigh  +0.0µs  edit  10.70.1.1 is 02:00:00:00:01:01                       RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  pass  ns1
   forwarded
@@ -124,11 +124,11 @@ var goldens = []struct {
   check  +0.0µs  pass
   route  +0.0µs  pass  10.70.2.1/32 via 192.168.0.12 dev ens160 proto static
   ttl    +0.0µs  edit  ttl 64 > 63, checksum 1d7d > 1e7d                    RFC 1812 5.3.1
-  mtu    +0.0µs  drop  mtu_exceeded: 1400 bytes fit                         RFC 1191 4
+  mtu    +0.0µs  drop  mtu_exceeded: 1500 bytes, 1400 fit                   RFC 1191 4
   dropped  mtu_exceeded: the sender learns the MTU from the ICMP error; let that through
 #2 k8s-master-1  vrouter > ns1  icmp fragmentation needed 192.168.0.11 > 10.70.1.1  576 bytes  because of #1
   route  +0.0µs  pass  10.70.1.1/32 dev ns1 proto workload scope link
-  ttl    +0.0µs  pass
+  ttl    +0.0µs  pass  the router's own packet
   neigh  +0.0µs  edit  10.70.1.1 is 02:00:00:00:01:01                       RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  pass  ns1
   forwarded
@@ -143,7 +143,7 @@ var goldens = []struct {
   dropped  prohibit: remove the prohibit route if it is not meant
 #2 k8s-master-1  vrouter > ns1  icmp administratively prohibited 192.168.0.11 > 10.70.1.1  66 bytes  because of #1
   route  +0.0µs  pass  10.70.1.1/32 dev ns1 proto workload scope link
-  ttl    +0.0µs  pass
+  ttl    +0.0µs  pass  the router's own packet
   neigh  +0.0µs  edit  10.70.1.1 is 02:00:00:00:01:01                       RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  pass  ns1
   forwarded
@@ -157,7 +157,7 @@ var goldens = []struct {
 #1 k8s-master-1  ens160 > -  icmp echo reply 10.70.2.1 > 10.70.1.1 id 41 seq 1  28 bytes
   rx     +0.0µs  pass  ens160  02:00:00:00:00:0c > 02:00:00:00:00:0b
   check  +0.0µs  drop  ip_bad_checksum: the header checksum is wrong        RFC 1812 5.2.2 (2)
-  dropped  ip_bad_checksum
+  dropped  ip_bad_checksum: was it damaged on its way? compare with a capture at the sender
 `},
 	{"tx_error", func(b *bed) { b.uplink.Fail = link.ErrQueueFull }, "ns1", ping(farIP), `
 #1 k8s-master-1  ns1 > -  icmp echo request 10.70.1.1 > 10.70.2.1 id 41 seq 1  38 bytes
@@ -167,7 +167,7 @@ var goldens = []struct {
   ttl    +0.0µs  edit  ttl 64 > 63, checksum 6343 > 6443                    RFC 1812 5.3.1
   neigh  +0.0µs  edit  192.168.0.12 is 02:00:00:00:00:0c                    RFC 826, RFC 1122 2.3.2
   tx     +0.0µs  drop  tx_queue_full: the port's queue in the kernel is full
-  dropped  tx_queue_full
+  dropped  tx_queue_full: the receiver is slower than the sender, who is to slow down
 `},
 	{"too_short", nil, "ns1", broken(ping(farIP), func(f *packet.Frame) { f.Len = 10 }), `
 #1 k8s-master-1  ns1 > -  10 bytes  0 bytes

@@ -18,7 +18,7 @@ func (x *path) mtu(p *Packet) verdict.Verdict {
 		}
 		p.limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
-	if p.frame.IPLen() <= p.limit {
+	if p.ipLen = p.frame.IPLen(); p.ipLen <= p.limit {
 		return pass
 	}
 	if p.ip.DF() || !packet.Fragmentable(p.ip, p.limit) {

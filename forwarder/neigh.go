@@ -14,6 +14,7 @@ func (x *path) neigh(p *Packet) verdict.Verdict {
 	if n == nil || n.Port != p.out.ID {
 		return hold
 	}
+	p.neighbor = n
 	if !p.dry {
 		n.Use()
 	}
@@ -89,9 +90,10 @@ func (p *Packet) keep() *Packet {
 		rec := *p.rec
 		q.rec = &rec
 	}
-	if p.counts != nil {
-		p.counts.Held += p.weight
-		q.counts, q.late, q.sampled = nil, &p.in.late, false
+	if p.queue != nil {
+		p.queue.counts.Held += p.weight
+		p.countRoute()
+		q.queue, q.late, q.sampled = nil, &p.in.late, false
 	}
 	return &q
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -36,19 +37,23 @@ type Packet struct {
 	extra  []*packet.Frame // what fragmentation or segmentation made of it besides frame
 	in     *Port           // nil if the router made it
 	origin Origin
-	weight uint64 // packets on the wire, when it was received
+	weight uint64      // packets on the wire, when it was received
+	bytes  uint64      // of them
+	edited trace.Steps // so far
 
-	ip        packet.IPv4  // from check on
-	route     *rib.Route   // from route on
-	out       *Port        // from route on
-	nextHop   netip.Addr   // from route on; through a tunnel, from encap on
-	limit     int          // from mtu on: bytes of IP that fit through the next link
-	dry       bool         // explain: nothing is counted, and nothing changes
-	unknown   bool         // explain: the next hop would be asked for
-	lowered   bool         // ttl has lowered the TTL
-	asked     verdict.Step // the step that asks for the rest of a fragment's datagram; rx: none
-	outer     int          // bytes of outer header that encap has put in front
-	fragments int          // how many mtu cut it into; 0: none
+	ip        packet.IPv4     // from check on
+	route     *rib.Route      // from route on
+	out       *Port           // from route on
+	nextHop   netip.Addr      // from route on; through a tunnel, from encap on
+	limit     int             // from mtu on: bytes of IP that fit through the next link
+	ipLen     int             // from mtu on: bytes of IP that came there, of the largest segment
+	neighbor  *neigh.Neighbor // from neigh on
+	dry       bool            // explain: nothing is counted, and nothing changes
+	unknown   bool            // explain: the next hop would be asked for
+	lowered   bool            // ttl has lowered the TTL
+	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
+	outer     int             // bytes of outer header that encap has put in front
+	fragments int             // how many mtu cut it into; 0: none
 
 	tunnel *Tunnel // that it came out of or went into
 
@@ -57,7 +62,7 @@ type Packet struct {
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer
 
-	counts *Counters      // where it is counted, of the queue it came by; nil: it is not, or it has waited
+	queue  *queue         // it came by, where it is counted; nil: it is not, or it has waited
 	late   *ledger        // where it is counted since it has waited; nil: it has not
 	failed verdict.Reason // why a frame of it was not sent
 
@@ -71,17 +76,53 @@ type Packet struct {
 // settle notes the verdict of a step: the one place where packets are counted
 // and recorded.
 func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
-	switch {
-	case p.counts != nil:
-		p.counts.count(p, s, v)
-	case p.late != nil:
-		p.late.countLate(p, s, v)
-	}
-	if v.Kind == verdict.Edit && p.tunnel != nil && !p.dry {
-		p.tunnel.count(p, s)
+	if v.Kind == verdict.Edit {
+		p.edited = p.edited.With(s)
+		if p.tunnel != nil && !p.dry {
+			p.tunnel.count(p, s)
+		}
 	}
 	if p.watched {
 		p.observe(s, v)
+	}
+	if v.Kind.Ends() || s == verdict.TX {
+		p.end(s, v)
+	}
+}
+
+// end counts a packet by the way that it has taken.
+func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
+	way := trace.WayOf(p.edited, s, v)
+	switch {
+	case p.queue != nil:
+		p.queue.counts.Ways.add(way, p.weight)
+		p.countRoute()
+	case p.late != nil:
+		p.late.countLate(way, p.weight)
+	default:
+		return
+	}
+	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+		p.keepRecord(way)
+	}
+}
+
+// keepRecord has the record of a dropped packet kept; one that nobody has watched
+// is made now.
+func (p *Packet) keepRecord(way trace.Way) {
+	hub := p.in.hub
+	if p.rec != nil {
+		hub.Keep(p.rec.Copy())
+		return
+	}
+	hub.Keep(trace.Recall(hub.NextID(), time.Now().UnixNano(), p.in.Name, p.frame, way, p.facts))
+}
+
+// countRoute counts a packet at the route that was found for it, once: when its way
+// ends or it begins to wait, so that it is the worker of its queue that counts.
+func (p *Packet) countRoute() {
+	if p.route != nil {
+		p.queue.worker.routes.count(p.route, p.weight, p.bytes)
 	}
 }
 
@@ -89,7 +130,7 @@ func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
 func (p *Packet) observe(s verdict.Step, v verdict.Verdict) {
 	now := time.Since(p.start)
 	if p.sampled {
-		p.counts.Durations[s].observe(now - p.last)
+		p.queue.counts.Durations[s].observe(now - p.last)
 	}
 	if p.rec != nil {
 		p.rec.Add(s, v, now.Nanoseconds(), p.facts(s), p.frame)
@@ -114,10 +155,18 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.route != nil {
 			f.Route = p.route
 		}
-	case verdict.MTU, verdict.Encap:
-		f.N = p.limit
+	case verdict.MTU:
+		f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.ipLen, p.fragments, p.out.MTU
+		if p.route.Encap == rib.IPIP {
+			f.Outer = packet.IPv4MinLen
+		}
 	case verdict.Neigh:
 		f.Addr = p.nextHop
+		if p.neighbor != nil {
+			if at, ok := p.neighbor.Confirmed(); ok {
+				f.Age = time.Since(at)
+			}
+		}
 		if p.unknown {
 			f.Note = " is not known: it is asked for, and the packet waits"
 		}

@@ -22,6 +22,10 @@ import (
 // tickEvery is how often deadlines are looked at (Router.tick).
 const tickEvery = 100 * time.Millisecond
 
+// recordEvery is how often a dropped packet is recorded though nobody listens, by the
+// port it came in by and the reason.
+const recordEvery = time.Second
+
 // Router is the packet path of one host: its ports and their workers. All its
 // methods may be called while it forwards.
 type Router struct {
@@ -40,6 +44,8 @@ type Router struct {
 	suppressed [numSuppressed]atomic.Uint64
 	icmpErrors sync.Map // verdict.ICMPError > *atomic.Uint64
 	gone       ledger   // of ports that were removed: what was counted stays counted
+
+	recorded time.Time // when housekeeping last had drops recorded
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -127,7 +133,8 @@ func (r *Router) AddPort(c PortConfig, queues ...link.Port) (id int, err error) 
 			id = i
 		}
 	}
-	port := &Port{PortConfig: c, ID: id, portState: &portState{}}
+	port := &Port{PortConfig: c, ID: id, portState: &portState{hub: r.trace}}
+	port.record()
 	for i, l := range queues {
 		port.queues = append(port.queues, &queue{port: id, link: l, worker: r.workers[r.workerFor(id, i, len(queues))]})
 	}
@@ -231,6 +238,14 @@ func (r *Router) housekeeping() {
 }
 
 func (r *Router) tick(w *worker, now time.Time) {
+	if now.Sub(r.recorded) >= recordEvery {
+		r.recorded = now
+		for _, p := range r.state.Load().ports {
+			if p != nil {
+				p.record()
+			}
+		}
+	}
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
 	for _, t := range r.state.Load().tunnels.All4() {

@@ -10,6 +10,7 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -48,7 +49,9 @@ type Port struct {
 // portState lives as long as the port does.
 type portState struct {
 	queues      []*queue
-	late        ledger // of packets that came in here and had to wait
+	hub         *trace.Hub
+	unrecorded  atomic.Uint64 // bit n: the next packet that is dropped for reason n is recorded
+	late        ledger        // of packets that came in here and had to wait
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
@@ -62,11 +65,24 @@ type queue struct {
 	link   link.Port
 	worker *worker
 	slot   int // in worker.queues
-	counts Counters
+	counts Tally
 }
 
 // canOffload says whether frames with pending checksums and segments may leave here.
 func (p *portState) canOffload() bool { return p.queues[0].link.CanOffload() }
+
+// All reasons have a bit.
+const _ = uint(64 - verdict.NumReasons)
+
+// record has the next packet of each reason recorded that came in here.
+func (p *portState) record() { p.unrecorded.Store(^uint64(0)) }
+
+// wants says, once, whether a packet that is dropped for a reason is to be recorded.
+// In a flood of drops it costs the look at a word that is seldom written.
+func (p *portState) wants(r verdict.Reason) bool {
+	bit := uint64(1) << r
+	return p.unrecorded.Load()&bit != 0 && p.unrecorded.And(^bit)&bit != 0
+}
 
 // queueFor is the queue by which a worker writes.
 func (p *portState) queueFor(w *worker) *queue { return p.queues[w.number%len(p.queues)] }

@@ -69,13 +69,15 @@ type TunnelStats struct {
 func (r *Router) Stats() *Stats {
 	s := &Stats{Errors: map[verdict.ICMPError]uint64{}, Withheld: map[string]uint64{}}
 	r.mu.Lock() // so that no port is counted twice, as one of the living and of the gone
-	s.Imbalance = r.gone.read(&s.Counters)
+	r.gone.addTo(&s.Tally)
 	for _, p := range r.state.Load().ports {
 		if p != nil {
 			s.addPort(p)
 		}
 	}
 	r.mu.Unlock()
+	s.readWays()
+	s.Imbalance = s.imbalance()
 	s.addWorkers(r.workers)
 	for o := range s.Made {
 		s.Made[o], s.MadeLost[o] = r.made[o].total.Load(), r.made[o].lost.Load()
@@ -103,14 +105,14 @@ func (s *Stats) addPort(p *Port) {
 		qs := QueueStats{Worker: q.worker.number}
 		q.worker.mu.Lock()
 		qs.Packets, qs.Bytes = q.counts.Packets, q.counts.Bytes
-		ps.Received.add(&q.counts)
-		s.Imbalance += q.counts.imbalance()
+		ps.Received.Tally.add(&q.counts)
 		q.worker.mu.Unlock()
 		ps.Lost += q.link.Lost()
 		ps.Queues = append(ps.Queues, qs)
 	}
-	s.Imbalance += p.late.read(&ps.Received)
-	s.Counters.add(&ps.Received)
+	p.late.addTo(&ps.Received.Tally)
+	ps.Received.readWays()
+	s.Tally.add(&ps.Received.Tally)
 	ps.TxPackets, ps.TxBytes, ps.Fragments = p.tx.packets.Load(), p.tx.bytes.Load(), p.tx.fragments.Load()
 	for a := range ps.ARPRequests {
 		ps.ARPRequests[a] = p.arpRequests[a].Load()

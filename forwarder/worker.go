@@ -34,8 +34,9 @@ type worker struct {
 	ended  chan struct{}
 
 	mu      sync.Mutex // held while a batch is under way; who reads the counters of its queues holds it
-	batches uint64     // under mu, as is the next
+	batches uint64     // under mu, as are the next two
 	frames  uint64     // read so far
+	routes  RouteCounts
 
 	packets [link.BatchSize]Packet // of the batch, in the frames that the poller lends
 	made    []*Packet              // packets the router makes in this batch, reused
@@ -155,7 +156,7 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 		if f.Offload.IsGSO() && f.OffloadValid() {
 			packets, bytes = f.OnWire()
 		}
-		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, counts: &q.counts, extra: p.extra[:0]}
+		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, bytes: bytes, queue: q, extra: p.extra[:0]}
 		q.counts.Packets += packets
 		q.counts.Bytes += bytes
 		w.watch(p, listeners)

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -42,6 +44,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range s.Ports {
 		collectPort(ch, &s.Ports[i])
 	}
+	collectDrops(ch, s.Ports, c.Router.Trace().Kept(true))
 	for i, w := range s.Workers {
 		workerFrames.value(ch, float64(w.Frames), strconv.Itoa(i))
 		workerBatches.value(ch, float64(w.Batches), strconv.Itoa(i))
@@ -62,6 +65,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	records, lost := c.Router.Trace().Counts()
 	traceRecords.value(ch, float64(records))
 	traceLost.value(ch, float64(lost))
+	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
 }
 
@@ -74,14 +78,26 @@ func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
 	portRxLost.value(ch, float64(p.Lost), p.Name)
 	portRxErrors.value(ch, float64(p.ReadErrors), p.Name)
 	fragments.value(ch, float64(p.Fragments), p.Name)
-	for _, r := range verdict.Reasons() {
-		dropPackets.value(ch, float64(p.Received.Drops[r]), p.Name, r.String())
-	}
 	for a := range arpproxy.NumAnswers {
 		arpRequests.value(ch, float64(p.ARPRequests[a]), p.Name, arpproxy.Answer(a).String())
 	}
 	for s := range neigh.NumStates {
 		neighbors.value(ch, float64(p.Neighbors[s]), p.Name, neigh.State(s).String())
+	}
+}
+
+// collectDrops leads from each count to the last packet of it that was recorded.
+func collectDrops(ch chan<- prometheus.Metric, ports []forwarder.PortStats, records []*trace.Record) {
+	for _, p := range ports {
+		for _, r := range verdict.Reasons() {
+			n := float64(p.Received.Drops[r])
+			i := slices.IndexFunc(records, func(k *trace.Record) bool { return k.In == p.Name && k.Outcome.Reason == r })
+			if i < 0 || n == 0 { // a port of that name that is gone may have left a record
+				dropPackets.value(ch, n, p.Name, r.String())
+				continue
+			}
+			dropPackets.valueLike(ch, records[i], n, p.Name, r.String())
+		}
 	}
 }
 

@@ -4,9 +4,13 @@ package metrics
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vrouter/vrouter/internal/trace"
 )
 
 // Metric describes one metric family: the documentation is generated from the table.
@@ -46,11 +50,27 @@ func (m *Metric) String() string {
 }
 
 func (m *Metric) value(ch chan<- prometheus.Metric, v float64, labels ...string) {
+	ch <- m.constant(v, labels)
+}
+
+func (m *Metric) constant(v float64, labels []string) prometheus.Metric {
 	t := prometheus.CounterValue
 	if m.Kind == "gauge" {
 		t = prometheus.GaugeValue
 	}
-	ch <- prometheus.MustNewConstMetric(m.desc, t, v, labels...)
+	return prometheus.MustNewConstMetric(m.desc, t, v, labels...)
+}
+
+// valueLike is value with an exemplar: the number of a packet that was counted, and
+// whose record is kept (OpenMetrics 1.0, "Exemplars").
+func (m *Metric) valueLike(ch chan<- prometheus.Metric, r *trace.Record, v float64, labels ...string) {
+	with, err := prometheus.NewMetricWithExemplars(m.constant(v, labels), prometheus.Exemplar{
+		Value: 1, Labels: prometheus.Labels{"packet": strconv.FormatUint(r.ID, 10)}, Timestamp: time.Unix(0, r.Time),
+	})
+	if err != nil {
+		with = prometheus.NewInvalidMetric(m.desc, err)
+	}
+	ch <- with
 }
 
 // Every metric family. Packets and bytes are counted as they are on the wire,
@@ -71,8 +91,8 @@ var (
 	workerBatches = counter("worker_batches_total", "Batches in which a worker has read them.", "worker")
 	workerSleeps  = counter("worker_sleeps_total", "How often a worker has gone to sleep for want of frames.", "worker")
 
-	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them.", "step", "verdict")
-	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason.", "port", "reason")
+	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them; a packet is counted when its way ends.", "step", "verdict")
+	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason. Exemplars have the number of a packet: `vrouter show packets NUMBER` shows it.", "port", "reason")
 
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
 	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
@@ -94,7 +114,8 @@ var (
 
 	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
 
-	traceRecords = counter("trace_records_total", "Packets recorded for a trace.")
-	traceLost    = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
-	imbalance    = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
+	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
+	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
+	traceListeners = gauge("trace_listeners", "Traces that run now.")
+	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

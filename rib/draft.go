@@ -14,6 +14,7 @@ type draft struct {
 	FIB
 	owned bool     // the tables are this draft's alone: changed in place
 	buf   []*Route // scratch, reused from prefix to prefix
+	freed []uint32 // slots of routes taken out, for the next draft
 }
 
 func newDraft(f *FIB) *draft {
@@ -32,6 +33,7 @@ func (d *draft) own() {
 // done ends the draft. It must not be changed any more.
 func (d *draft) done() *FIB {
 	f := d.FIB
+	f.slots.free = append(f.slots.free, d.freed...)
 	return &f
 }
 
@@ -52,8 +54,9 @@ func (d *draft) candidates(p netip.Prefix) []*Route {
 	return d.buf
 }
 
-// swap takes out one route to p and puts in another; either may be nil. The
-// caller has seen to it that out is there and that in takes nobody's key.
+// swap takes out one route to p and puts in another, the table's own from then on;
+// either may be nil. The caller has seen to it that out is there and that in takes
+// nobody's key.
 func (d *draft) swap(p netip.Prefix, out, in *Route) {
 	routes := d.candidates(p)
 	var best *Route
@@ -62,6 +65,7 @@ func (d *draft) swap(p netip.Prefix, out, in *Route) {
 	}
 	hadLosers := len(routes) > 1
 
+	d.number(in, out)
 	if out != nil {
 		i := slices.Index(routes, out)
 		routes = slices.Delete(routes, i, i+1)

@@ -2,6 +2,7 @@ package rib
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 
 	"github.com/gaissmai/bart"
@@ -18,6 +19,7 @@ type FIB struct {
 	best   *bart.Fast[*Route]
 	losers *bart.Fast[[]*Route] // by preference; the slices are never written to
 	counts map[string]int       // routes by protocol, winners and losers
+	slots  slots                // the writers'
 }
 
 // Lookup returns the route with the longest prefix that contains addr
@@ -77,4 +79,15 @@ func (f *FIB) all(yield func(*Route) bool) {
 // prefer orders routes to the same prefix, the better one first.
 func prefer(a, b *Route) int {
 	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Metric, b.Metric))
+}
+
+// LosesTo says why another route, which contains the same address, is preferred.
+func (r *Route) LosesTo(winner *Route) string {
+	switch {
+	case r.Prefix.Bits() < winner.Prefix.Bits():
+		return "a shorter prefix"
+	case r.Source != winner.Source:
+		return fmt.Sprintf("the same prefix, and %s comes before %s", winner.Source, r.Source)
+	}
+	return fmt.Sprintf("the same prefix, and metric %d is lower than %d", winner.Metric, r.Metric)
 }

@@ -204,10 +204,10 @@ func (m *machine) setSource(t *rapid.T) {
 func samePointers(t *rapid.T, before, after []*Route) {
 	was := make(map[Route]*Route)
 	for _, r := range before {
-		was[*r] = r
+		was[value(r)] = r
 	}
 	for _, r := range after {
-		if p := was[*r]; p != nil && p != r {
+		if p := was[value(r)]; p != nil && p != r {
 			t.Fatalf("%s did not change and is at another address", r)
 		}
 	}
@@ -220,6 +220,7 @@ func (m *machine) keepSnapshot(*rapid.T) {
 func (m *machine) check(t *rapid.T) {
 	addrs := rapid.SliceOfN(drawAddr, 8, 8).Draw(t, "addrs")
 	checkFIB(t, m.table.FIB(), m.model, addrs)
+	checkSlots(t, m.table.FIB())
 	checkFIB(t, m.old, m.oldModel, addrs)
 	if d := routesDiff(m.model.sorted(), values(m.table.Routes())); d != "" {
 		t.Fatalf("Routes (-want +got):\n%s", d)
@@ -247,7 +248,7 @@ func checkFIB(t *rapid.T, f *FIB, m model, addrs []netip.Addr) {
 			t.Fatalf("Candidates(%s) (-want +got):\n%s", a, d)
 		}
 		best := f.Lookup(a)
-		if len(want) == 0 && best != nil || len(want) > 0 && (best == nil || *best != want[0]) {
+		if len(want) == 0 && best != nil || len(want) > 0 && (best == nil || value(best) != want[0]) {
 			t.Fatalf("Lookup(%s) is %v, want the first of %v", a, best, want)
 		}
 	}
@@ -264,9 +265,38 @@ func routesDiff(want, got []Route) string {
 func values(routes []*Route) []Route {
 	var out []Route
 	for _, r := range routes {
-		out = append(out, *r)
+		out = append(out, value(r))
 	}
 	return out
+}
+
+// value is a route as it was given to the table.
+func value(r *Route) Route {
+	v := *r
+	v.slot, v.born = 0, 0
+	return v
+}
+
+// checkSlots: no two routes have the same one, and those that are not in use are the
+// next to be given out.
+func checkSlots(t *rapid.T, f *FIB) {
+	owners := map[uint32]*Route{}
+	for r := range f.all {
+		if o := owners[r.Slot()]; o != nil {
+			t.Fatalf("%s and %s both have slot %d", o, r, r.Slot())
+		}
+		owners[r.Slot()] = r
+	}
+	free := map[uint32]bool{}
+	for _, s := range f.slots.free {
+		if owners[s] != nil || free[s] {
+			t.Fatalf("slot %d is free, and %v has it, or it is free twice", s, owners[s])
+		}
+		free[s] = true
+	}
+	if int(f.slots.next) != len(owners)+len(free) {
+		t.Fatalf("%d slots, of which %d are in use and %d free", f.slots.next, len(owners), len(free))
+	}
 }
 
 func TestModel(t *testing.T) {

@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -104,5 +105,37 @@ func TestMultipathFaults(t *testing.T) {
 		if err := NewTable().Add(r); err == nil {
 			t.Errorf("%s was accepted", &r)
 		}
+	}
+}
+
+// Each path has a slot of its own, in each table that the route is put into, and
+// leaves it when the route goes.
+func TestPathsHaveSlots(t *testing.T) {
+	r, other := over(1, 2, 5), NewTable()
+	table := NewTable()
+	for _, to := range []*Table{table, other} {
+		if err := errors.Join(to.Add(Route{Prefix: prefix("10.70.9.0/24"), Type: Blackhole, Port: NoPort}), to.Add(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[uint32]bool{}
+	for r := range table.All {
+		for _, p := range append(r.Multipath.Paths(), *r) {
+			if seen[p.Slot()] {
+				t.Errorf("slot %d is used twice", p.Slot())
+			}
+			seen[p.Slot()] = true
+		}
+	}
+	for _, p := range r.Multipath.Paths() {
+		if p.Slot() != 0 {
+			t.Errorf("the table wrote to the caller's route: slot %d", p.Slot())
+		}
+	}
+	if err := errors.Join(table.Replace(over(1, 2)), table.Delete(r.Prefix, r.Source, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if s := table.FIB().slots; int(s.next) != len(s.free)+1 {
+		t.Errorf("one route is left, and of %d slots %d are free", s.next, len(s.free))
 	}
 }

@@ -27,14 +27,26 @@ type Route struct {
 
 	nth, of   uint8  // in a multipath: which of how many; 0 elsewhere
 	weight    uint16 // in a multipath: 1 and up
+	slot      uint32 // see Slot
+	born      uint32 // see Later
 	Multipath *Multipath
 }
+
+// Slot is a small number that no other route of the table has, nor any path of one, for
+// as long as this one is in it: the place of its counters. A table of n routes gives
+// out little more than n of them, as what is taken out leaves its number to the next.
+func (r *Route) Slot() uint32 { return r.slot }
+
+// Later says whether the route came into the table after another one: of two that had
+// the same slot it is the one that has it now. It is right within 2^31 changes.
+func (r *Route) Later(o *Route) bool { return int32(r.born-o.born) > 0 }
 
 // Equal says whether two routes are the same, next hops and weights included.
 func (r *Route) Equal(o *Route) bool {
 	a, b := *r, *o
 	a.Multipath, b.Multipath = nil, nil
-	return a == b && slices.Equal(r.Multipath.Paths(), o.Multipath.Paths())
+	a.slot, a.born, b.slot, b.born = 0, 0, 0, 0
+	return a == b && slices.EqualFunc(r.Multipath.Paths(), o.Multipath.Paths(), func(x, y Route) bool { return x.Equal(&y) })
 }
 
 // Type says what becomes of a packet that a route matches. The types other

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -69,6 +70,13 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 			return err
 		}
 	}
+	var remote net.Listener
+	if c.Control.Listen != "" {
+		if remote, err = control.ListenTLS(&c.Control); err != nil {
+			return err
+		}
+		defer remote.Close()
+	}
 	var scrape *metrics.Server
 	if c.Metrics.Listen != "" {
 		if scrape, err = metrics.Listen(c.Metrics.Listen); err != nil {
@@ -91,6 +99,9 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	}, log)
 	defer s.Close()
 	go logError(log, "control socket", s.Serve)
+	if remote != nil {
+		go logError(log, "control.listen", func() error { return s.ServeRemote(remote) })
+	}
 	if scrape != nil {
 		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion()}
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })

@@ -14,7 +14,7 @@ import (
 
 func newShow(c *cli) *cobra.Command {
 	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
+		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowPackets(c), newShowPaths(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
 }
 
 func newShowPorts(c *cli) *cobra.Command {
@@ -91,9 +91,9 @@ func newShowDrops(c *cli) *cobra.Command {
 				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"REASON", "PACKETS", "PORTS", "MEANS"}}
+				t := &table{headings: []string{"REASON", "PACKETS", "PORTS", "MEANS", "LAST RECORDED"}}
 				for _, d := range list {
-					t.add(d.Reason, d.Packets, portsOf(d.Ports), d.Help)
+					t.add(d.Reason, d.Packets, portsOf(d.Ports), d.Help, lastOf(&d))
 				}
 				return t
 			})
@@ -102,6 +102,14 @@ func newShowDrops(c *cli) *cobra.Command {
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the reasons that count 0")
 	c.outputFlag(cmd)
 	return cmd
+}
+
+// lastOf names the last packet of a reason that is recorded.
+func lastOf(d *control.Drop) string {
+	if d.Last == nil {
+		return ""
+	}
+	return fmt.Sprintf("#%d %s ago: %s", d.Last.ID, seconds(time.Since(d.Last.Time).Seconds()), d.Last.Summary)
 }
 
 // named leaves those of a list that have one of the names; all, if none is given.

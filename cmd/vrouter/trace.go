@@ -16,66 +16,122 @@ import (
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/filter"
+	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
+// tracing is what the words of a trace say.
+type tracing struct {
+	*cli
+	control.TraceOptions
+	inner    bool
+	count    int
+	sample   string
+	duration time.Duration
+	within   time.Duration
+	verbose  bool
+	hosts    []string
+	files    control.Files
+}
+
 func newTrace(c *cli) *cobra.Command {
-	var o control.TraceOptions
-	var inner bool
-	var count int
-	var sample string
-	var duration time.Duration
+	t := &tracing{cli: c}
 	cmd := &cobra.Command{
 		Use:   "trace [FILTER]",
 		Short: "Live trace of the running router, a block a packet and a line a step",
 		Long: "FILTER is the language of pcap-filter(7) as far as hosts, nets, ports, protocols and and/or/not go:\n" +
-			"`vrouter trace icmp and host 10.70.2.1`. Without one, every packet is traced.",
-		Example: "  vrouter trace --in ns1 icmp\n  vrouter trace --reason rpf_failed\n  vrouter trace --duration 10s -o pcapng >way.pcapng",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.Filter = strings.Join(args, " ")
-			var ok bool
-			if o.Every, ok = parseSample(sample); !ok {
-				return usagef("--sample %q: write it as 1/1000: one packet in so many", sample)
-			}
-			switch {
-			case inner && o.Outer:
-				return usagef("--inner and --outer exclude each other")
-			case count < 0:
-				return usagef("-c %d: give a number of packets; 0: never stop", count)
-			case duration < 0:
-				return usagef("--duration %v: give a time such as 10s; 0: never stop", duration)
-			}
-			if err := checkTrace(&o); err != nil {
-				return usageError{err}
-			}
-			write, err := c.tracePrinter(cmd.OutOrStdout())
-			if err != nil {
-				return err
-			}
-			o.Frames = c.output == "pcapng"
-			return c.trace(cmd.Context(), o, count, duration, write)
-		},
+			"`vrouter trace icmp and host 10.70.2.1`. Without one, every packet is traced.\n\n" +
+			"With --hosts, the records of several routers are joined into each packet's way over all of them.\n" +
+			"A host is one of the lab that is up, the path of a socket, ssh://[USER@]HOST[:PORT][/PATH/OF/SOCKET],\n" +
+			"or https://HOST:PORT of its control.listen, with --cert, --key and --ca.",
+		Example: "  vrouter trace --in ns1 icmp\n  vrouter trace --reason rpf_failed\n  vrouter trace --duration 10s -o pcapng >way.pcapng\n" +
+			"  vrouter trace --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 -c 1 icmp",
+		RunE: t.run,
 	}
+	t.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.In, "in", "", "only packets that came in by this port")
-	f.StringVar(&o.Out, "out", "", "only packets that left by this port")
-	f.StringVar(&o.Port, "port", "", "only packets that came in or left by this port")
-	f.StringVar(&o.Step, "step", "", "only packets that this step changed or ended")
-	f.StringVar(&o.Reason, "reason", "", "only packets that are dropped for this reason")
-	f.BoolVar(&o.Drops, "drops", false, "only packets that are dropped")
-	f.BoolVar(&inner, "inner", false, "the filter sees the inner packet of IP-in-IP (default)")
-	f.BoolVar(&o.Outer, "outer", false, "the filter sees the packet as on the wire")
-	f.StringVar(&sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
-	f.Uint64Var(&o.Rate, "rate", 0, "trace at most so many packets a second; 0: all")
-	f.IntVarP(&count, "count", "c", 0, "stop after so many packets; 0: never")
-	f.DurationVar(&duration, "duration", 0, "stop after so long, such as 10s; 0: never")
-	c.outputFlag(cmd, "pcapng")
+	f.BoolVar(&t.inner, "inner", false, "the filter sees the inner packet of IP-in-IP (default)")
+	f.BoolVar(&t.Outer, "outer", false, "the filter sees the packet as on the wire")
+	f.StringVar(&t.sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
+	f.Uint64Var(&t.Rate, "rate", 0, "trace at most so many packets a second; 0: all")
+	f.StringSliceVar(&t.hosts, "hosts", nil, "join the traces of these routers, such as a,b")
+	f.StringVar(&t.files.Cert, "cert", "", "certificate to show to https:// hosts, a PEM file")
+	f.StringVar(&t.files.Key, "key", "", "its key, a PEM file")
+	f.StringVar(&t.files.CA, "ca", "", "certificate of the authority that has signed theirs, a PEM file")
+	_ = cmd.RegisterFlagCompletionFunc("hosts", completeHosts)
+	for _, name := range []string{"cert", "key", "ca"} {
+		_ = cmd.MarkFlagFilename(name, "pem", "crt", "key")
+	}
+	return cmd
+}
+
+// flags adds those that a trace of one router and one of several have in common.
+func (t *tracing) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&t.In, "in", "", "only packets that came in by this port")
+	f.StringVar(&t.Out, "out", "", "only packets that left by this port")
+	f.StringVar(&t.Port, "port", "", "only packets that came in or left by this port")
+	f.StringVar(&t.Step, "step", "", "only packets that this step changed or ended")
+	f.StringVar(&t.Reason, "reason", "", "only packets that are dropped for this reason")
+	f.BoolVar(&t.Drops, "drops", false, "only packets that are dropped")
+	f.IntVarP(&t.count, "count", "c", 0, "stop after so many packets; 0: never")
+	f.DurationVar(&t.duration, "duration", 0, "stop after so long, such as 10s; 0: never")
+	f.BoolVarP(&t.verbose, "verbose", "v", false, "every step, and why it let the packet pass")
+	f.DurationVar(&t.within, "within", follow.Within, "with several hosts: how long to wait for a packet at the next one, and for the reply")
+	t.outputFlag(cmd, "pcapng")
 	for _, name := range []string{"in", "out", "port"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, c.completePorts)
+		_ = cmd.RegisterFlagCompletionFunc(name, t.completePorts)
 	}
 	_ = cmd.RegisterFlagCompletionFunc("step", completeSteps)
 	_ = cmd.RegisterFlagCompletionFunc("reason", completeReasons)
-	return cmd
+}
+
+func (t *tracing) run(cmd *cobra.Command, args []string) error {
+	t.Filter = strings.Join(args, " ")
+	var ok bool
+	if t.Every, ok = parseSample(t.sample); !ok {
+		return usagef("--sample %q: write it as 1/1000: one packet in so many", t.sample)
+	}
+	switch {
+	case t.inner && t.Outer:
+		return usagef("--inner and --outer exclude each other")
+	case t.files != control.Files{} && t.hosts == nil:
+		return usagef("--cert, --key and --ca are for --hosts https://HOST:PORT")
+	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
+		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
+	}
+	if err := t.check(); err != nil {
+		return err
+	}
+	if t.hosts != nil {
+		sources, err := t.sources(t.hosts)
+		if err != nil {
+			return err
+		}
+		return t.together(cmd, sources)
+	}
+	write, err := t.tracePrinter(cmd.OutOrStdout(), t.verbose)
+	if err != nil {
+		return err
+	}
+	t.Frames = t.output == "pcapng"
+	return t.trace(cmd.Context(), t.TraceOptions, t.count, t.duration, write)
+}
+
+// check refuses what no router would understand, before one is asked.
+func (t *tracing) check() error {
+	switch {
+	case t.count < 0:
+		return usagef("-c %d: give a number of packets; 0: never stop", t.count)
+	case t.duration < 0:
+		return usagef("--duration %v: give a time such as 10s; 0: never stop", t.duration)
+	case t.within <= 0:
+		return usagef("--within %v: give a time such as 1s", t.within)
+	}
+	if err := checkTrace(&t.TraceOptions); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // checkTrace refuses what no router would understand, before one is asked.
@@ -98,7 +154,7 @@ func parseSample(s string) (every uint64, ok bool) {
 }
 
 // tracePrinter writes each packet at once, in the form that -o names.
-func (c *cli) tracePrinter(out io.Writer) (func(*trace.Packet) error, error) {
+func (c *cli) tracePrinter(out io.Writer, verbose bool) (func(*trace.Packet) error, error) {
 	switch c.output {
 	case "json":
 		enc := json.NewEncoder(out)
@@ -110,12 +166,12 @@ func (c *cli) tracePrinter(out io.Writer) (func(*trace.Packet) error, error) {
 		}
 		return trace.NewPcapNG(out).Write, nil
 	}
-	text := trace.Text{Colour: colours(out)}
+	text := trace.Text{Colour: colours(out), Verbose: verbose}
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -125,6 +181,7 @@ func colours(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") =
 // trace writes packets until there were so many, so much time has passed, or
 // somebody interrupts it.
 func (c *cli) trace(ctx context.Context, o control.TraceOptions, count int, duration time.Duration, write func(*trace.Packet) error) error {
+	giveWay()
 	if duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, duration)

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/vrouter/vrouter/internal/control"
 )
 
 // contender is what forwards between the workloads.
@@ -27,8 +29,9 @@ var contenders = []contender{
 	{name: "vrouter", missing: nothing, start: vrouter("")},
 	{name: "vrouter ipip", missing: nothing, start: vrouter("ipip: {mode: always}\n")},
 	{name: "vrouter offload off", missing: nothing, start: vrouter("offload: false\n")},
-	{name: "vrouter traced", missing: nothing, start: traced(control.TraceOptions{Filter: "host 203.0.113.1"})},
-	{name: "vrouter sampled", missing: nothing, start: traced(control.TraceOptions{Every: 1000})},
+	{name: "vrouter traced", missing: nothing, start: traced("host 203.0.113.1")},
+	{name: "vrouter sampled", missing: nothing, start: traced("--sample", "1/1000")},
+	{name: "vrouter recorded", missing: nothing, start: traced()},
 	{name: linuxName, missing: nothing, start: startLinux},
 	{name: ovsName, missing: missingOVS, start: ovs(false)},
 	{name: "ovs with tso", missing: missingOVS, start: ovs(true)},
@@ -67,8 +70,8 @@ func vrouter(more string) func(*bed) error {
 
 func (s *side) socket() string { return filepath.Join(scratch, s.name+".sock") }
 
-// traced has what `vrouter trace` does run on both.
-func traced(o control.TraceOptions) func(*bed) error {
+// traced has a `vrouter trace` run beside each router, whose words go nowhere.
+func traced(args ...string) func(*bed) error {
 	return func(b *bed) error {
 		if err := vrouter("")(b); err != nil {
 			return err
@@ -77,22 +80,40 @@ func traced(o control.TraceOptions) func(*bed) error {
 			return err
 		}
 		for _, s := range b.sides {
-			client := control.NewClient(s.socket())
-			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-			b.undo = append(b.undo, func() { cancel(); client.Close() })
-			t, err := client.Trace(ctx, o)
-			if err != nil {
+			command := []string{"/bin/sh", "-c", `exec "$0" "$@" >/dev/null`, program, "--socket", s.socket(), "trace", "-o", "json"}
+			if _, err := b.start(s.host, nil, append(command, args...)...); err != nil {
 				return err
 			}
-			b.undo = append(b.undo, func() { t.Close() })
-			go func() {
-				for err := error(nil); err == nil; {
-					_, err = t.Next()
-				}
-			}()
+			if err := s.waitForTrace(); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
+}
+
+// waitForTrace waits until the router says that it is traced.
+func (s *side) waitForTrace() error {
+	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		err = s.host.Do(func() error {
+			conn, err = new(net.Dialer).DialContext(ctx, network, address)
+			return err
+		})
+		return conn, err
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	for deadline := time.Now().Add(readyTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		resp, err := client.Get("http://127.0.0.1:9473/metrics")
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || bytes.Contains(text, []byte("vrouter_trace_listeners 1\n")) {
+			return err
+		}
+	}
+	return fmt.Errorf("the trace on %s does not begin", s.name)
 }
 
 // startLinux makes the hosts' kernels the routers, as the tutorial and Calico do.

@@ -60,8 +60,8 @@ func (c *checker) host(raw *rawHost) Host {
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
 		Workers: c.number(raw.workers.or("0"), 0, maxWorkers, "a number of workers"),
-		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen))},
-		Control: Control{Socket: c.socket(raw.control.socket.or(DefaultControlSocket)), Group: c.group(raw.control.group)},
+		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen), DefaultMetricsListen, "metrics")},
+		Control: c.control(raw.control),
 		Log: Log{
 			Level:  c.oneOf(raw.log.level.or(LogInfo), LogDebug, LogInfo, LogWarn, LogError),
 			Format: c.oneOf(raw.log.format.or(LogText), LogText, LogJSON),

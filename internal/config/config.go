@@ -135,7 +135,17 @@ type Metrics struct {
 // Control is where the commands find the router.
 type Control struct {
 	Socket string `yaml:"socket"`
-	Group  string `yaml:"group,omitempty"` // whose members may read, by name or number; "": nobody's
+	Group  string `yaml:"group,omitempty"`  // whose members may read, by name or number; "": nobody's
+	Listen string `yaml:"listen,omitempty"` // host:port by which others may read; "": nowhere
+	TLS    TLS    `yaml:"tls,omitzero"`     // of Listen
+}
+
+// TLS is what the router shows to those who come by Control.Listen, and whom it
+// believes: PEM files.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	CA   string `yaml:"ca"`
 }
 
 // Log is what the router writes to stderr, and how.

@@ -69,20 +69,21 @@ func (c *checker) group(s scalar) string {
 	return s.text
 }
 
-func (c *checker) listen(s scalar) string {
+// listen is where a server of something listens.
+func (c *checker) listen(s scalar, example, what string) string {
 	if s.text == "" {
 		return ""
 	}
 	host, port, err := net.SplitHostPort(s.text)
 	if err != nil {
-		c.fail(s.place, "%s is not host:port: write it like %s, or \"\" for no metrics", quote(s.text), DefaultMetricsListen)
+		c.fail(s.place, "%s is not host:port: write it like %s, or \"\" for no %s", quote(s.text), example, what)
 		return ""
 	}
 	if _, err := netip.ParseAddr(host); err != nil && !hostForm.MatchString(host) {
-		c.fail(s.place, "%s is neither an address nor the name of a host: write it like %s", quote(host), DefaultMetricsListen)
+		c.fail(s.place, "%s is neither an address nor the name of a host: write it like %s", quote(host), example)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		c.fail(s.place, "port %s is not a number from 0 to 65535: write it like %s", quote(port), DefaultMetricsListen)
+		c.fail(s.place, "port %s is not a number from 0 to 65535: write it like %s", quote(port), example)
 	}
 	return s.text
 }

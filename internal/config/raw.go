@@ -114,10 +114,19 @@ func (m *rawMetrics) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{{"listen", &m.listen}})
 }
 
-type rawControl struct{ socket, group scalar }
+type rawControl struct {
+	socket, group, listen scalar
+	tls                   rawTLS
+}
 
 func (c *rawControl) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"socket", &c.socket}, {"group", &c.group}})
+	r.mapping(n, at, keys{{"socket", &c.socket}, {"group", &c.group}, {"listen", &c.listen}, {"tls", &c.tls}})
+}
+
+type rawTLS struct{ cert, key, ca scalar }
+
+func (t *rawTLS) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"cert", &t.cert}, {"key", &t.key}, {"ca", &t.ca}})
 }
 
 type rawLog struct{ level, format scalar }

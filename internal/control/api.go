@@ -2,7 +2,12 @@
 // a unix socket, with one set of types for both ends.
 package control
 
-import "github.com/vrouter/vrouter/internal/trace"
+import (
+	"time"
+
+	"github.com/vrouter/vrouter/internal/capture"
+	"github.com/vrouter/vrouter/internal/trace"
+)
 
 // Port is a line of `vrouter show ports`.
 type Port struct {
@@ -48,6 +53,25 @@ type Drop struct {
 	Ports   map[string]uint64 `json:"ports,omitempty"`
 	Help    string            `json:"help"`
 	RFC     string            `json:"rfc,omitempty"`
+	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded
+}
+
+// Recorded names a dropped packet whose record is kept.
+type Recorded struct {
+	ID      uint64    `json:"id"`
+	Time    time.Time `json:"time"`
+	Port    string    `json:"port"` // it came in by
+	Summary string    `json:"summary"`
+}
+
+// Way is a line of `vrouter show paths`: packets that met the same steps and ended
+// alike.
+type Way struct {
+	Path    string `json:"path"`             // "" for what found no room in the table
+	Outcome string `json:"outcome"`          // forwarded, consumed, dropped
+	Step    string `json:"step"`             // at which it ended
+	Reason  string `json:"reason,omitempty"` // of a drop
+	Packets uint64 `json:"packets"`
 }
 
 // Neighbor is a line of `vrouter show neighbors`.
@@ -69,17 +93,21 @@ type Route struct {
 	Protocol string `json:"protocol"`
 	Metric   int    `json:"metric"`
 	Encap    string `json:"encap"`
-	Used     bool   `json:"used"` // the best of those to its prefix
-	Text     string `json:"text"` // in the words of `ip route`
+	Used     bool   `json:"used"`    // the best of those to its prefix
+	Text     string `json:"text"`    // in the words of `ip route`
+	Packets  uint64 `json:"packets"` // that took it, since it came into the table as it is
+	Bytes    uint64 `json:"bytes"`   // of them, as they came in, with Ethernet headers
 	Paths    []Path `json:"paths,omitempty"`
 }
 
 // Path is one next hop of several: each gets flows by its weight.
 type Path struct {
-	Via    string `json:"via,omitempty"`
-	Dev    string `json:"dev"`
-	Encap  string `json:"encap"`
-	Weight int    `json:"weight"`
+	Via     string `json:"via,omitempty"`
+	Dev     string `json:"dev"`
+	Encap   string `json:"encap"`
+	Weight  int    `json:"weight"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // Lookup is the answer of `vrouter route get`: the route that wins, those that
@@ -102,9 +130,12 @@ type Hop struct {
 	Weight   int    `json:"weight"`
 }
 
-// Explain is what `vrouter explain` asks.
+// Explain is what `vrouter explain` asks: about a packet in one line, or about one
+// that was kept.
 type Explain struct {
-	Packet string `json:"packet"` // in one line: icmp 10.70.1.1 > 10.70.2.1 ttl 1
+	Packet   string          `json:"packet,omitempty"` // icmp 10.70.1.1 > 10.70.2.1 ttl 1
+	Captured *capture.Packet `json:"captured,omitempty"`
+	In       string          `json:"in,omitempty"` // the port by which a captured one comes in; "": as its source says
 }
 
 // Explanation is the answer: the packet's way, then that of each packet that the
@@ -112,6 +143,24 @@ type Explain struct {
 type Explanation struct {
 	Packets []trace.Packet `json:"packets"`
 	Why     []string       `json:"why"`
+}
+
+// Replayed is the answer to POST /v1/replay: how many packets of a capture would take
+// which way, the most frequent first.
+type Replayed struct {
+	Packets int     `json:"packets"`
+	Sent    int     `json:"sent"` // of them, those that this host itself has sent: they are not replayed
+	Ways    []Taken `json:"ways"`
+}
+
+// Taken is a way, and what of a capture takes it.
+type Taken struct {
+	Way     string `json:"way"`
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason"` // of a drop
+	Asks    bool   `json:"asks"`   // the next hop is not known, and would be asked for first
+	Packets int    `json:"packets"`
+	First   int    `json:"first"` // number of the first one, from 1
 }
 
 // Tunnel is a line of `vrouter show tunnels`.

@@ -24,8 +24,11 @@ const (
 	maxList    = 256 << 20
 )
 
-// badRequest is an error of the one who asked.
-type badRequest struct{ error }
+// badRequest is an error of the one who asked; notFound one about what is not there.
+type (
+	badRequest struct{ error }
+	notFound   struct{ error }
+)
 
 // decodeBody reads the one JSON value that a body is to be.
 func decodeBody(body io.ReadCloser, v any) error {
@@ -133,11 +136,11 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &tooLarge{}):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, errForbidden):
+	case errors.Is(err, errForbidden), errors.Is(err, errFromElsewhere):
 		return http.StatusForbidden
 	case errors.Is(err, rib.ErrExists):
 		return http.StatusConflict
-	case errors.Is(err, rib.ErrNotFound):
+	case errors.Is(err, rib.ErrNotFound), errors.As(err, &notFound{}):
 		return http.StatusNotFound
 	case errors.Is(err, rib.ErrInvalid), errors.As(err, &field), errors.As(err, &badRequest{}):
 		return http.StatusBadRequest

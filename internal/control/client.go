@@ -12,21 +12,30 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
-// Client speaks with the router at a socket.
+// Client speaks with the router at an address.
 type Client struct {
-	socket string
+	socket string // its path, or a URL
+	base   string // of the URLs that are asked for
 	http   http.Client
+	tunnel *tunnel // to a socket on another host; nil: it is on this one
 }
 
-// NewClient connects when it is first asked something.
+// NewClient speaks with the router at a socket, or at an ssh:// address (Open). It connects
+// when it is first asked something.
 func NewClient(socket string) *Client {
-	c := &Client{socket: socket}
+	if strings.HasPrefix(socket, "ssh://") {
+		if c, err := Open(socket, Files{}); err == nil {
+			return c
+		}
+	}
+	c := &Client{socket: socket, base: "http://vrouter"}
 	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }}
 	return c
 }
@@ -51,7 +60,12 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 const maxWait = 640 * time.Millisecond
 
 // Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	if c.tunnel != nil {
+		c.tunnel.close()
+	}
+}
 
 // Get asks for a path and decodes the answer into v.
 func (c *Client) Get(ctx context.Context, path string, v any) error {
@@ -133,7 +147,7 @@ func decode(path string, body io.ReadCloser, v any) error {
 }
 
 func (c *Client) open(ctx context.Context, method, path string, request io.Reader) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://vrouter"+path, request)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, request)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +168,10 @@ func (c *Client) open(ctx context.Context, method, path string, request io.Reade
 
 func (c *Client) explain(err error) error {
 	switch {
+	case c.tunnel != nil:
+		return c.tunnel.explain(err)
+	case c.base != "http://vrouter":
+		return explainTLS(c.socket, err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no router answers at %s: start one (vrouter run --config FILE), or name its socket with --socket", c.socket)
 	case errors.Is(err, fs.ErrPermission):

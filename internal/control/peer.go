@@ -34,7 +34,7 @@ func SetGroup(socket, group string) error {
 }
 
 // readOnlyPosts are the calls that change nothing although they are no GET.
-var readOnlyPosts = map[string]bool{"/v1/explain": true}
+var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
 // kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
@@ -96,23 +96,28 @@ func peerUID(c net.Conn) (uid uint32, err error) {
 	return cred.Uid, nil
 }
 
-// mayChange says whether a peer may change the router: root may, and whoever
-// the router runs as. All others who can open the socket may read.
-func mayChange(ctx context.Context) bool {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	return ok && (p.uid == 0 || int(p.uid) == os.Geteuid())
-}
-
 var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")
 
+// mayChange says whether a peer may change the router: root may, and whoever
+// the router runs as. All others who can open the socket may read.
+func mayChange(ctx context.Context) error {
+	p, ok := ctx.Value(peerKey{}).(peer)
+	if ok && (p.uid == 0 || int(p.uid) == os.Geteuid()) {
+		return nil
+	}
+	return errForbidden
+}
+
 // guardChanges refuses a change to those who may only read.
-func guardChanges(h http.Handler) http.Handler {
+func guardChanges(h http.Handler, may func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead || readOnlyPosts[r.URL.Path]
-		if reads || mayChange(r.Context()) {
-			h.ServeHTTP(w, r)
-			return
+		if !reads {
+			if err := may(r.Context()); err != nil {
+				fail(w, err)
+				return
+			}
 		}
-		fail(w, errForbidden)
+		h.ServeHTTP(w, r)
 	})
 }

@@ -36,7 +36,7 @@ func TestGuardChanges(t *testing.T) {
 			ctx = context.WithValue(ctx, peerKey{}, c.uid)
 		}
 		w := recorder{httptest.NewRecorder()}
-		guardChanges(done).ServeHTTP(w, httptest.NewRequestWithContext(ctx, c.method, c.path, nil))
+		guardChanges(done, mayChange).ServeHTTP(w, httptest.NewRequestWithContext(ctx, c.method, c.path, nil))
 		if w.Code != c.status {
 			t.Errorf("%s %s by user %v: %d, want %d", c.method, c.path, c.uid, w.Code, c.status)
 		}
@@ -72,10 +72,10 @@ func TestPeerIsWhoConnected(t *testing.T) {
 	if p, ok := withPeer(t.Context(), wrapped).Value(peerKey{}).(peer); !ok || int(p.uid) != os.Geteuid() {
 		t.Errorf("the peer is %v, want user %d", p, os.Geteuid())
 	}
-	if !mayChange(withPeer(t.Context(), wrapped)) {
+	if mayChange(withPeer(t.Context(), wrapped)) != nil {
 		t.Error("the router's own user may not change it")
 	}
-	if mayChange(withPeer(t.Context(), accepted.(identified).Conn)) {
+	if mayChange(withPeer(t.Context(), accepted.(identified).Conn)) == nil {
 		t.Error("a peer whom the kernel did not name may change")
 	}
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +27,7 @@ type Server struct {
 	version Version
 	listen  net.Listener
 	http    http.Server
+	remote  http.Server // of control.listen
 	stop    context.CancelFunc
 	bulk    sync.Mutex // held by the one long list of routes that is being read
 }
@@ -69,11 +70,15 @@ func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
 	s.http = http.Server{
-		Handler:     guardChanges(s.routes()),
+		Handler:     guardChanges(s.routes(), mayChange),
 		ConnContext: withPeer,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ReadTimeout: patience,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	s.remote = http.Server{
+		Handler:     guardChanges(s.routes(), nobodyMayChange),
+		BaseContext: s.http.BaseContext, ReadTimeout: patience, ErrorLog: s.http.ErrorLog,
 	}
 	return s
 }
@@ -91,10 +96,13 @@ func (s *Server) Close() error {
 	s.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		return s.http.Close()
+	var errs []error
+	for _, h := range []*http.Server{&s.http, &s.remote} {
+		if h.Shutdown(ctx) != nil {
+			errs = append(errs, h.Close())
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (s *Server) routes() http.Handler {
@@ -105,6 +113,9 @@ func (s *Server) routes() http.Handler {
 	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
 	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
 	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
+	do("GET /v1/paths", func(*http.Request) (any, error) { return ways(s.node), nil })
+	do("GET /v1/packets", s.recorded)
+	do("GET /v1/packets/{id}", s.recorded)
 	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
 	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
 	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
@@ -113,11 +124,13 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/routes", s.listRoutes)
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
+	m.HandleFunc("GET /v1/top", s.top)
 	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
 	do("POST /v1/explain", s.explain)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
+	m.HandleFunc("POST /v1/replay", s.replay)
 	return m
 }
 
@@ -129,52 +142,47 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 	return lookup(s.node, a), nil
 }
 
+// recorded are the kept records of dropped packets, or the one that is asked for.
+func (s *Server) recorded(r *http.Request) (any, error) {
+	list := []trace.Packet{}
+	for _, k := range s.node.Router.Trace().Kept(false) {
+		if id := r.PathValue("id"); id != "" && id != strconv.FormatUint(k.ID, 10) {
+			continue
+		}
+		p := k.View(s.node.Config().Node)
+		if r.URL.Query().Has("frames") {
+			k.AddFrames(&p)
+		}
+		list = append(list, p)
+	}
+	if id := r.PathValue("id"); id != "" && len(list) == 0 {
+		return nil, noRecord(id)
+	}
+	return list, nil
+}
+
+func noRecord(id string) error {
+	return notFound{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
+}
+
 func (s *Server) explain(r *http.Request) (any, error) {
 	var q Explain
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	packets, why, err := s.node.Explain(q.Packet)
+	packets, why, err := s.explainAny(&q)
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}
 	return Explanation{packets, why}, nil
 }
 
-// trace streams records, one JSON object a line, until the client goes.
-func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	o, err := traceOptions(q, s.node.Router)
-	if err != nil {
-		fail(w, badRequest{err})
-		return
+func (s *Server) explainAny(q *Explain) (packets []trace.Packet, why []string, err error) {
+	switch {
+	case q.Captured == nil:
+		return s.node.Explain(q.Packet)
+	case q.Packet != "":
+		return nil, nil, errors.New("give `packet` or `captured`, not both")
 	}
-	l, err := s.node.Router.Trace().Listen(o)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer l.Close()
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w)
-	_ = flush.Flush() // the client knows now that the trace is on
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	host := s.node.Config().Node
-	var rec trace.Record
-	for {
-		gap, err := l.Next(r.Context(), &rec)
-		if err != nil {
-			return
-		}
-		p := rec.View(host)
-		p.Lost, p.Skipped = gap.Lost, gap.Skipped
-		if q.Has("frames") {
-			rec.AddFrames(&p)
-		}
-		if enc.Encode(&p) != nil || flush.Flush() != nil {
-			return
-		}
-	}
+	return s.node.ExplainCaptured(q.Captured, q.In)
 }

@@ -46,6 +46,22 @@ func (o *TraceOptions) query() url.Values {
 	return q
 }
 
+// Keeps judges a packet by the way it took, as the router does by [trace.Options]: for
+// those who listen to several routers, and show what one of them says of a packet.
+func (o *TraceOptions) Keeps(p *trace.Packet) bool {
+	touched := func(s trace.Step) bool { return s.Step == o.Step && s.Verdict != verdict.Pass.String() }
+	switch {
+	case o.In != "" && o.In != p.In,
+		o.Out != "" && o.Out != p.Out,
+		o.Port != "" && o.Port != p.In && o.Port != p.Out,
+		o.Step != "" && !slices.ContainsFunc(p.Steps, touched),
+		o.Drops && p.Outcome != trace.Dropped,
+		o.Reason != "" && o.Reason != p.Reason:
+		return false
+	}
+	return true
+}
+
 // traceOptions reads what query makes. The ports are those of the router.
 func traceOptions(q url.Values, r *forwarder.Router) (o trace.Options, err error) {
 	if o.Filter, err = filter.Parse(q.Get("filter")); err != nil {

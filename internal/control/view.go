@@ -1,10 +1,13 @@
 package control
 
 import (
+	"cmp"
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -46,9 +49,13 @@ func workers(n *node.Node) []Worker {
 
 func drops(n *node.Node) []Drop {
 	s := n.Router.Stats()
+	last := map[verdict.Reason]*Recorded{}
+	for _, r := range n.Router.Trace().Kept(true) {
+		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
+	}
 	list := []Drop{}
 	for _, r := range verdict.Reasons() {
-		d := Drop{Reason: r.String(), Packets: s.Drops[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC}
+		d := Drop{Reason: r.String(), Packets: s.Drops[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC, Last: last[r]}
 		for _, p := range s.Ports {
 			if c := p.Received.Drops[r]; c > 0 {
 				d.Ports[p.Name] = c
@@ -56,6 +63,26 @@ func drops(n *node.Node) []Drop {
 		}
 		list = append(list, d)
 	}
+	return list
+}
+
+// ways are the packets by the way they took, the most first.
+func ways(n *node.Node) []Way {
+	list := []Way{}
+	s := n.Router.Stats()
+	for w, packets := range s.Ways.All {
+		end, v := w.End()
+		way := Way{Path: w.String(), Outcome: w.Outcome(), Step: end.String(), Reason: v.Reason.String(), Packets: packets}
+		if i := slices.IndexFunc(list, func(o Way) bool { return o.Path == way.Path }); i >= 0 {
+			list[i].Packets += packets
+			continue
+		}
+		list = append(list, way)
+	}
+	if s.Ways.Other > 0 {
+		list = append(list, Way{Packets: s.Ways.Other})
+	}
+	slices.SortFunc(list, func(a, b Way) int { return cmp.Or(cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Path, b.Path)) })
 	return list
 }
 
@@ -107,8 +134,9 @@ func workloads(n *node.Node) []Workload {
 func routes(n *node.Node) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
+		counts := n.Router.RouteCounts()
 		for r := range n.RIB.All {
-			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last), nil) {
+			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last, counts), nil) {
 				return
 			}
 			last = r.Prefix
@@ -116,7 +144,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 	}
 }
 
-func route(r *rib.Route, used bool) Route {
+func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
 		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),
@@ -124,8 +152,14 @@ func route(r *rib.Route, used bool) Route {
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()
 	}
-	for _, p := range r.Multipath.Paths() {
-		path := Path{Dev: p.Dev, Encap: p.Encap.String(), Weight: p.Weight()}
+	own := counts.Of(r)
+	v.Packets, v.Bytes = own.Packets, own.Bytes
+	paths := r.Multipath.Paths()
+	for i := range paths {
+		p := &paths[i] // itself: a copy is another route
+		n := counts.Of(p)
+		v.Packets, v.Bytes = v.Packets+n.Packets, v.Bytes+n.Bytes
+		path := Path{Dev: p.Dev, Encap: p.Encap.String(), Weight: p.Weight(), Packets: n.Packets, Bytes: n.Bytes}
 		if p.Via.IsValid() {
 			path.Via = p.Via.String()
 		}
@@ -136,8 +170,9 @@ func route(r *rib.Route, used bool) Route {
 
 func lookup(n *node.Node, a netip.Addr) Lookup {
 	l := Lookup{Address: a.String(), Others: []Route{}}
+	counts := n.Router.RouteCounts()
 	for i, r := range n.RIB.Candidates(a) {
-		v := route(r, i == 0)
+		v := route(r, i == 0, counts)
 		if i > 0 {
 			l.Others = append(l.Others, v)
 			continue

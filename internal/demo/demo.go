@@ -57,7 +57,7 @@ func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
 	if err != nil {
 		return err
 	}
-	printTimeline(w, stories.stop(len(result.Replies)))
+	printTimeline(w, stories.stop())
 	if len(result.Replies) == 0 {
 		return errors.New("no reply came back; the trace above tells where the packets ended")
 	}

@@ -6,87 +6,86 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/lab"
-	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/timeline"
 )
 
-// stories are the traces of all hosts while the pings run.
+// stories are the ways of all packets while the pings run.
 type stories struct {
-	cancel  context.CancelFunc
-	done    sync.WaitGroup
-	mu      sync.Mutex
-	records []*trace.Packet
-	replies chan struct{} // one for each echo reply that was seen to reach its workload
+	ways    []*timeline.Way // owned by the trace until done
+	pinged  chan struct{}   // has something when a request's is among them
+	end     context.CancelFunc
+	done    chan struct{}
+	clients []*control.Client
 }
 
 // listen traces ping and ARP on every host.
 func listen(ctx context.Context, l *lab.Lab) (*stories, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &stories{cancel: cancel, replies: make(chan struct{}, 64)}
+	s := &stories{pinged: make(chan struct{}, pings), done: make(chan struct{}), end: cancel}
+	var sources []follow.Source
 	for _, h := range l.Hosts {
-		t, err := control.NewClient(h.Socket).Trace(ctx, control.TraceOptions{Filter: "arp or icmp"})
-		if err != nil {
-			cancel()
-			return nil, err
-		}
-		s.done.Go(func() { s.collect(t, h == l.Hosts[0]) })
+		c := control.NewClient(h.Socket)
+		s.clients = append(s.clients, c)
+		sources = append(sources, follow.Source{Name: h.Name, Client: c, Clock: "this machine's"})
 	}
+	run, err := follow.Listen(ctx, sources, follow.Options{Filter: "arp or icmp", Within: follow.Within, Warn: func(error) {}})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() {
+		defer close(s.done)
+		_ = run(s.keep)
+	}()
 	return s, nil
 }
 
-func (s *stories) collect(t *control.Trace, first bool) {
-	defer t.Close()
-	for {
-		p, err := t.Next()
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		s.records = append(s.records, p)
-		s.mu.Unlock()
-		if first && isReply(p) {
-			s.replies <- struct{}{}
+func (s *stories) keep(w *timeline.Way) error {
+	s.ways = append(s.ways, w)
+	if isPing(w) {
+		select {
+		case s.pinged <- struct{}{}:
+		default:
 		}
 	}
+	return nil
 }
 
-// stop waits until the traces have told of all replies, and returns the records
-// in the order in which the packets arrived. The hosts share this machine's clock.
-func (s *stories) stop(replies int) []*trace.Packet {
-	deadline, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// isPing knows the way of an echo request, in another packet or not.
+func isPing(w *timeline.Way) bool { return strings.Contains(w.Summary, "icmp echo request") }
+
+// stop waits until the trace has told of all requests, and returns the ways in the order
+// in which they began. The hosts share this machine's clock.
+func (s *stories) stop() []*timeline.Way {
+	deadline, cancel := context.WithTimeout(context.Background(), 2*follow.Within)
 	defer cancel()
-	for range replies {
+	for range pings {
 		select {
-		case <-s.replies:
+		case <-s.pinged:
 		case <-deadline.Done():
 		}
 	}
-	s.cancel()
-	s.done.Wait()
-	slices.SortStableFunc(s.records, func(a, b *trace.Packet) int { return a.Time.Compare(b.Time) })
-	return s.records
+	s.end()
+	<-s.done
+	for _, c := range s.clients {
+		c.Close()
+	}
+	slices.SortStableFunc(s.ways, func(a, b *timeline.Way) int { return a.Time.Compare(b.Time) })
+	return s.ways
 }
-
-// isReply knows an echo reply, in another packet or not.
-func isReply(p *trace.Packet) bool { return strings.Contains(p.Summary, "icmp echo reply") }
 
 // printTimeline shows the way of the first request and its reply through both
 // routers, and the ARP that made it possible.
-func printTimeline(w io.Writer, records []*trace.Packet) {
-	fmt.Fprint(w, "\n── The first request and its reply, hop by hop: each router's every step\n")
-	var start time.Time
-	for _, p := range records {
-		if start.IsZero() {
-			start = p.Time
-		}
-		fmt.Fprintf(w, "\n+%.3f ms  ", float64(p.Time.Sub(start).Nanoseconds())/1e6)
-		_ = (trace.Text{}).Write(w, p)
-		if p.Host == records[0].Host && isReply(p) {
-			break
+func printTimeline(w io.Writer, ways []*timeline.Way) {
+	fmt.Fprint(w, "\n── The first request and its reply, hop by hop: each router's every step\n\n")
+	for _, way := range ways {
+		_ = timeline.Text{Within: follow.Within}.Write(w, way)
+		if isPing(way) {
+			return
 		}
 	}
 }

@@ -146,7 +146,9 @@ func start(t *testing.T, cmd *exec.Cmd, where func(func() error) error) *running
 	r := &running{cmd: cmd, ended: make(chan struct{})}
 	out, stderr := tempFile(t), tempFile(t)
 	r.out, r.errors = out.Name(), stderr.Name()
-	cmd.Stdout, cmd.Stderr = out, stderr
+	if cmd.Stderr = stderr; cmd.Stdout == nil { // else it is a terminal
+		cmd.Stdout = out
+	}
 	if err := where(cmd.Start); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,18 @@ type series map[string]float64
 // scrape fetches the metrics over TCP from inside the host's namespace.
 func scrape(t *testing.T, ns workload.Namespace) series {
 	t.Helper()
+	resp := fetch(t, ns, "")
+	defer resp.Body.Close()
+	s, err := parse(resp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fetch asks for the metrics in a format. The body is to be closed.
+func fetch(t *testing.T, ns workload.Namespace, accept string) *http.Response {
+	t.Helper()
 	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		err = ns.Do(func() error {
 			conn, err = new(net.Dialer).DialContext(ctx, network, address)
@@ -33,16 +45,16 @@ func scrape(t *testing.T, ns workload.Namespace) series {
 		return conn, err
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + metricsAt + "/metrics")
+	req, err := http.NewRequest(http.MethodGet, "http://"+metricsAt+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	s, err := parse(resp)
+	req.Header.Set("Accept", accept)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return resp
 }
 
 func parse(resp *http.Response) (series, error) {

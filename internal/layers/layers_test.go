@@ -20,13 +20,13 @@ const (
 // import those of a lower layer alone. A new package needs its place here.
 var layers = [][]string{
 	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "packaging"},
-	{"internal/demo", "internal/doctor"},
-	{"internal/lab"},
+	{"internal/demo", "internal/doctor", "internal/top"},
+	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/workload", "internal/guard", "forwarder"},
+	{"internal/config", "internal/workload", "internal/guard", "internal/timeline", "forwarder"},
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
-	{"internal/filter", "internal/sketch"},
+	{"internal/capture", "internal/filter", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},
 	{"examples", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
 }

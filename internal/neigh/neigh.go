@@ -57,11 +57,21 @@ const (
 )
 
 // Neighbor is what the packet path sees of an entry: it never changes, but for
-// the mark that says it is used.
+// the mark that says it is used, and when it was last known to be right.
 type Neighbor struct {
-	MAC  packet.MAC
-	Port int
-	used atomic.Bool
+	MAC       packet.MAC
+	Port      int
+	used      atomic.Bool
+	confirmed atomic.Pointer[time.Time] // nil: permanent
+}
+
+// Confirmed is when an ARP message last said so; not ok for a permanent neighbour.
+func (n *Neighbor) Confirmed() (at time.Time, ok bool) {
+	t := n.confirmed.Load()
+	if t == nil {
+		return at, false
+	}
+	return *t, true
 }
 
 // Use notes that a packet went there, so that the entry is kept right.

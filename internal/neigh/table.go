@@ -190,6 +190,8 @@ func (t *Table[P]) Learn(now time.Time, port int, a netip.Addr, mac packet.MAC, 
 	}
 	if changed {
 		t.publish(a, e)
+	} else if e.state != Permanent {
+		e.seen.confirmed.Store(&now)
 	}
 	return true, t.takeQueue(e)
 }
@@ -276,6 +278,10 @@ func (t *Table[P]) setState(e *entry[P], s State) {
 
 func (t *Table[P]) publish(a netip.Addr, e *entry[P]) {
 	e.seen = &Neighbor{MAC: e.mac, Port: e.port}
+	if e.state != Permanent {
+		since := e.since
+		e.seen.confirmed.Store(&since)
+	}
 	t.snapshot.Store(&Snapshot{t.snapshot.Load().t.InsertPersist(netip.PrefixFrom(a, 32), e.seen)})
 }
 

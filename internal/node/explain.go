@@ -2,16 +2,18 @@ package node
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
-	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// stranger is the station that sends a sketched packet to the uplink.
+// stranger is the station that sends a packet without one to the uplink.
 var stranger = packet.MAC{0x02, 0, 0, 0, 0, 0x01}
 
 // Explain says what the router would do with a packet described in one line, and
@@ -21,70 +23,190 @@ func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	port, src, dst := n.entrance(s)
-	f, err := s.Frame(src, dst)
+	d := n.newDryRun(s.In)
+	e, err := d.entrance(s.Src)
 	if err != nil {
 		return nil, nil, err
 	}
-	why = []string{}
-	if !s.ARP {
-		why = n.whyRoute(s, packet.IPv4(f.Payload()))
-	}
-	records, err := n.Router.Explain(port, f)
+	f, err := s.Frame(e.src, e.dst)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, r := range records {
-		packets = append(packets, r.View(n.Config().Node))
+	return d.explain(e, f)
+}
+
+// ExplainCaptured is the same for a packet that was kept.
+func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Packet, why []string, err error) {
+	d := n.newDryRun(in)
+	e, f, err := d.enter(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	packets, why, err = d.explain(e, f)
+	if err != nil || len(c.Frame) < packet.EthernetLen {
+		return packets, why, err
+	}
+	if was := packet.MAC(c.Frame); was != e.dst && was.IsUnicast() {
+		why = append(why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
 	}
 	return packets, why, nil
 }
 
-// entrance is where a packet comes in, and the stations that carry it there: by
-// the port it names, else from the workload that has its source address, or the
-// host, if it has a port, else by the uplink.
-func (n *Node) entrance(s *sketch.Packet) (port string, src, dst packet.MAC) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for name, w := range n.workloads {
-		if s.In == name || s.In == "" && w.Address.Addr() == s.Src {
-			return name, w.MAC, packet.MAC(n.config.Gateway.MAC)
-		}
-	}
-	if n.host != nil && (s.In == config.HostInterface || s.In == "" && slices.Contains(n.uplink.own, s.Src)) {
-		return config.HostInterface, n.host.mac, packet.MAC(n.config.Gateway.MAC)
-	}
-	if s.In != "" {
-		return s.In, stranger, n.uplink.mac
-	}
-	return n.config.Uplink.Interface, stranger, n.uplink.mac
+// dryRun takes packets through the router as it is at one moment.
+type dryRun struct {
+	*forwarder.DryRun
+	node      *Node
+	in        string // the port by which all come in; "": as their source says
+	entrances []entrance
 }
 
-// whyRoute names the route that wins for the packet, those that lose, which of
-// several next hops it takes, and the reason of its encapsulation with what then
-// fits.
-func (n *Node) whyRoute(s *sketch.Packet, ip packet.IPv4) []string {
+// entrance is a port by which a packet may come in, and the stations that carry it
+// there.
+type entrance struct {
+	port     string
+	kind     forwarder.Kind
+	src, dst packet.MAC
+	mtu      int
+	sources  []netip.Addr // the addresses behind it
+}
+
+func (n *Node) newDryRun(in string) *dryRun {
+	d := &dryRun{DryRun: n.Router.DryRun(), node: n, in: in}
 	n.mu.Lock()
-	mtu := n.uplink.mtu
-	n.mu.Unlock()
-	why := []string{}
-	for i, r := range n.RIB.Candidates(s.Dst) {
+	defer n.mu.Unlock()
+	for _, p := range d.Ports() {
+		e := entrance{port: p.Name, kind: p.Kind, src: stranger, dst: p.MAC, mtu: p.MTU}
+		switch {
+		case p.Kind == forwarder.Workload:
+			e.sources = []netip.Addr{p.Address}
+			if w := n.workloads[p.Name]; w != nil {
+				e.src = w.MAC
+			}
+		case p.Kind == forwarder.Host && n.host != nil:
+			e.src, e.sources = n.host.mac, n.uplink.own
+		}
+		d.entrances = append(d.entrances, e)
+	}
+	return d
+}
+
+// entrance is where a packet from src comes in: by the port that was asked for, else
+// by that of the workload or host with this address, else by the uplink.
+func (d *dryRun) entrance(src netip.Addr) (*entrance, error) {
+	var uplink *entrance
+	for i := range d.entrances {
+		e := &d.entrances[i]
+		if d.in == e.port || d.in == "" && slices.Contains(e.sources, src) {
+			return e, nil
+		}
+		if e.kind == forwarder.Uplink {
+			uplink = e
+		}
+	}
+	if d.in != "" {
+		return nil, fmt.Errorf("no port %q; `vrouter show ports` lists them", d.in)
+	}
+	if uplink == nil {
+		return nil, fmt.Errorf("the uplink is gone, and %s is behind no other port; name one with `in PORT`", src)
+	}
+	return uplink, nil
+}
+
+// enter makes a frame of a captured packet, and says where it comes in. What of it
+// was not kept is zeros. A frame for another station is taken as one for the port: a
+// capture of another machine, or of another day, has other MAC addresses.
+func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
+	bytes := c.Frame
+	if bytes == nil {
+		bytes = append(make([]byte, packet.EthernetLen, packet.EthernetLen+len(c.IP)), c.IP...)
+	}
+	if missing := c.Length - len(c.Frame) - len(c.IP); missing > 0 {
+		bytes = append(slices.Clone(bytes), make([]byte, min(missing, packet.IPv4MaxLen))...)
+	}
+	f := packet.FrameOf(bytes[:min(len(bytes), packet.EthernetLen+packet.IPv4MaxLen)])
+	e, err := d.entrance(source(f))
+	if err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case c.Frame == nil:
+		f.SetEthernet(e.dst, e.src, packet.EtherTypeIPv4)
+	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast():
+		f.SetEthernet(e.dst, f.SrcMAC(), f.EtherType())
+	}
+	return e, f, nil
+}
+
+// source is the sender's address of IPv4 or ARP; invalid if there is none.
+func source(f *packet.Frame) netip.Addr {
+	if f.Len < packet.EthernetLen+packet.IPv4MinLen {
+		return netip.Addr{}
+	}
+	if f.EtherType() == packet.EtherTypeARP {
+		m, _ := packet.ParseARP(f.Payload())
+		return m.SenderIP
+	}
+	return packet.IPv4(f.Payload()).Src()
+}
+
+func (d *dryRun) explain(e *entrance, f *packet.Frame) (packets []trace.Packet, why []string, err error) {
+	before := f.Clone()
+	records, err := d.Explain(e.port, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, r := range records {
+		packets = append(packets, r.View(d.node.Config().Node))
+	}
+	why = []string{}
+	if before.Len >= packet.EthernetLen+packet.IPv4MinLen && before.EtherType() == packet.EtherTypeIPv4 {
+		why = d.why(packets[0].Dst, packet.IPv4(before.Payload()))
+	}
+	return packets, why, nil
+}
+
+// why names the route that wins for a packet to an address, those that lose and why,
+// which of several next hops it takes, and the reason of its encapsulation with
+// what then fits.
+func (d *dryRun) why(to string, ip packet.IPv4) []string {
+	dst, err := netip.ParseAddr(to)
+	if err != nil {
+		return []string{}
+	}
+	n, why := d.node, []string{}
+	var won *rib.Route
+	for i, r := range n.RIB.Candidates(dst) {
 		switch {
 		case i > 0:
-			why = append(why, "not by "+r.String())
+			why = append(why, fmt.Sprintf("not by %s: %s", r, r.LosesTo(won)))
+			continue
 		case r.Type != rib.Unicast:
-			why = append(why, "by "+r.String())
+			why = append(why, fmt.Sprintf("by %s: the longest prefix (RFC 1812 5.2.4.3)", r))
 		default:
-			why = append(why, "by "+r.String()+": the longest prefix")
-			if r.Multipath != nil {
-				if r = n.Router.Way(ip); r == nil || r.Weight() == 0 {
-					continue // it has just changed
-				}
-				why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
-			}
-			why = append(why, n.WhyEncap(r))
-			if r.Encap == rib.IPIP {
-				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
+			why = append(why, fmt.Sprintf("by %s: the longest prefix (RFC 1812 5.2.4.3)", r))
+			why = append(why, d.whyNextHop(r, ip)...)
+		}
+		won = r
+	}
+	if won == nil {
+		why = append(why, fmt.Sprintf("none of %d routes contains %s", n.RIB.FIB().Size(), dst))
+	}
+	return why
+}
+
+func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
+	n := d.node
+	if r.Multipath != nil {
+		if r = n.Router.Way(ip); r == nil || r.Weight() == 0 {
+			return nil // it has just changed
+		}
+		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
+	}
+	why = append(why, n.WhyEncap(r))
+	if r.Encap == rib.IPIP {
+		for _, e := range d.entrances {
+			if e.kind == forwarder.Uplink {
+				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", e.mtu, packet.IPv4MinLen, e.mtu-packet.IPv4MinLen))
 			}
 		}
 	}

@@ -63,6 +63,8 @@ func fixed(old, c *config.Host) error {
 		{"metrics.listen", old.Metrics.Listen, c.Metrics.Listen},
 		{"control.socket", old.Control.Socket, c.Control.Socket},
 		{"control.group", old.Control.Group, c.Control.Group},
+		{"control.listen", old.Control.Listen, c.Control.Listen},
+		{"control.tls", old.Control.TLS, c.Control.TLS},
 		{"log", old.Log, c.Log},
 	} {
 		if f.was != f.want {

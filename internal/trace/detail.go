@@ -3,69 +3,91 @@ package trace
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// detail says in one line what a step did, or why it refused: from the frame
-// before and after it, and from the facts it decided by.
+// detail says in one line what a step did and by what it decided, or why it
+// refused: from the frame before and after it, and from its facts.
 func (r *Record) detail(st *step, before, after []byte) string {
-	if st.verdict.Kind == verdict.Drop {
-		return dropDetail(st)
+	switch st.verdict.Kind {
+	case verdict.Drop:
+		return dropDetail(st, before)
+	case verdict.Consume:
+		return st.facts.Note
 	}
 	switch st.step {
 	case verdict.RX:
 		return strings.TrimSpace(r.In + "  " + macs(after))
-	case verdict.ARP, verdict.Local:
-		return st.facts.Note
+	case verdict.ARP:
+		return "not ARP"
+	case verdict.Check:
+		return checkDetail(after)
 	case verdict.Decap:
-		return decapDetail(before, after)
+		return decapDetail(st, before, after)
+	case verdict.RPF:
+		return rpfDetail(st, after)
+	case verdict.Local:
+		return localDetail(after)
 	case verdict.Route:
 		if st.facts.Route != nil {
 			return st.facts.Route.String()
 		}
 	case verdict.TTL:
-		return ttlDetail(before, after)
+		return r.ttlDetail(st, before, after)
 	case verdict.MTU:
-		if st.verdict.Kind == verdict.Edit {
-			return fmt.Sprintf("cut into fragments of at most %d bytes", st.facts.N)
-		}
+		return mtuDetail(st)
 	case verdict.Encap:
 		return encapDetail(st, after)
 	case verdict.Neigh:
-		if len(after) >= packet.EthernetLen && st.verdict.Kind == verdict.Edit {
-			return fmt.Sprintf("%s is %s%s", st.facts.Addr, packet.MAC(after), st.facts.Note)
-		}
-		if st.facts.Note != "" {
-			return st.facts.Addr.String() + st.facts.Note
-		}
+		return neighDetail(st, after)
 	case verdict.TX:
 		return r.Out
 	}
 	return ""
 }
 
-func dropDetail(st *step) string {
+// dropDetail names the reason, and what it is about: the fact that the step decided
+// by, where there is one, or what the reason means.
+func dropDetail(st *step, frame []byte) string {
 	info := st.verdict.Reason.Info()
-	f := &st.facts
+	why := info.Help
+	if about := dropFact(st, frame); about != "" {
+		why = about
+	}
+	return info.Word + ": " + why
+}
+
+func dropFact(st *step, frame []byte) string {
+	f, ip := &st.facts, ipv4(frame)
 	switch st.verdict.Reason {
 	case verdict.RPFFailed:
-		return fmt.Sprintf("%s: the workload is %s", info.Word, f.Addr)
+		return "the workload is " + f.Addr.String()
 	case verdict.MTUExceeded:
-		return fmt.Sprintf("%s: %d bytes fit", info.Word, f.N)
+		return mtuSum(f)
 	case verdict.NeighborUnresolved, verdict.NeighborQueueFull:
-		return fmt.Sprintf("%s: next hop %s", info.Word, f.Addr)
+		return "next hop " + f.Addr.String()
 	case verdict.NotForRouter:
 		if f.MAC.IsUnicast() {
-			return fmt.Sprintf("%s: this port is %s", info.Word, f.MAC)
+			return "this port is " + f.MAC.String()
 		}
 	case verdict.Blackhole, verdict.UnreachableRoute, verdict.ProhibitRoute:
 		if f.Route != nil {
-			return fmt.Sprintf("%s: %s", info.Word, f.Route)
+			return f.Route.String()
 		}
 	}
-	return fmt.Sprintf("%s: %s", info.Word, info.Help)
+	if ip == nil {
+		return ""
+	}
+	switch st.verdict.Reason {
+	case verdict.NoRoute:
+		return "no route contains " + ip.Dst().String()
+	case verdict.IPIPUnknownPeer:
+		return fmt.Sprintf("from %s to %s: no peer of this host", ip.Src(), ip.Dst())
+	}
+	return ""
 }
 
 func macs(frame []byte) string {
@@ -75,26 +97,105 @@ func macs(frame []byte) string {
 	return fmt.Sprintf("%s > %s", packet.MAC(frame[6:]), packet.MAC(frame))
 }
 
-func ttlDetail(before, after []byte) string {
+func checkDetail(frame []byte) string {
+	ip := ipv4(frame)
+	if ip == nil {
+		return ""
+	}
+	return fmt.Sprintf("header of %d bytes, %d in all, checksum %04x is right", ip.HeaderLen(), ip.TotalLen(), ip.HeaderChecksum())
+}
+
+func decapDetail(st *step, before, after []byte) string {
+	if st.verdict.Kind == verdict.Pass {
+		return "not IP-in-IP to this host"
+	}
+	outer, inner := ipv4(before), ipv4(after)
+	if outer == nil || inner == nil {
+		return ""
+	}
+	return fmt.Sprintf("from %s: %s > %s ttl %d, %d bytes", outer.Src(), inner.Src(), inner.Dst(), inner.TTL(), inner.TotalLen())
+}
+
+func rpfDetail(st *step, frame []byte) string {
+	ip := ipv4(frame)
+	switch {
+	case !st.facts.Addr.IsValid():
+		return "only a workload is held to one source"
+	case ip != nil && ip.Src() == st.facts.Addr:
+		return st.facts.Addr.String() + " is the workload's own"
+	}
+	return "rpf is off"
+}
+
+func localDetail(frame []byte) string {
+	ip := ipv4(frame)
+	if ip == nil {
+		return ""
+	}
+	return ip.Dst().String() + " is not for the router to take"
+}
+
+func (r *Record) ttlDetail(st *step, before, after []byte) string {
+	if st.verdict.Kind == verdict.Pass {
+		if r.In == "" {
+			return "the router's own packet"
+		}
+		return "between the host and its router"
+	}
 	b, a := ipv4(before), ipv4(after)
-	if a == nil || b == nil || a.TTL() == b.TTL() {
+	if a == nil || b == nil {
 		return ""
 	}
 	return fmt.Sprintf("ttl %d > %d, checksum %04x > %04x", b.TTL(), a.TTL(), b.HeaderChecksum(), a.HeaderChecksum())
 }
 
+func mtuDetail(st *step) string {
+	if st.verdict.Kind == verdict.Edit {
+		return fmt.Sprintf("%s: cut into %d fragments", mtuSum(&st.facts), st.facts.Pieces)
+	}
+	return mtuSum(&st.facts)
+}
+
+// mtuSum is the sum by which mtu decides, such as "1481 bytes, 1500 - 20 = 1480 fit".
+func mtuSum(f *Facts) string {
+	link := f.Fit + f.Outer
+	fit := fmt.Sprint(f.Fit)
+	if f.Outer > 0 {
+		fit = fmt.Sprintf("%d - %d = %d", link, f.Outer, f.Fit)
+	}
+	if link < f.MTU {
+		fit = "the tunnel's path carries " + fit
+	}
+	return fmt.Sprintf("%d bytes, %s fit", f.Size, fit)
+}
+
 func encapDetail(st *step, after []byte) string {
+	if st.verdict.Kind == verdict.Pass {
+		return "the route has no encapsulation"
+	}
 	ip := ipv4(after)
-	if st.verdict.Kind != verdict.Edit || ip == nil {
+	if ip == nil {
 		return ""
 	}
 	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), ip.Protocol(), ip.TTL(), ip.TotalLen())
 }
 
-func decapDetail(before, after []byte) string {
-	outer, inner := ipv4(before), ipv4(after)
-	if outer == nil || inner == nil || len(before) == len(after) && outer.Protocol() == inner.Protocol() {
-		return ""
+func neighDetail(st *step, after []byte) string {
+	f := &st.facts
+	if st.verdict.Kind == verdict.Pass || len(after) < packet.EthernetLen {
+		return f.Addr.String() + f.Note
 	}
-	return fmt.Sprintf("from %s: %s > %s ttl %d, %d bytes", outer.Src(), inner.Src(), inner.Dst(), inner.TTL(), inner.TotalLen())
+	text := fmt.Sprintf("%s is %s", f.Addr, packet.MAC(after))
+	if f.Age > 0 {
+		text += ", confirmed " + ago(f.Age)
+	}
+	return text + f.Note
+}
+
+// ago is a time as one says it.
+func ago(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%.1f s ago", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f s ago", d.Seconds())
 }

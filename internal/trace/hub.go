@@ -51,6 +51,7 @@ type Hub struct {
 	ids     atomic.Uint64
 	records atomic.Uint64
 	lost    atomic.Uint64
+	kept    kept
 
 	mu        sync.Mutex
 	listeners atomic.Pointer[Listeners] // nil: nobody listens
@@ -125,6 +126,18 @@ func (l *Listener) Close() {
 
 // Listeners is who listens now; nil if nobody does.
 func (h *Hub) Listeners() *Listeners { return h.listeners.Load() }
+
+// Listening is how many listen now.
+func (h *Hub) Listening() (n int) {
+	if ls := h.Listeners(); ls != nil {
+		for _, l := range ls.all {
+			if l != nil {
+				n++
+			}
+		}
+	}
+	return n
+}
 
 // NextID numbers a recorded packet.
 func (h *Hub) NextID() uint64 { return h.ids.Add(1) }
@@ -253,6 +266,12 @@ func wait[T any](ctx context.Context, c <-chan T) {
 	case <-c:
 	case <-ctx.Done():
 	}
+}
+
+// Waiting says whether there are records that Next has not handed out.
+func (l *Listener) Waiting() bool {
+	_, ok := l.age()
+	return ok
 }
 
 // age says how long the next record is still kept back, if there is one.

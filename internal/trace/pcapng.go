@@ -9,6 +9,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -78,7 +79,7 @@ func (c *PcapNG) interfaceOf(at tap) (id int, err error) {
 		LinkType: layers.LinkTypeEthernet, SnapLength: snapLen, TimestampResolution: 9, // ns
 	}
 	if c.w == nil {
-		c.w, err = pcapgo.NewNgWriterInterface(c.to, i, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: "vrouter"}})
+		c.w, err = pcapgo.NewNgWriterInterface(c.to, i, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: capture.Application}})
 	} else {
 		id, err = c.w.AddInterface(i)
 	}

@@ -6,6 +6,7 @@ package trace
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -42,10 +43,13 @@ type Record struct {
 type step struct {
 	step    verdict.Step
 	verdict verdict.Verdict
-	ns      int64 // since arrival
-	snap    int   // the frame after this step; the one before it if nothing changed
+	ns      int64 // since arrival; 0: not known
+	snap    int   // the frame after this step; the one before it if nothing changed; or noSnap
 	facts   Facts
 }
+
+// noSnap stands for a frame that nobody has kept.
+const noSnap = -1
 
 type snap struct {
 	whole int // bytes of the frame
@@ -55,11 +59,14 @@ type snap struct {
 
 // Facts are what a step decided by, for the one line that says why.
 type Facts struct {
-	Route fmt.Stringer // of route
-	Addr  netip.Addr   // neigh: the next hop; rpf: the one source allowed
-	MAC   packet.MAC   // rx: the router's own
-	N     int          // mtu, encap: bytes that fit
-	Note  string       // arp, local, neigh: a constant, never made for one packet
+	Route fmt.Stringer  // of route
+	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed
+	MAC   packet.MAC    // rx: the router's own
+	Age   time.Duration // neigh: since ARP last confirmed it; 0: it is permanent
+	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
+	// header to come; and into how many fragments the packet was cut.
+	Size, Fit, MTU, Outer, Pieces int
+	Note                          string // arp, local, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.
@@ -84,7 +91,7 @@ func (r *Record) Add(s verdict.Step, v verdict.Verdict, ns int64, facts Facts, f
 	if v.Kind == verdict.Edit {
 		r.keep(f)
 	}
-	r.steps[r.numSteps] = step{step: s, verdict: v, ns: ns, snap: r.numSnaps - 1, facts: facts}
+	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: r.numSnaps - 1, facts: facts}
 	r.numSteps++
 	r.Outcome = v
 }
@@ -108,7 +115,13 @@ func (r *Record) keep(f *packet.Frame) {
 	r.numSnaps++
 }
 
-func (r *Record) frame(i int) []byte { return r.snaps[i].data[:r.snaps[i].len] }
+// frame is what is kept of a frame; nil, if it is noSnap.
+func (r *Record) frame(i int) []byte {
+	if i == noSnap {
+		return nil
+	}
+	return r.snaps[i].data[:r.snaps[i].len]
+}
 
 // Frame is the start of the frame as the last step left it. It is the record's.
 func (r *Record) Frame() []byte { return r.frame(r.numSnaps - 1) }

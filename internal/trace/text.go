@@ -10,7 +10,8 @@ import (
 
 // Text is how packets are printed for people.
 type Text struct {
-	Colour bool // for a terminal
+	Colour  bool // for a terminal
+	Verbose bool // passes of quiet steps too, and why each of them passed
 }
 
 // Write prints a packet as a block of lines, the last one its outcome.
@@ -69,13 +70,22 @@ func (p *Packet) Head() string {
 
 // line is one step, or "" if it passed and has nothing to say.
 func (t Text) line(s *Step) string {
-	if s.Verdict == verdict.Pass.String() && s.Detail == "" && quiet(s.Step) {
-		return ""
+	detail := s.Detail
+	if !t.Verbose && s.Verdict == verdict.Pass.String() {
+		if quiet(s.Step) {
+			return ""
+		}
+		if s.Step == verdict.Check.String() {
+			detail = "" // it says what one sees in the head
+		}
 	}
-	head := fmt.Sprintf("%-5s  +%.1fµs  ", s.Step, float64(s.NS)/1000)
+	head := fmt.Sprintf("%-5s  ", s.Step)
+	if s.NS != 0 {
+		head += fmt.Sprintf("+%.1fµs  ", float64(s.NS)/1000)
+	}
 	line := fmt.Sprintf("%s%-4s", head, s.Verdict)
-	if s.Detail != "" {
-		line += "  " + s.Detail
+	if detail != "" {
+		line += "  " + detail
 	}
 	if s.RFC != "" {
 		line = fmt.Sprintf("%-72s  %s", line, s.RFC)

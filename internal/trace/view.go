@@ -12,7 +12,7 @@ import (
 type Packet struct {
 	ID      uint64    `json:"id"`
 	Host    string    `json:"host"`
-	Time    time.Time `json:"time"` // of arrival
+	Time    time.Time `json:"time"` // of arrival; where the steps have no times, of the drop
 	In      string    `json:"in"`   // port; "" for what the router made itself
 	Out     string    `json:"out"`  // port; "" if it did not leave
 	Outcome string    `json:"outcome"`
@@ -36,12 +36,19 @@ type Frame struct {
 	Length int    `json:"length"` // bytes of the whole frame
 }
 
+// Padded is a frame of its full length: what the record does not have is zeros.
+func (f *Frame) Padded() []byte {
+	b := make([]byte, max(f.Length, len(f.Bytes)))
+	copy(b, f.Bytes)
+	return b
+}
+
 // Step is what one step did.
 type Step struct {
 	Step    string `json:"step"`
 	Verdict string `json:"verdict"`
 	Reason  string `json:"reason"`
-	NS      int64  `json:"ns"` // since arrival
+	NS      int64  `json:"ns,omitzero"` // since arrival, at least 1; 0: not known
 	Detail  string `json:"detail"`
 	Route   string `json:"route"`
 	RFC     string `json:"rfc"`
@@ -61,7 +68,7 @@ func (r *Record) AddFrames(p *Packet) {
 	p.Frame = r.copyFrame(0)
 	before := 0
 	for i := range p.Steps {
-		if at := r.steps[i].snap; at != before {
+		if at := r.steps[i].snap; at != before && at != noSnap {
 			p.Steps[i].Frame = r.copyFrame(at)
 			before = at
 		}
@@ -69,6 +76,9 @@ func (r *Record) AddFrames(p *Packet) {
 }
 
 func (r *Record) copyFrame(i int) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
+
+// Summary is the packet in one line.
+func (r *Record) Summary() string { return summarise(r.frame(0)).text }
 
 // View puts a record into words.
 func (r *Record) View(host string) Packet {

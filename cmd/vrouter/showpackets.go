@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/trace"
+)
+
+func newShowPackets(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "packets [NUMBER…]", Short: "Dropped packets that are recorded, though nobody traced them",
+		Long: "One dropped packet a second is recorded of each port and reason. `vrouter show drops` and the exemplars\n" +
+			"of the metrics have their numbers. It is as `vrouter trace` shows it; where nobody traced it, without times,\n" +
+			"and with the frame as it was when it was dropped.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, err := c.tracePrinter(cmd.OutOrStdout(), false)
+			if err != nil {
+				return err
+			}
+			paths := []string{"/v1/packets"}
+			if len(args) > 0 {
+				paths = nil
+			}
+			for _, a := range args {
+				id, err := strconv.ParseUint(a, 10, 64)
+				if err != nil {
+					return usagef("show packets: %q is no number of a packet; `vrouter show packets` lists them", a)
+				}
+				paths = append(paths, fmt.Sprintf("/v1/packets/%d", id))
+			}
+			for _, path := range paths {
+				if err := c.writePackets(cmd, path, write); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	c.outputFlag(cmd, "pcapng")
+	return cmd
+}
+
+func (c *cli) writePackets(cmd *cobra.Command, path string, write func(*trace.Packet) error) error {
+	if c.output == "pcapng" {
+		path += "?frames"
+	}
+	var list []trace.Packet
+	if err := c.get(cmd, path, &list); err != nil {
+		return err
+	}
+	for i := range list {
+		if err := write(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newShowPaths(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "paths", Short: "How many packets took which way through the steps", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Way
+			if err := c.get(cmd, "/v1/paths", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"PACKETS", "PATH"}}
+				for _, w := range list {
+					if w.Path == "" {
+						w.Path = "others: there were too many ways to tell all apart"
+					}
+					t.add(w.Packets, w.Path)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}

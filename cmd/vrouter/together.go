@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/follow"
+	"github.com/vrouter/vrouter/internal/lab"
+	"github.com/vrouter/vrouter/internal/timeline"
+	"github.com/vrouter/vrouter/internal/trace"
+)
+
+func newLabTrace(c *cli) *cobra.Command {
+	t := &tracing{cli: c}
+	cmd := &cobra.Command{
+		Use: "trace [FILTER]", Short: "Each packet's way over all hosts of the lab: their steps, the wire, the reply",
+		Long: "It is `vrouter trace --hosts` with all hosts of the lab. FILTER is the same.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t.Filter = strings.Join(args, " ")
+			if err := t.check(); err != nil {
+				return err
+			}
+			l, err := lab.Load()
+			if err != nil {
+				return err
+			}
+			var names []string
+			for _, h := range l.Hosts {
+				names = append(names, h.Name)
+			}
+			sources, err := t.sources(names)
+			if err != nil {
+				return err
+			}
+			return t.together(cmd, sources)
+		},
+	}
+	t.flags(cmd)
+	return cmd
+}
+
+// thisClock is that of all routers on this machine.
+const thisClock = "here"
+
+// sources finds the hosts that --hosts names.
+func (t *tracing) sources(names []string) (list []follow.Source, err error) {
+	for i, name := range names {
+		if name == "" || slices.Contains(names[:i], name) {
+			return nil, usagef("--hosts: %q: name each host once, with a comma between", name)
+		}
+		s := follow.Source{Name: name}
+		address := name
+		if !strings.Contains(name, "://") {
+			s.Clock = thisClock
+			if address, err = labSocket(name); err != nil {
+				return nil, err
+			}
+		}
+		if s.Client, err = control.Open(address, t.files); err != nil {
+			return nil, usagef("--hosts: %w", err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// labSocket is a path as it is, or the socket of a host of the lab.
+func labSocket(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	l, err := lab.Load()
+	if err != nil {
+		return "", fmt.Errorf("--hosts: %q is no path, so it would be a host of the lab: %w", name, err)
+	}
+	h, err := l.Host(name)
+	if err != nil {
+		return "", fmt.Errorf("--hosts: %w", err)
+	}
+	return h.Socket, nil
+}
+
+// errEnough ends a trace, or samples, that have shown what they were to show.
+var errEnough = errors.New("enough")
+
+// together shows the ways of packets over several hosts.
+func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
+	defer func() {
+		for _, s := range sources {
+			s.Client.Close()
+		}
+	}()
+	write, err := t.wayPrinter(cmd.OutOrStdout())
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	if t.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.duration)
+		defer cancel()
+	}
+	run, err := follow.Listen(ctx, sources, follow.Options{
+		Filter: t.Filter, Within: t.within, Wanted: t.Keeps,
+		Warn: func(err error) {
+			fmt.Fprintln(cmd.ErrOrStderr(), "vrouter: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	giveWay()
+	shown := 0
+	err = run(func(w *timeline.Way) error {
+		if err := write(w); err != nil {
+			return fmt.Errorf("writing the trace: %w", err)
+		}
+		if shown++; shown == t.count {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// wayPrinter writes each way at once, in the form that -o names.
+func (t *tracing) wayPrinter(out io.Writer) (func(*timeline.Way) error, error) {
+	switch t.output {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetEscapeHTML(false)
+		return func(w *timeline.Way) error { return enc.Encode(w.WithoutFrames()) }, nil
+	case "pcapng":
+		write, err := t.tracePrinter(out, t.verbose)
+		if err != nil {
+			return nil, err
+		}
+		return func(w *timeline.Way) error {
+			for i := range w.Packets {
+				if err := write(&w.Packets[i].Packet); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil
+	}
+	text := timeline.Text{Text: trace.Text{Colour: colours(out), Verbose: t.verbose}, Within: t.within}
+	return func(w *timeline.Way) error { return text.Write(out, w) }, nil
+}
+
+// completeHosts offers the lab's hosts, behind those that were typed already.
+func completeHosts(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	before := typed[:strings.LastIndex(typed, ",")+1]
+	list := []string{before + "ssh://", before + "https://"}
+	if l, err := lab.Load(); err == nil {
+		for _, h := range l.Hosts {
+			if !slices.Contains(strings.Split(before, ","), h.Name) {
+				list = append(list, before+h.Name)
+			}
+		}
+	}
+	words, directive := offer(list, typed)
+	return words, directive | cobra.ShellCompDirectiveNoSpace
+}

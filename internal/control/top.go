@@ -1,0 +1,81 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Limits of the interval of `vrouter top`.
+const (
+	MinInterval = 100 * time.Millisecond
+	MaxInterval = time.Hour
+)
+
+// CheckInterval says what is wrong with one.
+func CheckInterval(d time.Duration) error {
+	if d < MinInterval || d > MaxInterval {
+		return fmt.Errorf("an interval of %v: give one from %v to %v", d, MinInterval, MaxInterval)
+	}
+	return nil
+}
+
+// top streams rates, one JSON object a line and an interval, until the client goes.
+func (s *Server) top(w http.ResponseWriter, r *http.Request) {
+	interval, err := time.ParseDuration(r.URL.Query().Get("interval"))
+	if err == nil {
+		err = CheckInterval(interval)
+	}
+	if err != nil {
+		fail(w, badRequest{fmt.Errorf("interval: %w", err)})
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w)
+	enc := json.NewEncoder(patient(w))
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for before := momentOf(s.node); flush.Flush() == nil; {
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+		now := momentOf(s.node)
+		rates := now.since(before)
+		rates.Host = s.node.Config().Node
+		if enc.Encode(rates) != nil {
+			return
+		}
+		before = now
+	}
+}
+
+// Top asks for rates, and hands them over as they come, until f fails or the context
+// ends.
+func (c *Client) Top(ctx context.Context, interval time.Duration, f func(*Rates) error) error {
+	body, err := c.open(ctx, http.MethodGet, "/v1/top?interval="+interval.String(), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for dec := json.NewDecoder(body); ; {
+		var r Rates
+		switch err := dec.Decode(&r); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("the router at %s has stopped", c.socket)
+		case err != nil:
+			return err
+		}
+		if err := f(&r); err != nil {
+			return err
+		}
+	}
+}
