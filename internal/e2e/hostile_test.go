@@ -266,7 +266,7 @@ func (b *besieged) honest(t *testing.T) (sent, arrived float64) {
 	defer from.Close()
 	defer to.Close()
 	_ = to.(*net.UDPConn).SetReadBuffer(4 << 20) // as much as it may be
-	b.slices++ // more than one last datagram is sent, and some may come in the next slice
+	b.slices++                                   // more than one last datagram is sent, and some may come in the next slice
 	mark := b.slices
 	last := make(chan float64, 1)
 	go func() {
