@@ -5,6 +5,8 @@ BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
 RACE       ?= ./...
+DURATION   ?= 10m
+SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 PREFIX     ?= /usr/local
@@ -16,7 +18,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible vulncheck share install deb debtest test race lint fuzz bench bench-scale microbench conformance peer bgp ssh alerts tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap alerts tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -93,6 +95,12 @@ microbench: ## run the benchmarks of the routing table and the packet path, BENC
 # In the package's directory, as go test hides what a passing package prints elsewhere.
 conformance: ## run the conformance tests, and print their table
 	cd internal/conformance && $(GO) test -count=1 -timeout 10m -print
+
+difffuzz: ## compare random packets with the kernel for DURATION (10m); SEED names the first
+	cd internal/conformance && $(GO) test -count=1 -timeout 24h -run '^TestDifferential$$' -diff.duration $(DURATION) -diff.seed $(SEED)
+
+hostile: ## flood the router from a workload and from the uplink, and print what is left of honest traffic
+	cd internal/e2e && $(GO) test -count=1 -timeout 10m -run '^TestHostile' -hostile
 
 peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
 	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer

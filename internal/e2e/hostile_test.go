@@ -1,0 +1,320 @@
+package e2e
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+var showHostile = flag.Bool("hostile", false, "print what floods leave of honest traffic")
+
+const (
+	// slice is how long honest traffic is counted, alone and under a flood in turns.
+	slice  = 150 * time.Millisecond
+	rounds = 3
+	// pace is what the honest workload sends each millisecond: well under what the
+	// router carries, so that it loses nothing when it is alone.
+	pace = 10
+	// leastShare is what a flood must leave of it.
+	leastShare = 0.5
+	// mostMemory is how much a router may grow under all floods together, in KiB: its
+	// limits for what waits and is put together, and room for the collector.
+	mostMemory = 128 << 10
+)
+
+// besieged is a host whose first workload, or whose uplink's other end, is hostile.
+type besieged struct {
+	host, wire workload.Namespace
+	w          [3]workload.Namespace
+	router     *running
+	socket     string
+	slices     byte // of honest traffic so far
+}
+
+func besiege(t *testing.T) *besieged {
+	t.Helper()
+	b := &besieged{host: newNamespace(t), wire: newNamespace(t), socket: "/run/vrouter/vrouter.sock"}
+	for i := range b.w {
+		b.w[i] = newNamespace(t)
+	}
+	wire, err := os.Open(string(b.wire))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wire.Close()
+	in(t, b.host, func() error {
+		return errors.Join(netlink.LinkAdd(&netlink.Veth{
+			LinkAttrs: netlink.LinkAttrs{Name: "ens160"}, PeerName: "far", PeerNamespace: netlink.NsFd(wire.Fd()),
+		}), up("ens160", hostAddress+"/16"))
+	})
+	in(t, b.wire, func() error {
+		return errors.Join(up("far", farHost+"/16"), netlink.RouteAdd(&netlink.Route{
+			Dst: &net.IPNet{IP: net.IPv4(10, 70, 1, 0), Mask: net.CIDRMask(24, 32)}, Gw: net.ParseIP(hostAddress),
+		}))
+	})
+	config := file(t, "config.yaml", fmt.Sprintf(`node: h
+uplink: {interface: ens160}
+workloads:
+  - {name: w1, address: 10.70.1.1/24, namespace: %s}
+  - {name: w2, address: 10.70.1.2/24, namespace: %s}
+  - {name: w3, address: 10.70.1.3/24, namespace: %s}
+routes: [{to: 10.70.2.1, via: %s, encap: ipip}]
+control: {socket: %s}
+`, b.w[0], b.w[1], b.w[2], farHost, b.socket))
+	t.Cleanup(func() {
+		start(t, command(t, "down", "--config", config), b.host.Do).wait(t).wantOK(t)
+	})
+	b.router = start(t, exec.Command(program, "run", "--config", config), b.host.Do) // for longer than a command may take
+	eventually(t, "the router answers", func() bool {
+		return b.router.hasEnded() || vrouter(t, "--socket", b.socket, "show", "ports").status == 0
+	})
+	wantEcho(t, b.w[1], farHost, 63)
+	wantEcho(t, b.w[1], "10.70.1.3", 63)
+	return b
+}
+
+// Whatever a workload or the network floods the router with: it stays up and answers,
+// its limits hold, each packet is on its books with the reason that it should have,
+// and other workloads keep at least half of their rate.
+func TestHostileFloods(t *testing.T) {
+	b := besiege(t)
+	memory := b.memory(t)
+	goroutines := scrape(t, b.host)[key("go_goroutines")]
+	for _, a := range attacks {
+		where := "workload"
+		if a.uplink {
+			where = "uplink"
+		}
+		t.Run(where+"/"+a.name, func(t *testing.T) { b.withstand(t, a) })
+	}
+	if grown := b.memory(t) - memory; grown > mostMemory {
+		t.Errorf("the router has grown by %d KiB", grown)
+	}
+	now := 0.0
+	within(t, 2*patience, "goroutines are as many as before", func() bool {
+		if n := scrape(t, b.host)[key("go_goroutines")]; n != now {
+			now = n
+			t.Logf("%v goroutines; %v before", n, goroutines)
+		}
+		return now <= goroutines+2 // the scrape's own
+	})
+	wantEcho(t, b.w[1], farHost, 63)
+}
+
+// withstand floods, and holds the router to its promises.
+func (b *besieged) withstand(t *testing.T, a attack) {
+	ns, dev, port := b.w[0], "eth0", "w1"
+	if a.uplink {
+		ns, dev, port = b.wire, "far", "ens160"
+	}
+	frames := b.frames(t, a, ns, dev)
+	before := scrape(t, b.host)
+	var alone, under, shares []float64
+	var sent, refused uint64
+	for range rounds {
+		_, n := b.honest(t)
+		alone = append(alone, n)
+		stop := deluge(t, ns, dev, frames)
+		offered, n := b.honest(t)
+		under, shares = append(under, n), append(shares, n/offered)
+		vrouter(t, "--socket", b.socket, "show", "ports").wantOK(t)
+		s, r := stop()
+		sent, refused = sent+s, refused+r
+	}
+	if b.router.hasEnded() {
+		t.Fatalf("the router has ended: %+v", b.router.wait(t))
+	}
+	b.wantAccount(t, a, port, before, sent, refused)
+	slices.Sort(alone)
+	slices.Sort(under)
+	slices.Sort(shares)
+	rate, share := under[rounds/2]/alone[rounds/2], shares[rounds/2]
+	if *showHostile {
+		grown := scrape(t, b.host).since(before)
+		fmt.Printf("%-55s %8d sent, %8.0f lost in the kernel; honest %5.0f of %5.0f a slice: %3.0f %%, arrived of what was sent: %3.0f %%\n", t.Name()[len("TestHostileFloods/"):], sent,
+			grown[key("port_receive_lost_packets_total", `port="`+port+`"`)], under[rounds/2], alone[rounds/2], 100*rate, 100*share)
+	}
+	if share < leastShare {
+		t.Errorf("of honest traffic %.0f %% arrives", 100*share)
+	}
+	// The sender shares its processors with the flood's, so what it sends is the
+	// machine's to say, and required only of a machine that has nothing else to do.
+	if *showHostile && rate < leastShare {
+		t.Errorf("honest traffic keeps %.0f %% of its rate", 100*rate)
+	}
+}
+
+var reasonLabel = regexp.MustCompile(`reason="([a-z0-9_]+)"`)
+
+// wantAccount wants each frame of a flood on the books: read, or lost before, and
+// dropped for no other reason than it should be.
+func (b *besieged) wantAccount(t *testing.T, a attack, port string, before series, sent, refused uint64) {
+	t.Helper()
+	p := `port="` + port + `"`
+	var grown series
+	eventually(t, "all frames are counted", func() bool {
+		grown = scrape(t, b.host).since(before)
+		n := uint64(grown[key("port_receive_packets_total", p)] + grown[key("port_receive_lost_packets_total", p)])
+		return n >= sent && (a.uplink || n <= sent+refused)
+	})
+	for _, k := range grown.labels("drop_packets_total{", p) {
+		// What an earlier flood has left to wait ends in its own time.
+		if r := reasonLabel.FindStringSubmatch(k)[1]; !a.allows(r) && r != "reassembly_timeout" && r != "neighbor_unresolved" {
+			t.Errorf("%s grew by %v", k, grown[k])
+		}
+	}
+	now := scrape(t, b.host)
+	if n := now[key("accounting_imbalance_packets")]; n != 0 {
+		t.Errorf("the books do not balance: %v", n)
+	}
+	total := 0.0
+	for _, k := range now.labels("neighbors{") {
+		total += now[k]
+	}
+	if total > 4096 {
+		t.Errorf("%v neighbours", total)
+	}
+}
+
+// frames are those of a flood, made beforehand so that making them takes no time from it.
+func (b *besieged) frames(t *testing.T, a attack, ns workload.Namespace, dev string) (frames [][]byte) {
+	t.Helper()
+	x := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), from: packet.MAC(macOf(t, ns, dev)), to: gatewayMAC, own: "10.70.1.1"}
+	if a.uplink {
+		x.to, x.own = packet.MAC(macOf(t, b.host, "ens160")), farHost
+	}
+	for i := range floodFrames {
+		x.n = i
+		frames = append(frames, a.frame(x))
+	}
+	in(t, ns, func() error {
+		return withLink(dev, func(l netlink.Link) error {
+			if a.uplink {
+				return nil
+			}
+			return netlink.LinkSetMTU(l, 9000) // a workload may do so
+		})
+	})
+	return frames
+}
+
+// deluge sends frames at full rate until stop is called, which says how many were
+// sent, and how many the sender's own kernel refused.
+func deluge(t *testing.T, ns workload.Namespace, dev string, frames [][]byte) (stop func() (sent, refused uint64)) {
+	t.Helper()
+	var fd, index int
+	in(t, ns, func() (err error) {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		return withLink(dev, func(l netlink.Link) error {
+			index = l.Attrs().Index
+			return nil
+		})
+	})
+	var ended atomic.Bool
+	var sent, refused uint64
+	done := make(chan error, 1)
+	go func() {
+		to := &unix.SockaddrLinklayer{Ifindex: index}
+		for i := 0; !ended.Load(); i++ {
+			switch err := unix.Sendto(fd, frames[i%len(frames)], 0, to); err {
+			case nil:
+				sent++
+			case unix.ENOBUFS, unix.EAGAIN:
+				refused++
+			case unix.EINVAL: // shorter than an Ethernet header
+			default:
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	return func() (uint64, uint64) {
+		ended.Store(true)
+		if err := <-done; err != nil {
+			t.Errorf("sending: %v", err)
+		}
+		unix.Close(fd)
+		return sent, refused
+	}
+}
+
+// honest sends datagrams from the second workload to the third at a steady pace,
+// for a slice of time, and returns how many were sent and how many arrived. The last
+// ones are known by their length; a flow keeps its order, so behind them nothing comes.
+func (b *besieged) honest(t *testing.T) (sent, arrived float64) {
+	t.Helper()
+	from, to := listenUDP(t, b.w[1], honest), listenUDP(t, b.w[2], "10.70.1.3")
+	defer from.Close()
+	defer to.Close()
+	_ = to.(*net.UDPConn).SetReadBuffer(4 << 20) // as much as it may be
+	b.slices++                                   // more than one last datagram is sent, and some may come in the next slice
+	mark := b.slices
+	last := make(chan float64, 1)
+	go func() {
+		buf, n := make([]byte, 100), 0.0
+		for {
+			size, _, err := to.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			switch {
+			case size > 1:
+				n++
+			case buf[0] == mark:
+				last <- n
+				return
+			}
+		}
+	}()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(slice); time.Now().Before(end); <-tick.C {
+		for range pace {
+			if _, err := from.WriteTo(make([]byte, 64), to.LocalAddr()); err == nil {
+				sent++
+			}
+		}
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if _, err := from.WriteTo([]byte{mark}, to.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case n := <-last:
+			return sent, n
+		default:
+		}
+	}
+	t.Fatal("of honest traffic nothing arrives any more")
+	return 0, 0
+}
+
+// memory is the router's resident set, in KiB.
+func (b *besieged) memory(t *testing.T) int {
+	t.Helper()
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindStringSubmatch(read(t, fmt.Sprintf("/proc/%d/status", b.router.cmd.Process.Pid)))
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
