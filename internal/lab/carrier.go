@@ -27,7 +27,7 @@ type carrier struct {
 	ports  []*link.AFPacket
 	macs   map[packet.MAC]int // the port that a station is behind
 	start  time.Time
-	alarm  *time.Timer // for the next frame that is due
+	alarm  *time.Timer     // for the next frame that is due
 	pieces []*packet.Frame // that a superframe is cut into, reused
 	whole  [1]*packet.Frame
 
