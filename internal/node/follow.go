@@ -1,9 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -59,17 +59,17 @@ func (f *follower) add(more func(*news)) {
 	}
 }
 
+var errOverrun = errors.New("the kernel closed the subscription")
+
 // follow gathers news until ctx ends. A subscription that the kernel closed, as it
-// could not keep up, is made anew, and everything is looked at again.
-func (n *Node) follow(ctx context.Context) (*follower, error) {
+// could not keep up, is made anew, and everything is looked at again; so is one that can't be
+// had at first, for want of a descriptor: a router that forwards does not end for that.
+func (n *Node) follow(ctx context.Context) *follower {
 	f := &follower{arrived: make(chan struct{}, 1)}
 	s, err := subscribe(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("following the host's interfaces: %w", err)
-	}
 	go func() {
-		for s.relay(ctx, f) {
-			n.log.Warn("lost track of the host's interfaces and routes; looking at all of them again")
+		for err != nil || s.relay(ctx, f) {
+			n.log.Warn("lost track of the host's interfaces and routes; looking at all of them again", "reason", cmp.Or(err, errOverrun))
 			for s, err = subscribe(ctx); err != nil; s, err = subscribe(ctx) {
 				select {
 				case <-time.After(time.Second):
@@ -80,7 +80,7 @@ func (n *Node) follow(ctx context.Context) (*follower, error) {
 			f.add(func(w *news) { *w = everything() })
 		}
 	}()
-	return f, nil
+	return f
 }
 
 // subscription is to all changes of the host that concern the router.

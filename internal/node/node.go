@@ -164,10 +164,7 @@ func (n *Node) unlock() {
 // Run follows the host until ctx ends; then the router stops, and workloads keep
 // their interfaces, addresses, routes and connections for the next start.
 func (n *Node) Run(ctx context.Context) error {
-	f, err := n.follow(ctx)
-	if err != nil {
-		return errors.Join(err, n.Close())
-	}
+	f := n.follow(ctx)
 	n.catchUp(everything()) // what changed before the subscription
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
