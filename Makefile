@@ -4,6 +4,7 @@ FUZZTIME   ?= 30s
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
+RACE       ?= ./...
 DURATION   ?= 10m
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -17,10 +18,22 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build share install deb debtest test race lint fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh alerts tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap alerts tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
+
+# Two copies of the source, so that no directory's name can be in what is built.
+reproducible: ## build twice in different directories and compare; the program is static and has no cgo
+	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; \
+	for i in one another; do \
+		mkdir "$$d/$$i"; git ls-files -z --cached | xargs -0 cp --parents -t "$$d/$$i"; \
+		(cd "$$d/$$i" && $(MAKE) --no-print-directory build VERSION='$(VERSION)'); \
+	done; \
+	sha256sum "$$d/one/bin/vrouter" "$$d/another/bin/vrouter"; \
+	cmp "$$d/one/bin/vrouter" "$$d/another/bin/vrouter"; \
+	$(GO) version -m "$$d/one/bin/vrouter" | grep -q 'CGO_ENABLED=0' || { echo "built with cgo" >&2; exit 1; }; \
+	! LC_ALL=C readelf -lW "$$d/one/bin/vrouter" | grep INTERP || { echo "not static" >&2; exit 1; }
 
 share: ## write the manual pages and shell completions to bin/share
 	rm -rf bin/share
@@ -49,14 +62,17 @@ debtest: deb ## build the Debian package, install it below a scratch directory a
 test: ## run all tests; GOFLAGS_TEST=-v shows each
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...
 
-race: ## run all tests with the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m $(GOFLAGS_TEST) ./...
+race: ## run all tests with the race detector (needs a C compiler); RACE='./rib …' runs some packages
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp peer ssh tutorial' ./internal/e2e ./internal/peer
+	$(GO) vet -tags 'bgp libpcap peer ssh tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
+
+vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest $(if $(VULNDB),-db $(VULNDB)) ./...
 
 # `go test -list` prints the targets of a package, then a line "ok PACKAGE".
 fuzz: ## run each fuzz target for FUZZTIME (30s)
@@ -94,6 +110,9 @@ bgp: ## test with BIRD on each host (needs Debian's package bird2)
 
 ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)
 	CGO_ENABLED=0 $(GO) test -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+libpcap: ## test that filters select what tcpdump selects (needs Debian's package tcpdump)
+	CGO_ENABLED=0 $(GO) test -tags libpcap -run 'Libpcap$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/filter
 
 alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vrouter/vrouter/internal/impair"
 )
 
 // What stands where a file says nothing.
@@ -177,6 +179,9 @@ type Lab struct {
 type Link struct {
 	Subnet  netip.Prefix
 	Gateway netip.Addr
+	// Impair is what happens to packets on the cable to each host; nil: nothing, and the
+	// kernel joins the hosts.
+	Impair *impair.Impairment
 }
 
 // Load reads the configuration of one host.

@@ -1,6 +1,11 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vrouter/vrouter/internal/impair"
+)
 
 func (c *checker) lab(raw *rawLab) Lab {
 	if len(raw.hosts) == 0 {
@@ -14,7 +19,7 @@ func (c *checker) lab(raw *rawLab) Lab {
 		lab.Hosts = append(lab.Hosts, h)
 	}
 	for i := range raw.links {
-		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1))
+		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1, lab.Hosts[0].Uplink.Address.Masked()))
 	}
 	c.apart(raw.links, lab.Links)
 	for i := range lab.Hosts {
@@ -40,11 +45,16 @@ func (c *checker) labHost(raw *rawHost) Host {
 	return h
 }
 
-func (c *checker) link(raw *rawLink, gatewayNeeded bool) Link {
-	if !raw.subnet.given {
+func (c *checker) link(raw *rawLink, gatewayNeeded bool, all netip.Prefix) Link {
+	link := Link{Impair: c.impairment(raw)}
+	switch {
+	case raw.subnet.given:
+		link.Subnet = c.prefix(raw.subnet)
+	case link.Impair != nil && !gatewayNeeded:
+		link.Subnet = all // it is the only one
+	default:
 		c.fail(raw.subnet.place, "missing: give the subnet of this link, such as 192.168.0.0/24")
 	}
-	link := Link{Subnet: c.prefix(raw.subnet)}
 	if c.err == nil && (link.Subnet.Bits() == 0 || link.Subnet.Bits() == 32) {
 		c.fail(raw.subnet.place, "%v is not a subnet with hosts: write a prefix length from 1 to 31", link.Subnet)
 	}
@@ -56,6 +66,29 @@ func (c *checker) link(raw *rawLink, gatewayNeeded bool) Link {
 	}
 	link.Gateway = c.linkGateway(raw.gateway, link.Subnet)
 	return link
+}
+
+// impairment reads what the link does to packets, in the words of tc-netem(8).
+func (c *checker) impairment(raw *rawLink) (i *impair.Impairment) {
+	for n, key := range impair.Keys {
+		s := raw.impair[n]
+		if !s.given {
+			continue
+		}
+		if i == nil {
+			i = &impair.Impairment{}
+		}
+		if err := i.Set(key, s.text); err != nil {
+			c.fail(s.place, "%v", err)
+		}
+	}
+	if i == nil {
+		return nil
+	}
+	if err := i.Check(); err != nil && c.err == nil {
+		c.fail(raw.impair[slices.Index(impair.Keys, "reorder")].place, "%v", err)
+	}
+	return i
 }
 
 func (c *checker) linkGateway(s scalar, subnet netip.Prefix) netip.Addr {

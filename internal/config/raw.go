@@ -1,6 +1,10 @@
 package config
 
-import "github.com/goccy/go-yaml/ast"
+import (
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vrouter/vrouter/internal/impair"
+)
 
 // The raw types are the shape of the files: which keys there are, and what of them is a list.
 
@@ -137,15 +141,36 @@ func (l *rawLog) read(r *reader, n ast.Node, at place) {
 
 type rawLab struct {
 	hosts []rawHost
-	links []rawLink
+	links rawLinks
 }
 
 func (l *rawLab) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"hosts", each(&l.hosts)}, {"links", each(&l.links)}})
+	r.mapping(n, at, keys{{"hosts", each(&l.hosts)}, {"links", &l.links}})
 }
 
-type rawLink struct{ subnet, gateway scalar }
+// rawLinks is a list of links, or the only one.
+type rawLinks []rawLink
+
+func (l *rawLinks) read(r *reader, n ast.Node, at place) {
+	n, at = r.resolve(n, at)
+	if _, one := n.(ast.MapNode); one {
+		*l = make(rawLinks, 1)
+		(*l)[0].read(r, n, at)
+		return
+	}
+	each((*[]rawLink)(l)).read(r, n, at)
+}
+
+type rawLink struct {
+	subnet, gateway scalar
+	impair          []scalar // of impair.Keys
+}
 
 func (l *rawLink) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"subnet", &l.subnet}, {"gateway", &l.gateway}})
+	l.impair = make([]scalar, len(impair.Keys))
+	known := keys{{"subnet", &l.subnet}, {"gateway", &l.gateway}}
+	for i, key := range impair.Keys {
+		known = append(known, keys{{key, &l.impair[i]}}...)
+	}
+	r.mapping(n, at, known)
 }

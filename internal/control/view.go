@@ -10,6 +10,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -70,14 +71,13 @@ func drops(n *node.Node) []Drop {
 func ways(n *node.Node) []Way {
 	list := []Way{}
 	s := n.Router.Stats()
+	named := map[trace.Way]uint64{}
 	for w, packets := range s.Ways.All {
+		named[w.Named()] += packets
+	}
+	for w, packets := range named {
 		end, v := w.End()
-		way := Way{Path: w.String(), Outcome: w.Outcome(), Step: end.String(), Reason: v.Reason.String(), Packets: packets}
-		if i := slices.IndexFunc(list, func(o Way) bool { return o.Path == way.Path }); i >= 0 {
-			list[i].Packets += packets
-			continue
-		}
-		list = append(list, way)
+		list = append(list, Way{Path: w.String(), Outcome: w.Outcome(), Step: end.String(), Reason: v.Reason.String(), Packets: packets})
 	}
 	if s.Ways.Other > 0 {
 		list = append(list, Way{Packets: s.Ways.Other})

@@ -27,13 +27,12 @@ var unsupported = map[string]string{
 	"ip6": onlyIPv4, "icmp6": onlyIPv4, "vlan": onlyIPv4, "mpls": onlyIPv4, "rarp": onlyIPv4,
 	"pppoed": onlyIPv4, "pppoes": onlyIPv4, "geneve": onlyIPv4, "decnet": onlyIPv4,
 	"gateway": "not supported", "protochain": "not supported", "inbound": "not supported", "outbound": "not supported",
-	"len": `not supported; write "less" or "greater"`,
 }
 
 // keywords are what a misspelt word may have meant.
 var keywords = []string{
 	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "arp", "icmp", "tcp", "udp", "ipip",
-	"ether", "broadcast", "multicast", "less", "greater", "mask", "and", "or", "not",
+	"ether", "broadcast", "multicast", "less", "greater", "len", "mask", "and", "or", "not",
 }
 
 func (t token) errorf(format string, args ...any) error {
@@ -51,9 +50,12 @@ func expected(t token, what string) error {
 	return t.errorf("expected %s", what)
 }
 
+const nothingToCompare = "a comparison needs bytes or a length before it, such as ip[8] or len"
+
 var symbols = map[string]string{
-	"[": "looking at bytes, as in icmp[0], is not supported",
-	"=": "comparisons are not supported", "<": "comparisons are not supported", ">": "comparisons are not supported",
+	"[": "bytes are those of ether, ip, arp, icmp, tcp or udp",
+	"=": nothingToCompare, "==": nothingToCompare, "!=": nothingToCompare,
+	"<": nothingToCompare, ">": nothingToCompare, "<=": nothingToCompare, ">=": nothingToCompare,
 	"&": `write "and" or "&&"`, "|": `write "or" or "||"`,
 }
 

@@ -1,5 +1,5 @@
 // Package filter selects packets with the language of pcap-filter(7), as far
-// as hosts, nets, ports, protocols and and/or/not go, for IPv4 on Ethernet.
+// as hosts, nets, ports, protocols, bytes and and/or/not go, for IPv4 on Ethernet.
 //
 // Match runs on the packet path, before anything is recorded: it reads the
 // frame where it lies and allocates nothing.
@@ -69,7 +69,9 @@ type node struct {
 type prim struct {
 	qual
 	addr, mask uint32 // host, net
-	lo, hi     uint32 // port, portrange, length: inclusive
+	lo, hi     uint32 // port, portrange, length, bytes: inclusive
+	outside    bool   // not in that range: length, bytes
+	off, size  uint32 // bytes; of them, the bits of mask
 	mac        [6]byte
 }
 
@@ -123,6 +125,7 @@ const (
 	mac
 	port
 	length
+	octets
 	broadcast
 	multicast
 

@@ -242,7 +242,10 @@ func TestString(t *testing.T) {
 		"arp src 10.0.0.1 and not ip net 10": "arp src host 10.0.0.1 and not ip net 10.0.0.0/8",
 		"ether dst 02-00-00-00-00-0A":        "ether dst host 02:00:00:00:00:0a",
 		"ether broadcast or ether multicast": "broadcast or multicast",
-		"less 0x40 and greater 0":            "less 64 and greater 0",
+		"less 0x40 and greater 0":            "len <= 64 and len >= 0",
+		"len = 64 or len != 65 or len < 7":   "len == 64 or len != 65 or len <= 6",
+		"icmp[icmptype]==icmp-echo":          "icmp[0] == 8",
+		"ip[6:2] & (0x2000|1) > 0":           "ip[6:2] & 0x2001 >= 1",
 	} {
 		if f := parse(t, expr); f.String() != want {
 			t.Errorf("%q: %q, want %q", expr, f, want)

@@ -8,7 +8,7 @@ import (
 
 // every is one primitive of each kind, none of which decides for the others.
 const every = "tcp and arp or src and dst host 1.2.3.4 or net 1.0.3 mask 255.0.255.0 or port 1 or udp portrange 1-2 " +
-	"or ip proto 99 or ipip or ether src and dst 00:00:00:00:00:01 or less 1 and greater 9 or broadcast or multicast"
+	"or ip proto 99 or ipip or ether src and dst 00:00:00:00:00:01 or less 1 and greater 9 or ip[2:2] & 1 != 7 or tcp[0:4] < 1 or broadcast or multicast"
 
 func TestMatchDoesNotAllocate(t *testing.T) {
 	f := parse(t, every)

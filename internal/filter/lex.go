@@ -16,7 +16,7 @@ const (
 	not
 	open
 	shut
-	symbol // a character that the language has no use for
+	symbol // any other character, and the relations
 )
 
 type token struct {
@@ -43,7 +43,7 @@ func lex(expr string) []token {
 
 // next cuts one word, operator or other character off the start of s.
 func next(s string) string {
-	for _, op := range []string{"&&", "||"} {
+	for _, op := range []string{"&&", "||", "==", "!=", "<=", ">="} {
 		if strings.HasPrefix(s, op) {
 			return op
 		}

@@ -24,6 +24,7 @@ const maxLayers = 4
 // view is what primitives ask of a packet, read from the frame once.
 type view struct {
 	frame            []byte
+	body             []byte // of IPv4 or ARP; without the outer headers
 	length           int
 	etherType        uint16
 	proto            uint8
@@ -49,7 +50,7 @@ func (v *view) decode(frame []byte, unwrap int) {
 	case etherARP, etherRARP:
 		v.decodeARP(body)
 	}
-	v.length = etherLen + len(body)
+	v.body, v.length = body, etherLen+len(body)
 }
 
 func (v *view) decap(b []byte, unwrap int) []byte {
@@ -143,7 +144,10 @@ func (v *view) hasValue(p *prim) bool {
 	case port:
 		return v.hasPorts && p.dir.test(p.inRange(uint32(v.srcPort)), p.inRange(uint32(v.dstPort)))
 	case length:
-		return p.inRange(uint32(v.length))
+		return p.inRange(uint32(v.length)) != p.outside
+	case octets:
+		n, ok := v.field(p)
+		return ok && p.inRange(n) != p.outside
 	case mac:
 		return len(v.frame) >= etherLen && p.dir.test([6]byte(v.frame[6:]) == p.mac, [6]byte(v.frame) == p.mac)
 	case broadcast:

@@ -91,7 +91,11 @@ func (p *parser) term() (*node, error) {
 func (p *parser) primitive() (*node, error) {
 	t := p.peek()
 	if q, ok := layers[t.text]; ok {
-		return p.qualified(p.take(), q)
+		p.take()
+		if p.peek().text == "[" {
+			return p.bytesPrimitive(t, q)
+		}
+		return p.qualified(t, q)
 	}
 	if _, ok := types[t.text]; ok {
 		return p.qualified(t, qual{})
@@ -102,6 +106,10 @@ func (p *parser) primitive() (*node, error) {
 	switch t.text {
 	case "less", "greater":
 		return p.lengthPrimitive()
+	case "len":
+		p.take()
+		p.last = qual{}
+		return p.comparison(prim{qual: qual{typ: length}})
 	case "broadcast", "multicast":
 		return p.castPrimitive()
 	}

@@ -2,7 +2,6 @@ package filter
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -44,6 +43,9 @@ func (n *node) operand(b *strings.Builder) {
 }
 
 func (p *prim) String() string {
+	if p.typ == octets {
+		return p.layerWord() + p.bytesWords()
+	}
 	words := []string{p.layerWord(), [...]string{src: "src", dst: "dst", both: "src and dst"}[p.dir], p.valueWords()}
 	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
 }
@@ -83,10 +85,7 @@ func (p *prim) valueWords() string {
 		}
 		return fmt.Sprintf("portrange %d-%d", p.lo, p.hi)
 	case length:
-		if p.hi == math.MaxUint32 {
-			return fmt.Sprintf("greater %d", p.lo)
-		}
-		return fmt.Sprintf("less %d", p.hi)
+		return "len " + p.relation()
 	case broadcast:
 		return "broadcast"
 	case multicast:

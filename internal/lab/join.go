@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -70,7 +71,11 @@ func (l *Lab) bridges(c *config.Lab) error {
 			links = []config.Link{{Subnet: c.Hosts[0].Uplink.Address.Masked()}}
 		}
 		for i, link := range links {
-			if err := l.bridge(fmt.Sprintf("link%d", i), link); err != nil {
+			name, join := fmt.Sprintf("link%d", i), l.bridge
+			if link.Impair != nil {
+				join = l.loose
+			}
+			if err := join(name, link); err != nil {
 				return err
 			}
 		}
@@ -91,26 +96,78 @@ func (l *Lab) bridge(name string, link config.Link) error {
 			return err
 		}
 	}
+	cables, err := l.cables(link)
+	if err != nil {
+		return err
+	}
+	for _, p := range cables {
+		if err := netlink.LinkSetMaster(p, br); err != nil {
+			return err
+		}
+	}
+	return netlink.LinkSetUp(br)
+}
+
+// cables makes a veth to each host of a link, and returns the ends that are here.
+func (l *Lab) cables(link config.Link) (ends []netlink.Link, err error) {
 	for i, h := range l.Hosts {
 		if !link.Subnet.Contains(h.config.Uplink.Address.Addr()) {
 			continue
 		}
 		port := fmt.Sprintf("host%d", i)
 		if err := addVeth(port, h.Uplink, h.Namespace); err != nil {
-			return err
+			return nil, err
 		}
 		p, err := netlink.LinkByName(port)
 		if err != nil {
-			return err
-		}
-		if err := netlink.LinkSetMaster(p, br); err != nil {
-			return err
+			return nil, err
 		}
 		if err := netlink.LinkSetUp(p); err != nil {
+			return nil, err
+		}
+		ends = append(ends, p)
+	}
+	return ends, nil
+}
+
+// loose makes the cables of a link that is impaired: what comes by one is carried to the
+// others by a process (carry). The gateway, if there is one, has a cable too.
+func (l *Lab) loose(name string, link config.Link) error {
+	// Else the kernel would answer ARP for the gateway on every cable.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/arp_ignore", []byte("1"), 0o644); err != nil {
+		return err
+	}
+	cables, err := l.cables(link)
+	if err != nil {
+		return err
+	}
+	if link.Gateway.IsValid() {
+		gateway := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "gw"}
+		if err := netlink.LinkAdd(gateway); err != nil {
 			return err
 		}
+		if err := addAddress(gateway, netip.PrefixFrom(link.Gateway, link.Subnet.Bits())); err != nil {
+			return err
+		}
+		end, err := netlink.LinkByName(gateway.PeerName)
+		if err != nil {
+			return err
+		}
+		for _, v := range []netlink.Link{gateway, end} {
+			if err := netlink.LinkSetUp(v); err != nil {
+				return err
+			}
+		}
+		cables = append(cables, end)
 	}
-	return netlink.LinkSetUp(br)
+	made := &Link{Subnet: link.Subnet.String(), Plan: filepath.Join(Directory, name+".json"),
+		Counts: filepath.Join(Directory, name+".counts"), Log: filepath.Join(Directory, name+".log")}
+	p := plan{Impair: *link.Impair}
+	for _, c := range cables {
+		p.Ports = append(p.Ports, c.Attrs().Name)
+	}
+	l.Links = append(l.Links, made)
+	return p.write(made.Plan)
 }
 
 // setUplink gives the uplink its address, and the host its default route.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/workload"
@@ -26,7 +27,8 @@ const (
 // Lab is a lab that was built, as it is kept in Directory.
 type Lab struct {
 	Hosts     []*Host `json:"hosts"`
-	Fabric    string  `json:"fabric,omitempty"` // namespace of the bridges that join the hosts
+	Fabric    string  `json:"fabric,omitempty"` // namespace of what joins the hosts
+	Links     []*Link `json:"links,omitempty"`  // those that are impaired
 	temporary bool    // the routers end with this process
 }
 
@@ -66,7 +68,8 @@ func Up(ctx context.Context, c *config.Lab, o Options) (*Lab, error) {
 	for i := range c.Hosts {
 		l.Hosts = append(l.Hosts, newHost(&c.Hosts[i]))
 	}
-	if len(c.Links) > 1 || len(c.Hosts) != 2 {
+	impaired := slices.ContainsFunc(c.Links, func(link config.Link) bool { return link.Impair != nil })
+	if len(c.Links) > 1 || len(c.Hosts) != 2 || impaired {
 		l.Fabric = fabric
 	}
 	if err := l.build(ctx, c); err != nil {
@@ -103,6 +106,9 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 		}
 	}
 	if err := l.join(c); err != nil {
+		return err
+	}
+	if err := l.carry(ctx); err != nil {
 		return err
 	}
 	for _, h := range l.Hosts {
@@ -155,6 +161,9 @@ func (l *Lab) Down() error {
 	var errs []error
 	for _, h := range l.Hosts {
 		errs = append(errs, h.Router.stop())
+	}
+	for _, link := range l.Links {
+		errs = append(errs, link.Carrier.stop())
 	}
 	for _, h := range l.Hosts {
 		for _, w := range h.Workloads {

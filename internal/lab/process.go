@@ -47,27 +47,34 @@ func (h *Host) start(temporary bool) error {
 	if err := os.WriteFile(file, y, 0o644); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(h.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if h.Router, err = startProcess(workload.Named(h.Namespace), h.Log, temporary, "run", "--config", file); err != nil {
+		return fmt.Errorf("starting the router of %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// startProcess runs this very program in a namespace; what it says goes to a file.
+func startProcess(ns workload.Namespace, logFile string, temporary bool, args ...string) (*process, error) {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(self(), "run", "--config", file)
+	cmd := exec.Command(self(), args...)
 	cmd.Args[0] = "vrouter"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if temporary {
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
-	ended, err := workload.Named(h.Namespace).Start(cmd)
+	ended, err := ns.Start(cmd)
 	if err != nil {
-		return fmt.Errorf("starting the router of %s: %w", h.Name, err)
+		return nil, err
 	}
 	p := &process{exited: ended}
 	p.PID = cmd.Process.Pid
 	p.Start, _ = startTime(p.PID)
-	h.Router = p
-	return nil
+	return p, nil
 }
 
 // self is this very program. By its path, ps(1) shows its name; where the file is
@@ -105,8 +112,10 @@ func (h *Host) ready(ctx context.Context) error {
 }
 
 // lastLog is the last line the router wrote.
-func (h *Host) lastLog() string {
-	b, _ := os.ReadFile(h.Log)
+func (h *Host) lastLog() string { return lastLine(h.Log) }
+
+func lastLine(file string) string {
+	b, _ := os.ReadFile(file)
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	return string(lines[len(lines)-1])
 }

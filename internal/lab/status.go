@@ -1,5 +1,7 @@
 package lab
 
+import "github.com/vrouter/vrouter/internal/impair"
+
 // Status is what runs on one host of the lab.
 type Status struct {
 	Name      string     `json:"name"`
@@ -11,6 +13,25 @@ type Status struct {
 	Running   bool       `json:"running"`
 	PID       int        `json:"pid,omitempty"`
 	Workloads []Workload `json:"workloads"`
+}
+
+// LinkStatus is an impaired link, and what it has done.
+type LinkStatus struct {
+	Subnet     string `json:"subnet"`
+	Impairment string `json:"impairment"` // in the words of `vrouter lab link`
+	Running    bool   `json:"running"`
+	Log        string `json:"log"`
+	impair.Counts
+}
+
+// LinkStatus tells of the links that are impaired.
+func (l *Lab) LinkStatus() []LinkStatus {
+	list := []LinkStatus{}
+	for _, k := range l.Links {
+		i, _ := k.Impairment() // empty where the lab is being taken down
+		list = append(list, LinkStatus{k.Subnet, i.String(), k.Carrier.Running(), k.Log, k.Count()})
+	}
+	return list
 }
 
 // Status tells what runs.

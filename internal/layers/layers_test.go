@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"internal/node"},
 	{"internal/config", "internal/workload", "internal/guard", "internal/timeline", "forwarder"},
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
-	{"internal/capture", "internal/filter", "internal/sketch"},
+	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},
 	{"examples", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
 }

@@ -52,6 +52,7 @@ func (r *Replay) Add(c *capture.Packet) error {
 	if err != nil {
 		return fmt.Errorf("packet %d: %w", r.n, err)
 	}
+	way = way.Named()
 	if r.ways[way] == nil {
 		r.ways[way] = &Taken{Way: way, First: r.n}
 	}

@@ -57,6 +57,10 @@ func (r *Record) Way() Way {
 	return WayOf(edited, r.steps[r.numSteps-1].step, r.Outcome)
 }
 
+// Named is the way less what its name does not tell: of ways with the same name it is
+// the same.
+func (w Way) Named() Way { return w&^Way(1<<wayStep-1) | Way(w.Edited()&quietSteps) }
+
 // Edited are the steps that changed the packet.
 func (w Way) Edited() Steps { return Steps(w & (1<<wayStep - 1)) }
 

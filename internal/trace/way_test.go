@@ -57,7 +57,8 @@ func TestWays(t *testing.T) {
 // a workload and the host the TTL stays.
 func TestWaysAreNamedByWhatTheySay(t *testing.T) {
 	ttl, none := WayOf(Steps(0).With(verdict.TTL), verdict.TX, verdict.Verdict{}), WayOf(0, verdict.TX, verdict.Verdict{})
-	if ttl.String() != none.String() {
-		t.Errorf("%q and %q are two names", ttl, none)
+	mtu := WayOf(Steps(0).With(verdict.MTU), verdict.TX, verdict.Verdict{})
+	if ttl.String() != none.String() || ttl.Named() != none.Named() || ttl.Named() == mtu.Named() || mtu.Named().String() != mtu.String() {
+		t.Errorf("%q, %q and %q are to be two ways", ttl, none, mtu)
 	}
 }
