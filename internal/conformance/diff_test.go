@@ -111,6 +111,12 @@ func (d *duel) compare(t *testing.T, in int, shots []shot) (failures int) {
 		if d.explain(s, ours[s.ip.id], theirs[s.ip.id]) {
 			continue
 		}
+		if in == 2 && s.ip.dst == hostIP { // a host's own kernel is none the worse for losing one of its answers
+			if o, l := d.alone(in, s); d.explain(s, o, l) {
+				d.explained["the host's own answer was lost once"]++
+				continue
+			}
+		}
 		failures++
 		simple := d.simplest(in, s)
 		o, l := d.alone(in, simple)

@@ -133,7 +133,7 @@ func randomPayload(rng *rand.Rand, s *shot, mtu int) {
 	case 5: // an ICMP error, about something or nothing
 		s.ip.proto = protoICMP
 		about := ipPacket{src: s.ip.dst, dst: s.ip.src, id: s.ip.id}.bytes()
-		b = icmp(pick(rng, []byte{3, 3, 3, 4, 5, 11, 12}), byte(rng.IntN(16)), pick(rng, []uint32{0, 68, 1300, rng.Uint32()}), append(about[:min(len(about), 28)], b[:n/2]...))
+		b = icmp(pick(rng, []byte{3, 3, 3, 4, 5, 11, 12, byte(19 + rng.IntN(237)), byte(rng.IntN(8))}), byte(rng.IntN(16)), pick(rng, []uint32{0, 68, 1300, rng.Uint32()}), append(about[:min(len(about), 28)], b[:n/2]...))
 	case 6:
 		s.ip.proto = protoTCP
 	default:

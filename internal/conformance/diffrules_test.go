@@ -59,6 +59,7 @@ var diffCases = []shot{
 	{port: 1, ip: ipPacket{src: ns2IP, dst: hostIP, id: 1, data: []byte{0x57}}},
 	{port: 0, ip: ipPacket{src: ns1IP, dst: ns2IP, id: 1, flags: 1, offset: 65248, proto: protoICMP, data: pattern(1344)}},
 	{port: 1, ip: ipPacket{src: ns1IP, dst: "8.8.8.8", id: 1, data: udp(1, 2, nil)}},
+	{port: 1, ip: ipPacket{src: ns2IP, dst: ns1IP, id: 1, ttl: -1, proto: protoICMP, data: []byte{1, 1, 0, 0, 8}}},
 	{port: 1, ip: ipPacket{src: ns2IP, dst: hostIP, id: 1, proto: protoTCP, data: []byte{}}},
 }
 

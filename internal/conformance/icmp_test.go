@@ -95,6 +95,7 @@ func noErrorAbout() []testCase {
 		dies(fmt.Sprintf("an ICMP error of type %d", typ), "icmp_error", ipPacket{proto: protoICMP, data: icmp(typ, 0, 0, quote)})
 	}
 	dies("ICMP of a type that nobody knows", "icmp_error", ipPacket{proto: protoICMP, data: icmp(200, 0, 0, quote)})
+	dies("ICMP of a low type that is not assigned", "icmp_error", ipPacket{proto: protoICMP, data: icmp(1, 0, 0, quote)})
 	dies("a later fragment", "fragment", ipPacket{offset: 8, flags: 1, data: pattern(64)})
 	dies("the last fragment", "fragment", ipPacket{offset: 1480, data: pattern(64)})
 	dies("a later fragment of an ICMP error", "fragment", ipPacket{proto: protoICMP, offset: 8, data: pattern(64)})

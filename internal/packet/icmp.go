@@ -6,8 +6,6 @@ import "encoding/binary"
 const (
 	ICMPEchoReply        = 0
 	ICMPUnreachable      = 3
-	ICMPSourceQuench     = 4
-	ICMPRedirect         = 5
 	ICMPEchoRequest      = 8
 	ICMPTimeExceeded     = 11
 	ICMPParameterProblem = 12
@@ -37,11 +35,8 @@ func IsICMPError(ip IPv4) bool {
 	if len(p) == 0 {
 		return true
 	}
-	switch p[0] {
-	case ICMPUnreachable, ICMPSourceQuench, ICMPRedirect, ICMPTimeExceeded, ICMPParameterProblem:
-		return true
-	}
-	return p[0] > 18 // the last query type of RFC 792 and 950
+	query := p[0] == ICMPEchoReply || p[0] == ICMPEchoRequest || p[0] >= 13 && p[0] <= 18 // of RFC 792 and 950
+	return !query
 }
 
 // PutICMPError writes an ICMP error about the packet whose first bytes are quote:
