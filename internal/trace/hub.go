@@ -73,8 +73,11 @@ type Listener struct {
 	first  int
 	n      int
 	gap    Gap       // before the next record
-	second time.Time // in which taken are counted, while Rate is not 0
+	second time.Time // in which taken and skipped are counted, while Rate is not 0
 	taken  uint64
+	// skipped are told with a record of a later second: of this one there may be
+	// records that came before them, and that nobody has read yet.
+	skipped uint64
 }
 
 // Gap is what is missing before a record.
@@ -173,10 +176,11 @@ func (l *Listener) inRate() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now := time.Now(); now.Sub(l.second) >= time.Second {
-		l.second, l.taken = now, 0
+		l.gap.Skipped += l.skipped
+		l.second, l.taken, l.skipped = now, 0, 0
 	}
 	if l.taken == l.opts.Rate {
-		l.gap.Skipped++
+		l.skipped++
 		return false
 	}
 	l.taken++
