@@ -18,7 +18,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap alerts tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -68,7 +68,7 @@ race: ## run all tests with the race detector (needs a C compiler); RACE='./rib 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp libpcap peer ssh tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	$(GO) vet -tags 'bgp libpcap peer prometheus ssh tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -114,8 +114,9 @@ ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-se
 libpcap: ## test that filters select what tcpdump selects (needs Debian's package tcpdump)
 	CGO_ENABLED=0 $(GO) test -tags libpcap -run 'Libpcap$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/filter
 
-alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
+prometheus: ## try the alerts and the dashboard of examples with Prometheus and two routers (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
+	CGO_ENABLED=0 $(GO) test -tags prometheus -run '^TestPrometheus' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tutorial: ## run every command of docs/tutorial.md (needs ip and ping); UPDATE=1 writes their output into it
 	CGO_ENABLED=0 $(GO) test -tags tutorial -run '^TestTutorial$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/metrics"
 )
@@ -46,6 +47,7 @@ func startPrometheus(t *testing.T, h host) *prometheus {
 	if quick == config {
 		t.Fatal("the example has no scrape_interval of 15s")
 	}
+	quick = "global: {evaluation_interval: 200ms}\n" + quick
 	for name, text := range map[string]string{"prometheus.yml": quick, "alerts.yml": read(t, prometheusExamples+"alerts.yml")} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -158,7 +160,11 @@ func TestPrometheus(t *testing.T) {
 			t.Fatalf("%s answers", lost)
 		}
 	}
-	p.wantValue(t, `max(vrouter_drop_packets_total{port="ns1",reason="no_route"})`, "3")
+	drops := decode[[]control.Drop](t, hosts[0].ask(t, "show", "drops", "no_route", "-o", "json").wantOK(t))
+	if len(drops) != 1 || drops[0].Packets == 0 {
+		t.Fatalf("drops %+v", drops)
+	}
+	p.wantValue(t, `max(vrouter_drop_packets_total{port="ns1",reason="no_route"})`, fmt.Sprint(drops[0].Packets))
 	p.wantValue(t, `sum(abs(vrouter_accounting_imbalance_packets))`, "0")
 	p.wantValue(t, `count(rate(vrouter_port_receive_packets_total[20s]) > 0)`, "4") // two ports on each of two hosts
 	p.wantValue(t, `count(sum by (instance) (vrouter_neighbors{port="ens160",state="reachable"}) == 1)`, "2")
