@@ -69,7 +69,9 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		var words []string
 		for _, child := range children {
-			words = append(words, child.Name())
+			if !child.Hidden {
+				words = append(words, child.Name())
+			}
 		}
 		if len(args) > 0 {
 			return usagef("%s: unknown word %q; there is %s", cmd.CommandPath(), args[0], strings.Join(words, ", "))

@@ -65,7 +65,7 @@ func replayed(n int, r *node.Replay) Replayed {
 		_, v := t.Way.End()
 		all.Ways = append(all.Ways, Taken{
 			Way: t.Way.String(), Outcome: t.Way.Outcome(), Reason: v.Reason.String(),
-			Asks: t.Asks(), Packets: t.Packets, First: t.First,
+			Asks: t.Asks, Packets: t.Packets, First: t.First,
 		})
 	}
 	return all

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +47,49 @@ func TestTraceOnAFullDisk(t *testing.T) {
 	if out := other.wait(t).wantOK(t); strings.Count(out, "\n") < 2000 {
 		t.Errorf("the other trace has %d lines", strings.Count(out, "\n"))
 	}
+}
+
+// A router without a descriptor left forwards as before, whatever it hears of the host
+// meanwhile, lets clients wait, and answers them when it has some again.
+func TestDescriptorsRunOut(t *testing.T) {
+	h := labUp(t, "")[0]
+	wantEcho(t, h.ns1, there, 62)
+	var was unix.Rlimit
+	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := h.held(t)
+	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(files), Max: was.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	stop := floods(t, h.ns1, there)
+	for range files { // in case there are gaps in the numbers
+		h.raw(t, "")
+	}
+	in(t, h.ns, func() error { return up(h.Uplink, "192.168.0.99/32") }) // which the router cannot look at now
+	waiting := h.raw(t, request("GET", "/v1/ports", 0, ""))
+	answered := answer(waiting, time.Second)
+	stop()
+	if answered {
+		t.Error("a client was answered by a router that has no descriptor for it")
+	}
+	if err := unix.Prlimit(h.Router.PID, unix.RLIMIT_NOFILE, &was, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !answer(waiting, hostileTime) {
+		t.Error("the client that waited was not answered")
+	}
+	h.ask(t, "show", "ports").wantOK(t)
+	wantEcho(t, h.ns1, there, 62)
+}
+
+// answer says whether a byte comes in time.
+func answer(c net.Conn, in time.Duration) bool {
+	if err := c.SetReadDeadline(time.Now().Add(in)); err != nil {
+		return false
+	}
+	_, err := io.ReadFull(c, make([]byte, 1))
+	return err == nil
 }
 
 // While a workload's namespace is deleted and made again, the others lose nothing.

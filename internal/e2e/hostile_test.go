@@ -95,8 +95,11 @@ control: {socket: %s}
 func TestHostileFloods(t *testing.T) {
 	b := besiege(t)
 	memory := b.memory(t)
-	goroutines := scrape(t, b.host)[key("go_goroutines")]
-	for _, a := range attacks {
+	goroutines := 0.0 // once the router has all it begins with
+	for i, a := range attacks {
+		if i == 1 {
+			goroutines = scrape(t, b.host)[key("go_goroutines")]
+		}
 		where := "workload"
 		if a.uplink {
 			where = "uplink"

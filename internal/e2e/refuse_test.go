@@ -140,7 +140,7 @@ func TestWrongWords(t *testing.T) {
 		{"run --config x y", `takes no words, but got "y"`},
 		{"down", `"config" not set`},
 		{"demo now", `takes no words, but got "now"`},
-		{"lab", "say which: up, down, status, exec"},
+		{"lab", "say which: up, down, status, link, exec, trace"},
 		{"lab sideways", `unknown word "sideways"`},
 		{"lab up --hosts 3", "unknown flag: --hosts"},
 		{"show", "say which: .*ports"},

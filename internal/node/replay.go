@@ -15,14 +15,15 @@ import (
 // begins, and counts them by the way they take. It sends nothing and changes nothing.
 type Replay struct {
 	run  *dryRun
-	sent int // by this host itself
-	ways map[trace.Way]*Taken
+	sent int              // by this host itself
+	ways map[Taken]*Taken // by way, and whether it asks
 	n    int
 }
 
 // Taken is a way, and what of the capture takes it.
 type Taken struct {
-	Way     trace.Way
+	Way     trace.Way // as Named
+	Asks    bool      // the packets would first wait for their next hop's answer to ARP
 	Packets int
 	First   int // number of the first one in the capture, from 1
 }
@@ -30,7 +31,7 @@ type Taken struct {
 // NewReplay begins one; in is the port by which all packets come in, "" the one that
 // each packet's source is behind.
 func (n *Node) NewReplay(in string) (*Replay, error) {
-	r := &Replay{run: n.newDryRun(in), ways: map[trace.Way]*Taken{}}
+	r := &Replay{run: n.newDryRun(in), ways: map[Taken]*Taken{}}
 	if in != "" && !slices.ContainsFunc(r.run.entrances, func(e entrance) bool { return e.port == in }) {
 		return nil, fmt.Errorf("no port %q; `vrouter show ports` lists them", in)
 	}
@@ -52,11 +53,12 @@ func (r *Replay) Add(c *capture.Packet) error {
 	if err != nil {
 		return fmt.Errorf("packet %d: %w", r.n, err)
 	}
-	way = way.Named()
-	if r.ways[way] == nil {
-		r.ways[way] = &Taken{Way: way, First: r.n}
+	end, v := way.End()
+	key := Taken{Way: way.Named(), Asks: end == verdict.TX && v.Kind == verdict.Pass && !way.Edited().Has(verdict.Neigh)}
+	if r.ways[key] == nil {
+		r.ways[key] = &Taken{Way: key.Way, Asks: key.Asks, First: r.n}
 	}
-	r.ways[way].Packets++
+	r.ways[key].Packets++
 	return nil
 }
 
@@ -78,10 +80,4 @@ func (r *Replay) Taken() (ways []Taken, sent int) {
 	}
 	slices.SortFunc(ways, func(a, b Taken) int { return cmp.Or(b.Packets-a.Packets, a.First-b.First) })
 	return ways, r.sent
-}
-
-// Asks says whether the packets would first wait for their next hop's answer to ARP.
-func (t *Taken) Asks() bool {
-	end, v := t.Way.End()
-	return end == verdict.TX && v.Kind == verdict.Pass && !t.Way.Edited().Has(verdict.Neigh)
 }

@@ -28,18 +28,25 @@ type uplink struct {
 	port      int
 }
 
+// The interface is not there, or none that could be an uplink. Any other error is about
+// asking for it.
+var (
+	errNoUplink    = errors.New("there is no such interface")
+	errNotEthernet = errors.New("no Ethernet interface")
+)
+
 // readUplink asks the kernel.
 func readUplink(name string) (*uplink, error) {
 	l, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil, fmt.Errorf("uplink %s: there is no such interface; name the one towards the other hosts as `uplink.interface` (ip link shows them)", name)
+		return nil, fmt.Errorf("uplink %s: %w; name the one towards the other hosts as `uplink.interface` (ip link shows them)", name, errNoUplink)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("uplink %s: %w", name, err)
 	}
 	a := l.Attrs()
 	if len(a.HardwareAddr) != 6 {
-		return nil, fmt.Errorf("uplink %s is no Ethernet interface", name)
+		return nil, fmt.Errorf("uplink %s is %w", name, errNotEthernet)
 	}
 	u := &uplink{name: a.Name, index: a.Index, mac: packet.MAC(a.HardwareAddr), mtu: a.MTU}
 	all, err := netlink.AddrList(nil, unix.AF_INET)
@@ -210,8 +217,11 @@ func lastAddr(p netip.Prefix) netip.Addr {
 // refreshUplink asks the kernel what the uplink is now, and takes over what changed.
 func (n *Node) refreshUplink() error {
 	u, err := n.findUplink()
-	if err != nil {
+	if errors.Is(err, errNoUplink) || errors.Is(err, errNotEthernet) {
 		return n.uplinkGone(err)
+	}
+	if err != nil {
+		return err // for want of a descriptor, say: it is what it was, as far as we know
 	}
 	u.sockets, u.port = n.uplink.sockets, n.uplink.port
 	if u.index != n.uplink.index {
