@@ -6,9 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -84,9 +81,6 @@ type measured struct {
 	asked   float64        // ARP requests that came to the router
 }
 
-// kernelCounts are datagrams that a workload's kernel did not let through.
-type kernelCounts struct{ unsent, unread uint64 }
-
 func (b *bath) measure(t *testing.T) (all [2]measured) {
 	t.Helper()
 	for i, h := range b.hosts {
@@ -119,66 +113,6 @@ func ports(t *testing.T, h host) (list []control.Port) {
 		t.Fatal(err)
 	}
 	return list
-}
-
-// kernelOf reads Udp of RFC 4113, with what Linux has beside it, and the interface's
-// counters and queue.
-func kernelOf(t *testing.T, ns workload.Namespace) (k kernelCounts) {
-	t.Helper()
-	in(t, ns, func() error {
-		l, err := netlink.LinkByName("eth0")
-		if err != nil {
-			return err
-		}
-		k.unread = l.Attrs().Statistics.RxDropped
-		queues, err := netlink.QdiscList(l)
-		if err != nil {
-			return err
-		}
-		for _, q := range queues {
-			if s := q.Attrs().Statistics; s != nil && s.Queue != nil && q.Type() != "pfifo_fast" { // that one tells the sender
-				k.unsent += uint64(s.Queue.Drops)
-			}
-		}
-		b, err := os.ReadFile("/proc/thread-self/net/snmp")
-		if err != nil {
-			return err
-		}
-		udp, err := udpCounts(string(b))
-		k.unsent += udp["SndbufErrors"]
-		k.unread += udp["InErrors"] + udp["NoPorts"] // RcvbufErrors and InCsumErrors are InErrors too
-		return err
-	})
-	return k
-}
-
-// udpCounts finds the two lines of /proc/net/snmp: the names, and the numbers.
-func udpCounts(text string) (map[string]uint64, error) {
-	var names []string
-	counts := map[string]uint64{}
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(line, "Udp: ")
-		if !ok {
-			continue
-		}
-		if names == nil {
-			names = strings.Fields(rest)
-			continue
-		}
-		for i, f := range strings.Fields(rest) {
-			n, err := strconv.ParseUint(f, 10, 64)
-			if err != nil {
-				return nil, err
-			}
-			counts[names[i]] = n
-		}
-	}
-	for _, needed := range []string{"SndbufErrors", "InErrors", "NoPorts"} {
-		if _, ok := counts[needed]; !ok {
-			return nil, fmt.Errorf("no %s in /proc/net/snmp", needed)
-		}
-	}
-	return counts, nil
 }
 
 // settled waits until nothing moves any more.
