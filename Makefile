@@ -1,6 +1,8 @@
 # Needs Go; `race` also needs a C compiler.
 GO         ?= go
 FUZZTIME   ?= 30s
+DURATION   ?= 1h
+SEED       ?= 1
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
@@ -68,7 +70,7 @@ race: ## run all tests with the race detector (needs a C compiler); RACE='./rib 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp libpcap peer prometheus ssh tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	$(GO) vet -tags 'bgp libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -82,6 +84,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		echo "== $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
+
+# In the package's directory, where go test shows its lines as they come.
+soak: ## send mixed traffic at full rate between 100 workloads for DURATION (1h), and want all of it accounted for
+	cd internal/e2e && CGO_ENABLED=0 $(GO) test -tags soak -run '^TestSoak$$' -count=1 -timeout 0 $(GOFLAGS_TEST) -soak=$(DURATION) -seed=$(SEED)
 
 bench: ## measure throughput, latency and cost against the kernel and Open vSwitch; BENCHFLAGS='-rounds 1 -seconds 1' is quick
 	$(GO) run ./internal/bench $(BENCHFLAGS)
