@@ -20,7 +20,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tshark tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -123,6 +123,9 @@ libpcap: ## test that filters select what tcpdump selects (needs Debian's packag
 prometheus: ## try the alerts and the dashboard of examples with Prometheus and two routers (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
 	CGO_ENABLED=0 $(GO) test -tags prometheus -run '^TestPrometheus' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)
+	CGO_ENABLED=0 $(GO) test -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tutorial: ## run every command of docs/tutorial.md (needs ip and ping); UPDATE=1 writes their output into it
 	CGO_ENABLED=0 $(GO) test -tags tutorial -run '^TestTutorial$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
