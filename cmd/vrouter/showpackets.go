@@ -17,7 +17,7 @@ func newShowPackets(c *cli) *cobra.Command {
 			"of the metrics have their numbers. It is as `vrouter trace` shows it; where nobody traced it, without times,\n" +
 			"and with the frame as it was when it was dropped.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			write, err := c.tracePrinter(cmd.OutOrStdout(), false)
+			write, err := c.tracePrinter(cmd, false)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -98,7 +97,7 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 			s.Client.Close()
 		}
 	}()
-	write, err := t.wayPrinter(cmd.OutOrStdout())
+	write, err := t.wayPrinter(cmd)
 	if err != nil {
 		return err
 	}
@@ -121,7 +120,7 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 	shown := 0
 	err = run(func(w *timeline.Way) error {
 		if err := write(w); err != nil {
-			return fmt.Errorf("writing the trace: %w", err)
+			return writing(err)
 		}
 		if shown++; shown == t.count {
 			return errEnough
@@ -135,14 +134,15 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 }
 
 // wayPrinter writes each way at once, in the form that -o names.
-func (t *tracing) wayPrinter(out io.Writer) (func(*timeline.Way) error, error) {
+func (t *tracing) wayPrinter(cmd *cobra.Command) (func(*timeline.Way) error, error) {
+	out := cmd.OutOrStdout()
 	switch t.output {
 	case "json":
 		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		return func(w *timeline.Way) error { return enc.Encode(w.WithoutFrames()) }, nil
 	case "pcapng":
-		write, err := t.tracePrinter(out, t.verbose)
+		write, err := t.tracePrinter(cmd, t.verbose)
 		if err != nil {
 			return nil, err
 		}

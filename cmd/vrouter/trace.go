@@ -110,7 +110,7 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 		}
 		return t.together(cmd, sources)
 	}
-	write, err := t.tracePrinter(cmd.OutOrStdout(), t.verbose)
+	write, err := t.tracePrinter(cmd, t.verbose)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,8 @@ func parseSample(s string) (every uint64, ok bool) {
 }
 
 // tracePrinter writes each packet at once, in the form that -o names.
-func (c *cli) tracePrinter(out io.Writer, verbose bool) (func(*trace.Packet) error, error) {
+func (c *cli) tracePrinter(cmd *cobra.Command, verbose bool) (func(*trace.Packet) error, error) {
+	out := cmd.OutOrStdout()
 	switch c.output {
 	case "json":
 		enc := json.NewEncoder(out)
@@ -164,7 +165,11 @@ func (c *cli) tracePrinter(out io.Writer, verbose bool) (func(*trace.Packet) err
 		if isTerminal(out) {
 			return nil, usagef("-o pcapng is for programs: write it to a file (>FILE), or pipe it into `wireshark -k -i -`")
 		}
-		return trace.NewPcapNG(out).Write, nil
+		capture, err := trace.NewPcapNG(out)
+		return func(p *trace.Packet) error {
+			fmt.Fprint(cmd.ErrOrStderr(), p.Gap()) // a capture has no place for it
+			return capture.Write(p)
+		}, writing(err)
 	}
 	text := trace.Text{Colour: colours(out), Verbose: verbose}
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
@@ -205,8 +210,16 @@ func (c *cli) trace(ctx context.Context, o control.TraceOptions, count int, dura
 			return err
 		}
 		if err := write(p); err != nil {
-			return fmt.Errorf("writing the trace: %w", err)
+			return writing(err)
 		}
 	}
 	return nil
+}
+
+// writing says what went wrong where a trace goes to; nil is nothing.
+func writing(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("writing the trace: %w", err)
 }

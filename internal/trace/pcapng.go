@@ -16,20 +16,34 @@ import (
 // PcapNG writes packets as a capture: the frame as it came, and once more after
 // each step that changed it. Each port and step is an interface of its own.
 type PcapNG struct {
-	to         io.Writer
-	w          *pcapgo.NgWriter // from the first packet on: a section needs an interface
+	w          *pcapgo.NgWriter
 	interfaces map[tap]int
 }
 
 // tap is where a frame is looked at.
 type tap struct{ host, port, step string }
 
-// NewPcapNG writes to w, each packet at once.
-func NewPcapNG(w io.Writer) *PcapNG { return &PcapNG{to: w, interfaces: map[tap]int{}} }
+// NewPcapNG writes to w: the head at once, so that a capture of no packet can be read
+// too, and then each packet at once.
+func NewPcapNG(w io.Writer) (*PcapNG, error) {
+	first := interfaceNamed("vrouter", "no frame is of this one: a capture begins with an interface")
+	ng, err := pcapgo.NewNgWriterInterface(w, first, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: capture.Application}})
+	if err != nil {
+		return nil, err
+	}
+	return &PcapNG{ng, map[tap]int{}}, ng.Flush()
+}
 
 // Write adds a packet that carries its frames (Record.AddFrames).
 func (c *PcapNG) Write(p *Packet) error {
-	if err := c.frame(tap{p.Host, p.port(verdict.RX.String()), verdict.RX.String()}, p.Time, p.Frame); err != nil {
+	if p.Frame == nil {
+		return fmt.Errorf("packet #%d of %s came without its frames", p.ID, p.Host)
+	}
+	first := tap{p.Host, p.In, verdict.RX.String()}
+	if p.In == "" {
+		first = tap{p.Host, "vrouter", "made"}
+	}
+	if err := c.frame(first, p.Time, p.Frame); err != nil {
 		return err
 	}
 	for i := range p.Steps {
@@ -38,9 +52,6 @@ func (c *PcapNG) Write(p *Packet) error {
 		if err := c.frame(at, p.Time.Add(time.Duration(s.NS)), s.Frame); err != nil {
 			return err
 		}
-	}
-	if c.w == nil {
-		return fmt.Errorf("packet #%d of %s came without its frames", p.ID, p.Host)
 	}
 	return c.w.Flush()
 }
@@ -74,15 +85,14 @@ func (c *PcapNG) interfaceOf(at tap) (id int, err error) {
 	if id, ok := c.interfaces[at]; ok {
 		return id, nil
 	}
-	i := pcapgo.NgInterface{
-		Name: at.port + " " + at.step, Description: fmt.Sprintf("%s, port %s, step %s", at.host, at.port, at.step),
-		LinkType: layers.LinkTypeEthernet, SnapLength: snapLen, TimestampResolution: 9, // ns
-	}
-	if c.w == nil {
-		c.w, err = pcapgo.NewNgWriterInterface(c.to, i, pcapgo.NgWriterOptions{SectionInfo: pcapgo.NgSectionInfo{Application: capture.Application}})
-	} else {
-		id, err = c.w.AddInterface(i)
-	}
+	id, err = c.w.AddInterface(interfaceNamed(at.port+" "+at.step, fmt.Sprintf("%s, port %s, step %s", at.host, at.port, at.step)))
 	c.interfaces[at] = id
 	return id, err
+}
+
+func interfaceNamed(name, description string) pcapgo.NgInterface {
+	return pcapgo.NgInterface{
+		Name: name, Description: description,
+		LinkType: layers.LinkTypeEthernet, SnapLength: snapLen, TimestampResolution: 9, // ns
+	}
 }

@@ -17,12 +17,7 @@ type Text struct {
 // Write prints a packet as a block of lines, the last one its outcome.
 func (t Text) Write(w io.Writer, p *Packet) error {
 	var b strings.Builder
-	if p.Lost > 0 {
-		fmt.Fprintf(&b, "… %d records lost here: the trace fell behind\n", p.Lost)
-	}
-	if p.Skipped > 0 {
-		fmt.Fprintf(&b, "… %d packets left out here: they were more than the rate asked for\n", p.Skipped)
-	}
+	b.WriteString(p.Gap())
 	b.WriteString(t.paint(bold, p.Head()) + "\n")
 	for i := range p.Steps {
 		if line := t.line(&p.Steps[i]); line != "" {
@@ -47,6 +42,17 @@ func (t Text) paint(colour, s string) string {
 		return s
 	}
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+// Gap says what is missing before the packet, a line each; "" is nothing.
+func (p *Packet) Gap() (lines string) {
+	if p.Lost > 0 {
+		lines = fmt.Sprintf("… %d records lost here: the trace fell behind\n", p.Lost)
+	}
+	if p.Skipped > 0 {
+		lines += fmt.Sprintf("… %d packets left out here: they were more than the rate asked for\n", p.Skipped)
+	}
+	return lines
 }
 
 // Head is the first line: who, from where to where, what, how long.
