@@ -1,6 +1,8 @@
 # Needs Go; `race` also needs a C compiler.
 GO         ?= go
 FUZZTIME   ?= 30s
+DURATION   ?= 1h
+SEED       ?= 1
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
@@ -18,7 +20,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap alerts prometheus tshark tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tshark tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -68,7 +70,7 @@ race: ## run all tests with the race detector (needs a C compiler); RACE='./rib 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp libpcap peer prometheus ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	$(GO) vet -tags 'bgp libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -82,6 +84,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		echo "== $$package $$target"; \
 		$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
 	done
+
+# In the package's directory, where go test shows its lines as they come.
+soak: ## send mixed traffic at full rate between 100 workloads for DURATION (1h), and want all of it accounted for
+	cd internal/e2e && CGO_ENABLED=0 $(GO) test -tags soak -run '^TestSoak$$' -count=1 -timeout 0 $(GOFLAGS_TEST) -soak=$(DURATION) -seed=$(SEED)
 
 bench: ## measure throughput, latency and cost against the kernel and Open vSwitch; BENCHFLAGS='-rounds 1 -seconds 1' is quick
 	$(GO) run ./internal/bench $(BENCHFLAGS)
@@ -114,10 +120,8 @@ ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-se
 libpcap: ## test that filters select what tcpdump selects (needs Debian's package tcpdump)
 	CGO_ENABLED=0 $(GO) test -tags libpcap -run 'Libpcap$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/filter
 
-alerts: ## try the alerts of examples/prometheus (needs Debian's package prometheus)
+prometheus: ## try the alerts and the dashboard of examples with Prometheus and two routers (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
-
-prometheus: ## test with a real Prometheus that scrapes two routers, and Grafana's dashboard (needs Debian's package prometheus)
 	CGO_ENABLED=0 $(GO) test -tags prometheus -run '^TestPrometheus' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)

@@ -157,7 +157,7 @@ func (d *datagram) complete(p *Packet, at int) *packet.Frame {
 		return nil
 	}
 	hl := first.HeaderLen()
-	f := &packet.Frame{Buf: make([]byte, packet.Headroom+packet.EthernetLen+hl+end)}
+	f := &packet.Frame{}
 	f.Reset(packet.EthernetLen + hl + end)
 	copy(f.Bytes(), all[0].frame.Bytes()[:packet.EthernetLen+hl])
 	for _, q := range all {

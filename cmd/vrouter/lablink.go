@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -65,7 +66,7 @@ func linkTable(l *lab.Lab) *table {
 		if k.Running {
 			state = "running"
 		}
-		t.add(k.Subnet, state, k.Impairment, k.Sent, k.Delivered, k.Lost, k.Overflow, k.Duplicated, k.Corrupted, k.Reordered)
+		t.add(k.Subnet, state, cmp.Or(k.Impairment, "none"), k.Sent, k.Delivered, k.Lost, k.Overflow, k.Duplicated, k.Corrupted, k.Reordered)
 	}
 	return t
 }

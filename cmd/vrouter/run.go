@@ -91,6 +91,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	if err != nil {
 		return err
 	}
+	n.Follow(ctx)
 	manager := service.New(log)
 	reload := func() error { return reloadFile(n, file, manager, log) }
 	go onHangup(ctx, hangup, reload)

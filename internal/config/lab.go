@@ -10,6 +10,7 @@ import (
 func (c *checker) lab(raw *rawLab) Lab {
 	if len(raw.hosts) == 0 {
 		c.fail(place{"hosts", 1, 1}, "missing: list at least one host, with its node and uplink.address")
+		return Lab{}
 	}
 	var lab Lab
 	nodes := claims{}

@@ -147,14 +147,19 @@ func threeHosts(t *testing.T, directory string) {
 	to := func(n int) string {
 		return strings.ReplaceAll("10.70.N.1/32 via 192.168.0.1N dev ens160 proto bird metric 32", "N", string(rune('0'+n)))
 	}
-	for i, h := range hosts {
-		for n := 1; n <= 3; n++ {
-			if n != i+1 {
-				h.hasRoute(t, true, to(n))
-				wantEcho(t, h.ns1, strings.ReplaceAll("10.70.N.1", "N", string(rune('0'+n))), 62)
+	others := func(do func(h host, n int)) {
+		for i, h := range hosts {
+			for n := 1; n <= 3; n++ {
+				if n != i+1 {
+					do(h, n)
+				}
 			}
 		}
 	}
+	others(func(h host, n int) { h.hasRoute(t, true, to(n)) }) // all of them, as a reply needs one too
+	others(func(h host, n int) {
+		wantEcho(t, h.ns1, strings.ReplaceAll("10.70.N.1", "N", string(rune('0'+n))), 62)
+	})
 	wantEcho(t, hosts[0].ns, "10.70.1.1", 64)     // the host its own workload,
 	wantEcho(t, hosts[0].ns, "10.70.2.1", 63)     // and another host's,
 	wantEcho(t, hosts[1].ns1, "192.168.0.11", 63) // which reaches it too

@@ -2,12 +2,9 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,58 +57,14 @@ func TestPacketsLostByAKill(t *testing.T) {
 	hosts := labUp(t, "")
 	h := hosts[0]
 	wantEcho(t, h.ns1, there, 62)
-	var from, to net.Conn
-	in(t, hosts[1].ns1, func() (err error) {
-		c, err := net.ListenPacket("udp4", there+":9")
-		to = c.(*net.UDPConn)
-		return err
-	})
-	defer to.Close()
-	in(t, h.ns1, func() (err error) {
-		from, err = net.Dial("udp4", there+":9")
-		return err
-	})
-	defer from.Close()
-
-	var sent atomic.Uint64
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C: // a write fails while nobody reads the TAP: that packet is lost too
-				_, _ = from.Write(binary.BigEndian.AppendUint64(nil, sent.Add(1)))
-			case <-stop:
-				return
-			}
-		}
-	}()
-	// came waits until at least that number came, and returns it with the time.
-	came := func(least uint64) (uint64, time.Time) {
-		b := make([]byte, 8)
-		for {
-			if err := to.SetReadDeadline(time.Now().Add(patience)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.ReadFull(to, b); err != nil {
-				t.Fatalf("packet %d and those after it did not come: %v", least, err)
-			}
-			if n := binary.BigEndian.Uint64(b); n >= least {
-				return n, time.Now()
-			}
-		}
-	}
-	came(20)
+	flow := sendNumbered(t, h.ns1, hosts[1].ns1, there)
+	flow.came(t, 20)
 	h.killRouter(t, syscall.SIGKILL)
 	killed := time.Now()
-	first := sent.Load() // at the latest this one is lost, save for the one that is on its way
+	first := flow.sent.Load() // at the latest this one is lost, save for the one that is on its way
 	config := filepath.Join(filepath.Dir(h.Socket), "config.yaml")
 	start(t, command(t, "lab", "exec", h.Name, "--", program, "run", "--config", config), outsideOfAll)
-	again, at := came(first + 1)
-	close(stop)
-	<-stopped
+	again, at := flow.came(t, first+1)
 	lost, outage := again-first, at.Sub(killed)
 	t.Logf("%d packets lost at one a millisecond, forwarding again after %v", lost, outage)
 	if outage > outageLimit || lost > uint64(outageLimit/time.Millisecond) {

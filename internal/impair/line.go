@@ -42,15 +42,15 @@ func (l *Line) Send(now time.Duration, frame []byte) {
 	l.Sent++
 	// All are drawn for each frame, so that one kind does not change the others' fate.
 	lost, twice := l.random.Float64() < l.to.Loss, l.random.Float64() < l.to.Duplicate
+	first, second := l.draw(frame), l.draw(frame)
 	if lost {
 		l.Lost++
-		l.draw(frame)
 		return
 	}
-	l.enqueue(now, frame)
+	l.enqueue(now, frame, first)
 	if twice {
 		l.Duplicated++
-		l.enqueue(now, frame)
+		l.enqueue(now, frame, second)
 	}
 }
 
@@ -71,8 +71,7 @@ func (l *Line) draw(frame []byte) (f fate) {
 	return f
 }
 
-func (l *Line) enqueue(now time.Duration, frame []byte) {
-	f := l.draw(frame)
+func (l *Line) enqueue(now time.Duration, frame []byte, f fate) {
 	if len(l.queue) >= l.to.Limit {
 		l.Overflow++
 		return

@@ -3,6 +3,7 @@ package impair
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func rate(text string) (uint64, error) {
 		if digits, ok := strings.CutSuffix(text, u.word); ok {
 			v, err := strconv.ParseFloat(digits, 64)
 			if err == nil && v*u.bits >= 1000 && v*u.bits <= 1e12 {
-				return uint64(v * u.bits), nil
+				return uint64(math.Round(v * u.bits)), nil
 			}
 			break
 		}
@@ -101,7 +102,7 @@ func (i *Impairment) String() string {
 		share float64
 	}{{"loss", i.Loss}, {"reorder", i.Reorder}, {"duplicate", i.Duplicate}, {"corrupt", i.Corrupt}} {
 		if s.share > 0 {
-			words = append(words, fmt.Sprintf("%s %g%%", s.key, s.share*100))
+			words = append(words, fmt.Sprintf("%s %.12g%%", s.key, s.share*100)) // 7, not 7.000000000000001
 		}
 	}
 	if i.Delay > 0 {

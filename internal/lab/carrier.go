@@ -179,8 +179,7 @@ func (c *carrier) packets(f *packet.Frame) []*packet.Frame {
 		}
 		last := &c.pieces[len(c.pieces)-1]
 		if *last == nil {
-			made := packet.NewFrame()
-			*last = &made
+			*last = &packet.Frame{}
 		}
 		return *last
 	})

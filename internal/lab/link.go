@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,7 +97,8 @@ func (k *Link) Impairment() (impair.Impairment, error) {
 	return p.Impair, err
 }
 
-// Change has the link do something else to packets from now on.
+// Change has the link do something else to packets from now on. Without a seed of its
+// own it keeps the one there was.
 func (k *Link) Change(i impair.Impairment) error {
 	var p plan
 	if err := readJSON(k.Plan, &p); err != nil {
@@ -105,6 +107,7 @@ func (k *Link) Change(i impair.Impairment) error {
 	if !k.Carrier.Running() {
 		return fmt.Errorf("link %s: its carrier has ended: %s; take the lab down and up again", k.Subnet, lastLine(k.Log))
 	}
+	i.Seed = cmp.Or(i.Seed, p.Impair.Seed)
 	p.Impair = i
 	if err := p.write(k.Plan); err != nil {
 		return err

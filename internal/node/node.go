@@ -52,6 +52,7 @@ type Node struct {
 	told      map[string]map[string]bool
 	lock      io.Closer   // held on the uplink
 	gone      chan string // ports whose device vanished
+	follower  *follower   // from Follow on
 }
 
 // attached is a workload and its port.
@@ -161,10 +162,15 @@ func (n *Node) unlock() {
 	}
 }
 
-// Run follows the host until ctx ends; then the router stops, and workloads keep
-// their interfaces, addresses, routes and connections for the next start.
+// Follow begins to follow the host, until ctx ends: what is asked of the router from then
+// on, it is asked about the host as it is.
+func (n *Node) Follow(ctx context.Context) { n.follower = n.follow(ctx) }
+
+// Run takes over what changes on the host, after Follow, until ctx ends; then the router
+// stops, and workloads keep their interfaces, addresses, routes and connections for the
+// next start.
 func (n *Node) Run(ctx context.Context) error {
-	f := n.follow(ctx)
+	f := n.follower
 	n.catchUp(everything()) // what changed before the subscription
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()

@@ -19,6 +19,9 @@ const (
 	Headroom = 62
 	// BufferLen holds the largest frame that a port can read.
 	BufferLen = Headroom + EthernetLen + IPv4MaxLen + 1
+	// ownLen is the buffer of a frame that the router makes, as long as that is
+	// enough: for a packet of 1,500 bytes in a tunnel.
+	ownLen = 2048
 )
 
 // Ethernet types.
@@ -58,8 +61,12 @@ func (f *Frame) Clone() *Frame {
 }
 
 // Reset makes the frame an empty one of n bytes behind the usual headroom. Its
-// bytes are whatever was in the buffer.
+// bytes are whatever was in the buffer, which is made where there is none, or too
+// short a one.
 func (f *Frame) Reset(n int) {
+	if len(f.Buf) < Headroom+n {
+		f.Buf = make([]byte, max(ownLen, Headroom+n))
+	}
 	f.Off, f.Len, f.Offload = Headroom, n, Offload{}
 }
 
