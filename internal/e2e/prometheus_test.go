@@ -165,7 +165,7 @@ func TestPrometheus(t *testing.T) {
 	}
 	p.wantValue(t, `max(vrouter_drop_packets_total{port="ns1",reason="no_route"})`, fmt.Sprint(drops[0].Packets))
 	// So that some are sampled; last, as the queue of eth0 drops what it is too full for.
-	in(t, hosts[0].ns1, func() error { return sendUDP(there, 3000) })
+	in(t, hosts[0].ns1, func() error { return datagrams(there, 3000) })
 	p.wantValue(t, `sum(abs(vrouter_accounting_imbalance_packets))`, "0")
 	p.wantValue(t, `count(rate(vrouter_port_receive_packets_total[20s]) > 0)`, "4") // two ports on each of two hosts
 	p.wantValue(t, `count(sum by (instance) (vrouter_neighbors{port="ens160",state="reachable"}) == 1)`, "2")
@@ -177,19 +177,6 @@ func TestPrometheus(t *testing.T) {
 	t.Run("dashboard", func(t *testing.T) { p.wantDashboard(t) })
 	t.Run("names", wantKnownNames)
 	t.Run("promtool", func(t *testing.T) { wantCleanMetrics(t, hosts[0]) })
-}
-
-// sendUDP sends datagrams of 64 bytes to nobody in particular.
-func sendUDP(to string, count int) error {
-	c, err := net.Dial("udp4", to+":9")
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	for range count {
-		_, _ = c.Write(make([]byte, 64)) // an earlier one may have been refused
-	}
-	return nil
 }
 
 // wantAlerts wants the alerts of the example, none of them failing, none firing.
