@@ -1,13 +1,11 @@
 # Needs Go; `race` also needs a C compiler.
 GO         ?= go
 FUZZTIME   ?= 30s
-DURATION   ?= 1h
 SEED       ?= 1
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
 RACE       ?= ./...
-DURATION   ?= 10m
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
@@ -86,6 +84,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 # In the package's directory, where go test shows its lines as they come.
+soak: DURATION ?= 1h
 soak: ## send mixed traffic at full rate between 100 workloads for DURATION (1h), and want all of it accounted for
 	cd internal/e2e && CGO_ENABLED=0 $(GO) test -tags soak -run '^TestSoak$$' -count=1 -timeout 0 $(GOFLAGS_TEST) -soak=$(DURATION) -seed=$(SEED)
 
@@ -102,6 +101,7 @@ microbench: ## run the benchmarks of the routing table and the packet path, BENC
 conformance: ## run the conformance tests, and print their table
 	cd internal/conformance && $(GO) test -count=1 -timeout 10m -print
 
+difffuzz: DURATION ?= 10m
 difffuzz: ## compare random packets with the kernel for DURATION (10m); SEED names the first
 	cd internal/conformance && $(GO) test -count=1 -timeout 24h -run '^TestDifferential$$' -diff.duration $(DURATION) -diff.seed $(SEED)
 

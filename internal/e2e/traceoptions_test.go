@@ -49,7 +49,7 @@ func (r *running) packets(t *testing.T) (list []trace.Packet) {
 // Each option shows what it says of the same packets: a ping with its reply, and one
 // to nowhere, with the error about it.
 func TestTraceOptions(t *testing.T) {
-	h := labUp(t, "")[0]
+	h := labUp(t, read(t, "../../examples/lab-ipip.yaml"))[0]
 	wantEcho(t, h.ns1, there, 62) // ARP is settled
 	const (
 		request, reply = "ns1 > ens160 icmp echo request", "ens160 > ns1 icmp echo reply"
@@ -60,11 +60,15 @@ func TestTraceOptions(t *testing.T) {
 		want []string
 	}{
 		{"--in ns1 icmp", []string{request, lost, told}},
+		{"--in ens160 icmp", []string{reply}},
 		{"--out ns1 icmp", []string{reply, told}},
 		{"--out ens160 icmp", []string{request}},
 		{"--port ens160 icmp", []string{request, reply}},
 		{"--step ttl icmp", []string{request, reply}},
 		{"--step route icmp", []string{lost}},
+		{"--step encap icmp", []string{request}},
+		{"--step decap icmp", []string{reply}},
+		{"--drops icmp", []string{lost}},
 		{"--reason no_route", []string{lost}},
 		{"--sample 1/2 icmp", []string{reply}}, // the second that matches; the fourth is not sent
 	} {
