@@ -165,11 +165,7 @@ func TestPrometheus(t *testing.T) {
 	}
 	p.wantValue(t, `max(vrouter_drop_packets_total{port="ns1",reason="no_route"})`, fmt.Sprint(drops[0].Packets))
 	// So that some are sampled; last, as the queue of eth0 drops what it is too full for.
-<<<<<<< HEAD
-	in(t, hosts[0].ns1, func() error { return blast(there, 3000) })
-=======
 	in(t, hosts[0].ns1, func() error { return datagrams(there, 3000) })
->>>>>>> main
 	p.wantValue(t, `sum(abs(vrouter_accounting_imbalance_packets))`, "0")
 	p.wantValue(t, `count(rate(vrouter_port_receive_packets_total[20s]) > 0)`, "4") // two ports on each of two hosts
 	p.wantValue(t, `count(sum by (instance) (vrouter_neighbors{port="ens160",state="reachable"}) == 1)`, "2")

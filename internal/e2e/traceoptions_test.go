@@ -52,7 +52,7 @@ func TestTraceOptions(t *testing.T) {
 	h := labUp(t, read(t, "../../examples/lab-ipip.yaml"))[0]
 	wantEcho(t, h.ns1, there, 62) // ARP is settled
 	const (
-		request, reply = "ns1 > ens160 icmp echo request", "ens160 > ns1 icmp echo reply"
+		request, reply = "ns1 > ens160 icmp echo request", "ens160 > ns1 ipip"
 		lost, told     = "ns1 >  icmp echo request no_route", "> ns1 icmp net unreachable"
 	)
 	for _, c := range []struct {
@@ -146,7 +146,7 @@ func TestTraceStopped(t *testing.T) {
 	stopped.send(t, syscall.SIGSTOP)
 	lost := func() float64 { return scrape(t, h.ns)[key("trace_lost_records_total")] }
 	eventually(t, "records are lost", func() bool {
-		in(t, h.ns1, func() error { return blast("10.99.0.1", 500) })
+		in(t, h.ns1, func() error { return datagrams("10.99.0.1", 500) })
 		return lost() > 0
 	})
 	resumes(t, h.ns1, there) // the queue of eth0 may be full of datagrams
@@ -170,8 +170,8 @@ func TestTraceStopped(t *testing.T) {
 	}
 }
 
-// blast sends datagrams to one who is not there.
-func blast(to string, count int) error {
+// datagrams sends small datagrams to a port that nobody listens at.
+func datagrams(to string, count int) error {
 	c, err := net.Dial("udp4", to+":9")
 	if err != nil {
 		return err
