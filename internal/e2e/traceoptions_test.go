@@ -14,8 +14,8 @@ import (
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
-// tracing starts a trace of a host as JSON, and waits until it is on.
-func tracing(t *testing.T, h host, args ...string) *running {
+// startTrace starts a trace of a host as JSON, and waits until it is on.
+func startTrace(t *testing.T, h host, args ...string) *running {
 	t.Helper()
 	before := listeners(t, h)
 	r := start(t, command(t, append([]string{"--socket", h.Socket, "trace", "-o", "json"}, args...)...), outsideOfAll)
@@ -72,7 +72,7 @@ func TestTraceOptions(t *testing.T) {
 		{"--reason no_route", []string{lost}},
 		{"--sample 1/2 icmp", []string{reply}}, // the second that matches; the fourth is not sent
 	} {
-		r := tracing(t, h, strings.Fields(c.args)...)
+		r := startTrace(t, h, strings.Fields(c.args)...)
 		wantEcho(t, h.ns1, there, 62)
 		echo(t, h.ns1, "10.99.0.1", 20*time.Millisecond)
 		eventually(t, c.args+": the packets are shown", func() bool { return len(r.packets(t)) >= len(c.want) })
@@ -124,7 +124,7 @@ func TestTraceDuration(t *testing.T) {
 func TestTraceRate(t *testing.T) {
 	h := labUp(t, "")[0]
 	wantEcho(t, h.ns1, there, 62)
-	r := tracing(t, h, "--rate", "1", "-c", "2", "icmp")
+	r := startTrace(t, h, "--rate", "1", "-c", "2", "icmp")
 	eventually(t, "a second has passed", func() bool {
 		echo(t, h.ns1, there, patience)
 		return r.hasEnded()
@@ -141,8 +141,8 @@ func TestTraceRate(t *testing.T) {
 func TestTraceStopped(t *testing.T) {
 	h := labUp(t, "")[0]
 	wantEcho(t, h.ns1, there, 62)
-	stopped := tracing(t, h, "udp", "or", "icmp")
-	other := tracing(t, h, "icmp", "and", "src", here)
+	stopped := startTrace(t, h, "udp", "or", "icmp")
+	other := startTrace(t, h, "icmp", "and", "src", here)
 	stopped.send(t, syscall.SIGSTOP)
 	lost := func() float64 { return scrape(t, h.ns)[key("trace_lost_records_total")] }
 	eventually(t, "records are lost", func() bool {
