@@ -248,15 +248,12 @@ func (l *Listener) at(i int) *Record { return &l.ring[(l.first+i)%len(l.ring)] }
 // what there still is. The gap is what is missing since the last call.
 func (l *Listener) Next(ctx context.Context, r *Record) (Gap, error) {
 	for {
-		young, ok := l.age()
+		left, ok := l.left()
 		switch {
-		case ok && (young <= 0 || ctx.Err() != nil):
-			return l.take(r), nil
+		case ok && (left <= 0 || left > settle || ctx.Err() != nil):
+			return l.take(r), nil // of the future: the clock has been set back
 		case ok:
-			wait(ctx, time.After(min(young, settle))) // the clock may have been set back
-			if young > settle {
-				return l.take(r), nil
-			}
+			wait(ctx, time.After(left))
 		case ctx.Err() != nil:
 			return Gap{}, ctx.Err()
 		default:
@@ -274,12 +271,12 @@ func wait[T any](ctx context.Context, c <-chan T) {
 
 // Waiting says whether there are records that Next has not handed out.
 func (l *Listener) Waiting() bool {
-	_, ok := l.age()
+	_, ok := l.left()
 	return ok
 }
 
-// age says how long the next record is still kept back, if there is one.
-func (l *Listener) age() (left time.Duration, ok bool) {
+// left says how long the next record is still kept back, if there is one.
+func (l *Listener) left() (left time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.n == 0 {
