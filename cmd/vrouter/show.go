@@ -109,7 +109,11 @@ func lastOf(d *control.Drop) string {
 	if d.Last == nil {
 		return ""
 	}
-	return fmt.Sprintf("#%d %s ago: %s", d.Last.ID, seconds(time.Since(d.Last.Time).Seconds()), d.Last.Summary)
+	when := "before the clock was set back"
+	if age := time.Since(d.Last.Time); age >= 0 {
+		when = seconds(age.Seconds()) + " ago"
+	}
+	return fmt.Sprintf("#%d %s: %s", d.Last.ID, when, d.Last.Summary)
 }
 
 // named leaves those of a list that have one of the names; all, if none is given.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/internal/timeline"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -112,6 +113,41 @@ func TestClockIsSet(t *testing.T) {
 		if p.Clocks != want || *p.WireNS < 0 || *p.WireNS > time.Second.Nanoseconds() {
 			t.Errorf("ping %d: clocks %s, wire %d ns, want %s", i, p.Clocks, *p.WireNS, want)
 		}
+	}
+}
+
+// Neither a clock that is set back nor a router that starts again between a packet and
+// its answer keeps the two apart; who answers before was asked does not answer.
+func TestAnswerAcrossAStep(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		question func(p *trace.Packet)
+		answered bool
+	}{
+		{"the clock is set back", func(p *trace.Packet) { p.Time = p.Time.Add(time.Minute) }, true},
+		{"the router starts again", func(p *trace.Packet) { p.ID += 1000 }, true},
+		{"asked after", func(p *trace.Packet) { p.ID, p.Time = p.ID+1000, p.Time.Add(time.Minute) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t, rib.None, 1500).resolve()
+			b.across(nil, b.ping(1, 1, 56))
+			records := slices.Concat(b.a.records(), b.b.records())
+			for _, p := range records {
+				c.question(p)
+			}
+			b.back(b.pong(1, 56))
+			all := join(b.options(""), slices.Concat(records, b.a.records(), b.b.records()))
+			want := pingPath + " delivered none"
+			if c.answered {
+				want = pingPath + pongPath + " delivered arrived"
+			}
+			if !slices.ContainsFunc(all, func(w *timeline.Way) bool { return outline(w) == want }) {
+				t.Errorf("no way is %q:\n%s", want, text(t, all[0]))
+			}
+			if back := all[0].ReplyNS < 0; says(all[0], "was set back") != back {
+				t.Errorf("the reply came after %d ns, and the notes say %q", all[0].ReplyNS, all[0].Notes)
+			}
+		})
 	}
 }
 

@@ -139,9 +139,10 @@ func (j *Joiner) joinAnswer(n *node) {
 	}
 }
 
-// answer joins a question and its answer, where both were seen by one host.
+// answer joins a question and its answer, where both were seen by one host. A clock may
+// be set between the two, and a router that starts again counts from 1.
 func (j *Joiner) answer(asked, n *node) bool {
-	if asked.host != n.host || n.Time.Before(asked.Time) || asked.isAnswer() || asked.isAnswered() || n.isAnswer() || !j.merge(asked, n) {
+	if before := n.ID < asked.ID && n.Time.Before(asked.Time); before || asked.host != n.host || asked.isAnswer() || asked.isAnswered() || n.isAnswer() || !j.merge(asked, n) {
 		return false
 	}
 	asked.reply, n.replyTo = n, asked

@@ -271,6 +271,9 @@ func (t *teller) reply(first *node) {
 		case p.Part != PartReply:
 		case p.Host == first.host.Name && p.Out != "":
 			t.out.Reply, t.out.ReplyNS = ReplyArrived, p.AtNS+p.lasted()
+			if p.AtNS < 0 {
+				t.out.note("the clock of %s was set back before the reply came: how long it took is not known", p.Host)
+			}
 		case t.out.Reply != ReplyArrived:
 			t.out.Reply = ReplyLost
 		}

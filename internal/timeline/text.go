@@ -31,7 +31,7 @@ func (t Text) Write(w io.Writer, way *Way) error {
 		t.block(&b, way, i)
 		if n >= foldFrom {
 			last := &way.Packets[i+n-1]
-			fmt.Fprintf(&b, "\n… %d more like this one on %s, the last at +%s\n", n-1, last.Host, milliseconds(time.Duration(last.AtNS)))
+			fmt.Fprintf(&b, "\n… %d more like this one on %s, the last at %+.3f ms\n", n-1, last.Host, float64(last.AtNS)/1e6)
 			i += n
 			continue
 		}
@@ -55,7 +55,7 @@ func (t Text) block(b *bytes.Buffer, way *Way, i int) {
 	case p.Part == PartCaused && (i == 0 || way.Packets[i-1].Part != PartCaused):
 		label = "\ncaused by it\n"
 	}
-	fmt.Fprintf(b, "%s\n+%.3f ms  ", label, float64(p.AtNS)/1e6)
+	fmt.Fprintf(b, "%s\n%+.3f ms  ", label, float64(p.AtNS)/1e6)
 	_ = t.Text.Write(b, &p.Packet) // into memory
 	if p.Unseen != "" {
 		fmt.Fprintf(b, "  wire   %s > %s  not seen at %s within %v\n", p.Host, p.Unseen, p.Unseen, t.Within)
