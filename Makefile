@@ -62,8 +62,9 @@ debtest: deb ## build the Debian package, install it below a scratch directory a
 test: ## run all tests; GOFLAGS_TEST=-v shows each
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...
 
-race: ## run all tests with the race detector (needs a C compiler); RACE='./rib …' runs some packages
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 20m $(GOFLAGS_TEST) $(RACE)
+# GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
+race: ## run all tests, and the programs that they start, with the race detector (needs a C compiler); RACE='./rib …' runs some packages
+	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GO) test -count=1 -timeout 40m $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi

@@ -260,55 +260,80 @@ func deluge(t *testing.T, ns workload.Namespace, dev string, frames [][]byte) (s
 	}
 }
 
-// honest sends datagrams from the second workload to the third at a steady pace,
-// for a slice of time, and returns how many were sent and how many arrived. The last
-// ones are known by their length; a flow keeps its order, so behind them nothing comes.
+// honest sends datagrams from the second workload at a steady pace, in turns to the third
+// and out by the uplink, for a slice of time. It returns how many were sent, and how many
+// would have arrived if both ways had done as the worse of the two did.
 func (b *besieged) honest(t *testing.T) (sent, arrived float64) {
 	t.Helper()
-	from, to := listenUDP(t, b.w[1], honest), listenUDP(t, b.w[2], "10.70.1.3")
+	from := listenUDP(t, b.w[1], honest)
 	defer from.Close()
-	defer to.Close()
-	_ = to.(*net.UDPConn).SetReadBuffer(4 << 20) // as much as it may be
-	b.slices++                                   // more than one last datagram is sent, and some may come in the next slice
-	mark := b.slices
-	last := make(chan float64, 1)
-	go func() {
-		buf, n := make([]byte, 100), 0.0
-		for {
-			size, _, err := to.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			switch {
-			case size > 1:
-				n++
-			case buf[0] == mark:
-				last <- n
-				return
-			}
-		}
-	}()
+	b.slices++ // more than one last datagram is sent, and some may come in the next slice
+	ways := [...]*way{b.way(t, b.w[2], "10.70.1.3"), b.way(t, b.wire, farHost)}
+	for _, w := range ways {
+		defer w.to.Close()
+		go w.count(b.slices)
+	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(slice); time.Now().Before(end); <-tick.C {
-		for range pace {
-			if _, err := from.WriteTo(make([]byte, 64), to.LocalAddr()); err == nil {
+		for i := range pace {
+			if _, err := from.WriteTo(make([]byte, 64), ways[i%len(ways)].to.LocalAddr()); err == nil {
 				sent++
 			}
 		}
 	}
+	arrived = sent
+	for _, w := range ways {
+		arrived = min(arrived, w.end(t, from, b.slices, tick)*float64(len(ways)))
+	}
+	return sent, arrived
+}
+
+// way is one that honest datagrams take. The last ones are known by their length; a flow
+// keeps its order, so behind them nothing comes.
+type way struct {
+	to   net.PacketConn
+	last chan float64
+}
+
+func (b *besieged) way(t *testing.T, ns workload.Namespace, address string) *way {
+	to := listenUDP(t, ns, address)
+	_ = to.(*net.UDPConn).SetReadBuffer(4 << 20) // as much as it may be
+	return &way{to: to, last: make(chan float64, 1)}
+}
+
+func (w *way) count(mark byte) {
+	buf, n := make([]byte, 100), 0.0
+	for {
+		size, _, err := w.to.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		switch {
+		case size > 1:
+			n++
+		case buf[0] == mark:
+			w.last <- n
+			return
+		}
+	}
+}
+
+// end sends last datagrams until one arrives, and returns how many others did before it.
+func (w *way) end(t *testing.T, from net.PacketConn, mark byte, tick *time.Ticker) float64 {
+	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
-		if _, err := from.WriteTo([]byte{mark}, to.LocalAddr()); err != nil {
+		if _, err := from.WriteTo([]byte{mark}, w.to.LocalAddr()); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case n := <-last:
-			return sent, n
+		case n := <-w.last:
+			return n
 		default:
 		}
 	}
-	t.Fatal("of honest traffic nothing arrives any more")
-	return 0, 0
+	t.Fatalf("of honest traffic to %v nothing arrives any more", w.to.LocalAddr())
+	return 0
 }
 
 // memory is the router's resident set, in KiB.
