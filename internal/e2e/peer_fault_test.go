@@ -17,8 +17,8 @@ import (
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
-// threeHosts is a host whose workload sends to those of two others.
-const threeHosts = `hosts:
+// twoNextHops is a host whose workload sends to those of two others.
+const twoNextHops = `hosts:
   - node: a
     uplink: {address: 192.168.0.11/24}
     workloads: [{name: ns1, address: 10.70.1.1/24}]
@@ -93,7 +93,7 @@ func TestNextHopStopsAnsweringARP(t *testing.T) {
 		{"and receives nothing", false, netlink.LinkSetDown, netlink.LinkSetUp},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			hosts := labUp(t, threeHosts)
+			hosts := labUp(t, twoNextHops)
 			a, b := hosts[0], hosts[1]
 			wantEcho(t, a.ns1, there, 62)
 			wantEcho(t, a.ns1, elsewhere, 62)
@@ -161,7 +161,7 @@ func TestNextHopChangesMAC(t *testing.T) {
 		{"a router", true, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			hosts := labUp(t, threeHosts)
+			hosts := labUp(t, twoNextHops)
 			a, b := hosts[0], hosts[1]
 			wantEcho(t, a.ns1, there, 62)
 			wantEcho(t, a.ns1, elsewhere, 62)
@@ -193,5 +193,49 @@ func TestNextHopChangesMAC(t *testing.T) {
 			}
 			t.Logf("%d sent, %d came; elsewhere %d sent, %d came", d.Sent.Load(), d.Received.Load(), other.Sent.Load(), other.Received.Load())
 		})
+	}
+}
+
+// While neighbours that are not there expire by the hundred, each scrape accounts for every
+// packet: it has come to its end, or waits.
+func TestScrapesWhileNeighborsExpire(t *testing.T) {
+	leavesNothing(t)
+	ns := newHost(t)
+	in(t, ns, func() error { return withLink("cable", netlink.LinkSetUp) })
+	startRouter(t, ns, "/run/vrouter/vrouter.sock", hostConfig)
+	var out net.PacketConn
+	in(t, workload.Named("w1"), func() (err error) {
+		out, err = net.ListenPacket("udp4", ":0")
+		return err
+	})
+	defer out.Close()
+	const hosts = 200
+	for range neigh.MaxQueue {
+		for i := range hosts {
+			if _, err := out.WriteTo([]byte("nobody"), &net.UDPAddr{IP: net.IPv4(192, 168, 0, byte(20+i)), Port: 9}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	most, dropped := 0.0, 0.0
+	eventually(t, "all have expired", func() bool {
+		s := scrape(t, ns)
+		sum := func(words ...string) (n float64) {
+			for _, k := range s.labels(words...) {
+				n += s[k]
+			}
+			return n
+		}
+		received, waiting := sum("port_receive_packets_total{"), s[key("neighbor_waiting_packets")]
+		dropped = sum("drop_packets_total{", "port=")
+		ended := s[key("step_packets_total", `step="tx"`, `verdict="pass"`)] + sum("step_packets_total{", `verdict="consume"`) + dropped
+		if received != ended+waiting {
+			t.Fatalf("%v received, %v of them at their end, %v wait", received, ended, waiting)
+		}
+		most = max(most, waiting)
+		return dropped > 0 && waiting == 0
+	})
+	if t.Logf("%v packets waited, %v were dropped", most, dropped); most < hosts {
+		t.Errorf("only %v packets waited", most)
 	}
 }
