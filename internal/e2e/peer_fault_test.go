@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -79,7 +80,8 @@ func kernelLost(t *testing.T, hosts ...host) (n float64) {
 		for _, k := range s.labels("port_receive_lost_packets_total{") {
 			n += s[k]
 		}
-		n += float64(kernelOf(t, h.ns1).unread)
+		k := kernelOf(t, h.ns1)
+		n += float64(k.unsent + k.unread)
 	}
 	return n
 }
@@ -136,7 +138,8 @@ func TestNextHopStopsAnsweringARP(t *testing.T) {
 			if n, most := grown[key("originated_packets_total", `kind="arp_request"`)], time.Since(began).Seconds()+2; n > most {
 				t.Errorf("%v ARP requests, %v at the most", n, most)
 			}
-			came := lost.Received.Load()
+			came, told := lost.Received.Load(), ""
+			defer func() { t.Log(told) }()
 			in(t, b.ns, func() error { return withLink(uplink, c.back) })
 			eventually(t, "datagrams come again", func() bool { return lost.Received.Load() > came+1000 })
 			end()
@@ -145,6 +148,7 @@ func TestNextHopStopsAnsweringARP(t *testing.T) {
 				unresolved, full := count()
 				counted := unresolved + full + kernelLost(t, hosts...)
 				all := missing(lost) + missing(other)
+				told = fmt.Sprintf("%v are missing, %v of them elsewhere; %v counted, %v lost by kernels", all, missing(other), unresolved+full, kernelLost(t, hosts...))
 				return all == counted || !c.receives && all > counted && full > 0
 			})
 			eventually(t, "nothing is lost of what goes elsewhere", func() bool { return missing(other) <= kernelLost(t, hosts...) })
