@@ -24,7 +24,7 @@ func (b *bed) books() books {
 	b.t.Helper()
 	s := b.router.Stats()
 	forwarded, consumed, dropped := s.Ended()
-	k := books{s.Packets, forwarded, consumed, dropped, s.Held - s.Resumed}
+	k := books{s.Packets, forwarded, consumed, dropped, s.Waits[forwarder.ForNeighbor].Now() + s.Waits[forwarder.ForFragments].Now()}
 	if k.received != k.forwarded+k.consumed+k.dropped+k.waiting || s.Imbalance != 0 {
 		b.t.Errorf("out of balance by %d: %+v", s.Imbalance, k)
 	}

@@ -14,12 +14,27 @@ import (
 type Tally struct {
 	Packets uint64 // received
 	Bytes   uint64
-	Held    uint64 // of them, those that had to wait: for a neighbour, or for the rest of a datagram
-	Resumed uint64 // those that are done waiting, and have their verdict
-	Ways    Ways   // of those that have a verdict
+	Waits   [NumWaits]Wait
+	Ways    Ways // of those that have a verdict
 	// Durations of the steps of sampled packets.
 	Durations [verdict.NumSteps]Histogram
 }
+
+// What a packet may have to wait for.
+const (
+	ForNeighbor = iota
+	ForFragments
+	NumWaits
+)
+
+// Wait is the packets that had to wait for one thing.
+type Wait struct {
+	Held    uint64
+	Resumed uint64 // of them, those that are done waiting, and have their verdict
+}
+
+// Now is how many wait.
+func (w Wait) Now() uint64 { return w.Held - w.Resumed }
 
 // Counters are a tally, and what is read off its ways.
 type Counters struct {
@@ -77,10 +92,10 @@ func (c *Verdicts) enter(w trace.Way, packets uint64) {
 }
 
 // countLate enters the way of a packet that has waited.
-func (c *ledger) countLate(w trace.Way, packets uint64) {
+func (c *ledger) countLate(waited int, w trace.Way, packets uint64) {
 	c = c.lock()
 	defer c.mu.Unlock()
-	c.Resumed += packets
+	c.Waits[waited].Resumed += packets
 	c.Ways.add(w, packets)
 }
 
@@ -117,8 +132,10 @@ func lookup(v verdict.Verdict) int {
 func (c *Tally) add(o *Tally) {
 	c.Packets += o.Packets
 	c.Bytes += o.Bytes
-	c.Held += o.Held
-	c.Resumed += o.Resumed
+	for i := range c.Waits {
+		c.Waits[i].Held += o.Waits[i].Held
+		c.Waits[i].Resumed += o.Waits[i].Resumed
+	}
 	c.Ways.addAll(&o.Ways)
 	for s := range c.Durations {
 		c.Durations[s].add(&o.Durations[s])
@@ -150,11 +167,10 @@ func (c *Verdicts) Ended() (forwarded, consumed, dropped uint64) {
 	return forwarded, consumed, dropped
 }
 
-// imbalance is received − (forwarded + consumed + dropped), without what waits
-// (Held, not Resumed): 0, always.
+// imbalance is received − (forwarded + consumed + dropped), without what waits: 0, always.
 func (c *Counters) imbalance() int64 {
 	forwarded, consumed, dropped := c.Ended()
-	return int64(c.Packets + c.Resumed - c.Held - forwarded - consumed - dropped)
+	return int64(c.Packets - c.Waits[ForNeighbor].Now() - c.Waits[ForFragments].Now() - forwarded - consumed - dropped)
 }
 
 // DurationBuckets are the upper bounds of the step durations' histogram.

@@ -91,11 +91,19 @@ func (p *Packet) keep() *Packet {
 		q.rec = &rec
 	}
 	if p.queue != nil {
-		p.queue.counts.Held += p.weight
+		p.queue.counts.Waits[p.waitsFor()].Held += p.weight
 		p.countRoute()
 		q.queue, q.late, q.sampled = nil, &p.in.late, false
 	}
 	return &q
+}
+
+// waitsFor is what a packet that waits does so for, or has waited for.
+func (p *Packet) waitsFor() int {
+	if p.asked != 0 {
+		return ForFragments
+	}
+	return ForNeighbor
 }
 
 func (p *Packet) size() int {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
@@ -98,7 +99,7 @@ func TestARPNeighbors(t *testing.T) {
 		if got := b.requests(); len(got) != 1 || got[0] != packet.Broadcast {
 			b.t.Errorf("asked %v, want one request to everybody", got)
 		}
-		if n := b.router.Stats().Waiting; n != 3 {
+		if n := b.router.Stats().Waits[forwarder.ForNeighbor].Now(); n != 3 {
 			b.t.Errorf("%d packets wait, want 3", n)
 		}
 		b.reply(peerMAC)
@@ -154,6 +155,100 @@ func confirm(b *bed, answer bool) {
 	if n := b.neighbor(peerIP); n.State != neigh.Failed {
 		b.t.Errorf("unanswered, it is %s", n.State)
 	}
+}
+
+// A peer that changes its MAC and says nothing by ARP gets nothing until its entry has
+// expired: 30 s after its last answer it is asked by unicast at the old MAC, three times, and
+// then by broadcast. (Linux: 15 to 45 s, 5 s of delay, three requests.) Frames of data from the
+// new one prove nothing: whoever forges them would get the traffic. No packet is dropped here:
+// those of 33 s went to the old MAC, and those that waited for the answer come through.
+func TestSilentPeer(t *testing.T) {
+	inTime(t, "another_mac", func(b *bed) {
+		otherMAC := packet.MAC{2, 0, 0, 0, 0, 99}
+		b.resolve()
+		began, sent, toOld, toNew := time.Now(), 0, 0, 0
+		for toNew == 0 && time.Since(began) < time.Minute {
+			b.ns1.Send(ping(farIP))
+			sent++
+			b.uplink.Send(frame(ether(otherMAC, uplinkMAC), ip4(farIP, ns1IP, 253)))
+			for _, f := range b.uplink.Sent() {
+				switch {
+				case f.EtherType() == packet.EtherTypeARP && f.DstMAC() == packet.Broadcast:
+					b.reply(otherMAC)
+				case f.EtherType() == packet.EtherTypeIPv4 && f.DstMAC() == peerMAC:
+					toOld++
+				case f.EtherType() == packet.EtherTypeIPv4:
+					toNew++
+				}
+			}
+			pass(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took < 33*time.Second || took > 34*time.Second {
+			b.t.Errorf("the new MAC was used after %v, want 33 s", took)
+		}
+		if toOld+toNew != sent {
+			b.t.Errorf("of %d packets %d went to the old MAC and %d to the new one", sent, toOld, toNew)
+		}
+		b.dropsAre("ns1", "", 0)
+		if n := b.neighbor(peerIP); n.State != neigh.Reachable || n.MAC != otherMAC {
+			b.t.Errorf("it is %s, %s", n.State, n.MAC)
+		}
+	})
+	// One that answers no more, but does receive, gets all packets for those 33 s; the next
+	// ones wait and are dropped, and the way is there again with the first answer.
+	inTime(t, "no_more_answers", func(b *bed) {
+		b.resolve()
+		delivered := 0
+		send := func(d time.Duration) (asked int) {
+			for end := time.Now().Add(d); time.Now().Before(end); pass(100 * time.Millisecond) {
+				b.ns1.Send(ping(farIP))
+				for _, f := range b.uplink.Sent() {
+					if f.EtherType() == packet.EtherTypeARP {
+						asked++
+					} else {
+						delivered++
+					}
+				}
+			}
+			return asked
+		}
+		if asked := send(33 * time.Second); asked != neigh.Tries || delivered != 330 {
+			b.t.Errorf("in 33 s, %d packets went out and %d requests; want 330 and %d", delivered, asked, neigh.Tries)
+		}
+		if asked := send(30 * time.Second); asked < 28 || asked > 30 || delivered > 332 {
+			b.t.Errorf("then, in 30 s, %d requests, and %d packets went out", asked, delivered-330)
+		}
+		b.reply(peerMAC)
+		send(time.Second)
+		k := b.books()
+		if uint64(delivered) != k.forwarded || k.dropped != b.dropped("ns1", "neighbor_unresolved") || k.dropped < 250 || k.waiting != 0 {
+			b.t.Errorf("%d packets went out; %+v", delivered, k)
+		}
+	})
+}
+
+// Neighbours are asked at once from the uplink's new MAC, so that they know it; meanwhile
+// they are used as before.
+func TestUplinkWithAnotherMAC(t *testing.T) {
+	inTime(t, "neighbours_are_asked", func(b *bed) {
+		newMAC := packet.MAC{2, 0, 0, 0, 0, 111}
+		b.resolve()
+		pass(2 * time.Second)
+		b.router.UpdatePort(b.uplinkID, forwarder.PortConfig{Name: "ens160", Kind: forwarder.Uplink, Interface: "ens160", MAC: newMAC, MTU: 1500})
+		b.ns1.Send(ping(farIP))
+		if f := one(b.t, b.uplink); f.DstMAC() != peerMAC || f.SrcMAC() != newMAC {
+			b.t.Errorf("from %s to %s, want %s and %s", f.SrcMAC(), f.DstMAC(), newMAC, peerMAC)
+		}
+		pass(200 * time.Millisecond)
+		f := one(b.t, b.uplink)
+		if m, ok := packet.ParseARP(f.Payload()); !ok || m.Op != packet.ARPRequest || m.SenderMAC != newMAC || m.TargetIP != addr(peerIP) || f.DstMAC() != peerMAC {
+			b.t.Errorf("no request from the new MAC: %s", decode(f))
+		}
+		b.uplink.Send(arp(packet.ARPReply, peerMAC, peerIP, newMAC, hostIP, newMAC))
+		if n := b.neighbor(peerIP); n.State != neigh.Reachable {
+			b.t.Errorf("after its answer it is %s", n.State)
+		}
+	})
 }
 
 // A8: no answer after three tries.

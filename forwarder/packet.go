@@ -98,7 +98,7 @@ func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
 		p.queue.counts.Ways.add(way, p.weight)
 		p.countRoute()
 	case p.late != nil:
-		p.late.countLate(way, p.weight)
+		p.late.countLate(p.waitsFor(), way, p.weight)
 	default:
 		return
 	}

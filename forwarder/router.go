@@ -187,15 +187,20 @@ func (r *Router) Way(ip packet.IPv4) *rib.Route {
 	return x.way(ip.Dst(), ip)
 }
 
-// UpdatePort replaces what a port is, as its interface has changed.
+// UpdatePort replaces what a port is, as its interface has changed. Neighbours are
+// told a new hardware address.
 func (r *Router) UpdatePort(id int, c PortConfig) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	was := r.state.Load().ports[id].MAC
 	r.publish(func(next *state) {
 		p := *next.ports[id]
 		p.PortConfig = c
 		next.ports[id] = &p
 	})
+	if c.MAC != was {
+		r.neighbors.Confirm(id)
+	}
 }
 
 // RemovePort closes a port that was started, and forgets its neighbours. What it

@@ -22,7 +22,6 @@ type Stats struct {
 	Workers      []WorkerStats
 	Tunnels      []TunnelStats
 	Reassemblies [NumReassemblyResults]uint64
-	Waiting      int // packets that wait for a neighbour; not fragments
 	Imbalance    int64
 }
 
@@ -101,6 +100,7 @@ func (r *Router) Stats() *Stats {
 
 func (s *Stats) addPort(p *Port) {
 	ps := PortStats{PortConfig: p.PortConfig, ID: p.ID, ReadErrors: p.readErrors.Load()}
+	p.late.addTo(&ps.Received.Tally) // before the queues: what has waited is counted there by then
 	for _, q := range p.queues {
 		qs := QueueStats{Worker: q.worker.number}
 		q.worker.mu.Lock()
@@ -110,7 +110,6 @@ func (s *Stats) addPort(p *Port) {
 		ps.Lost += q.link.Lost()
 		ps.Queues = append(ps.Queues, qs)
 	}
-	p.late.addTo(&ps.Received.Tally)
 	ps.Received.readWays()
 	s.Tally.add(&ps.Received.Tally)
 	ps.TxPackets, ps.TxBytes, ps.Fragments = p.tx.packets.Load(), p.tx.bytes.Load(), p.tx.fragments.Load()
@@ -149,7 +148,6 @@ func (s *Stats) addTunnel(t *Tunnel, st *state) {
 
 func (s *Stats) addNeighbors(list []neigh.Info) {
 	for _, n := range list {
-		s.Waiting += n.Waiting
 		for i := range s.Ports {
 			if s.Ports[i].ID == n.Port {
 				s.Ports[i].Neighbors[n.State]++

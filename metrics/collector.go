@@ -60,7 +60,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		tunnelRx.value(ch, float64(t.Rx), t.Peer.String())
 		tunnelPathMTU.value(ch, float64(t.Bytes), t.Peer.String())
 	}
-	neighborsWaiting.value(ch, float64(s.Waiting))
+	neighborsWaiting.value(ch, float64(s.Waits[forwarder.ForNeighbor].Now()))
+	fragmentsWaiting.value(ch, float64(s.Waits[forwarder.ForFragments].Now()))
 	c.collectRoutes(ch)
 	records, lost := c.Router.Trace().Counts()
 	traceRecords.value(ch, float64(records))

@@ -99,7 +99,8 @@ var (
 	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`.", "port", "answer")
 
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
-	neighborsWaiting = gauge("neighbor_waiting_packets", "Packets that wait for a neighbour's hardware address.")
+	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
+	fragmentsWaiting = gauge("reassembly_waiting_packets", "Fragments that wait for the rest of their datagram.")
 	routes           = gauge("routes", "Routes by protocol.", "protocol")
 	routeLookups     = counter("route_lookups_total", "Lookups of received packets: hit, miss, or a route that leads nowhere.", "result")
 

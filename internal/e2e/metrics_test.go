@@ -137,6 +137,7 @@ func zeros(ports, peers string) []string {
 		product("icmp_errors_sent_total", l("type", "11"), l("code", "0 1")),
 		product("icmp_errors_suppressed_total", l("reason", "icmp_error fragment broadcast source rate_limit")),
 		product("fragments_created_total", port), product("reassemblies_total", l("result", "ok timeout limit")),
+		product("neighbor_waiting_packets"), product("reassembly_waiting_packets"),
 		product("step_duration_seconds", l("step", contractSteps)),
 		product("trace_records_total"), product("trace_lost_records_total"), product("accounting_imbalance_packets"),
 	)

@@ -85,6 +85,20 @@ func (t *Table[P]) RemovePort(port int) (failed []P) {
 	return failed
 }
 
+// Confirm has every neighbour that was learnt on a port confirmed: the router's own
+// address there is another one now, and the request tells it to them (RFC 826).
+// Those that never answered are asked again in any case.
+func (t *Table[P]) Confirm(port int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.entries {
+		if e.port == port && (e.state == Reachable || e.state == Stale || e.state == Probe) {
+			t.setState(e, Probe)
+			e.tries = 0
+		}
+	}
+}
+
 // Held says what became of a packet given to Hold.
 type Held[P any] struct {
 	Ask       bool // send a request for the target now
