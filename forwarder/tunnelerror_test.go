@@ -268,7 +268,16 @@ func TestTunnelBadInner(t *testing.T) {
 	}
 	long := edited(ipip(peerIP, hostIP, inner, nil), func(ip packet.IPv4) { ip[3]++ })
 	part := edited(ipip("192.168.0.13", hostIP, inner, nil), func(ip packet.IPv4) { ip[6] = 0x20 })
+	noRPF := func(b *bed) { b.settings.RPF = false; b.router.Configure(b.settings) }
+	byNS1 := frame(ether(ns1MAC, gatewayMAC), ip4(ns1IP, peerIP, layers.IPProtocolIPv4), payload(inner.Payload()))
 	run(t, append(rows,
+		// Who is a peer is known by the address alone, on the uplink and from a workload that may send from any.
+		row{name: "T7_a_stranger_in_a_peers_name", from: "ens160", send: broken(ipip(peerIP, hostIP, inner, nil), func(f *packet.Frame) { f.Bytes()[6] ^= 0x40 }), out: "ns1",
+			check: func(t testing.TB, _, out *packet.Frame) { t.Helper(); toNS1(t, inner, out) }},
+		row{name: "T9_a_workload_in_this_hosts_name", from: "ns1", send: withSrc(byNS1, hostIP), reason: "rpf_failed"},
+		row{name: "T9_a_workload_in_this_hosts_name_without_rpf", from: "ns1", setup: noRPF, send: withSrc(byNS1, hostIP), out: "ens160"},
+		row{name: "T9_a_workload_to_this_host", from: "ns1", setup: noRPF, send: withSrc(withDst(byNS1, hostIP), peerIP), out: "ens160", reason: "local_unsupported"},
+		row{name: "T9_a_plain_packet_in_a_workloads_name", from: "ens160", send: withSrc(inner, ns2IP), out: "ns1"},
 		row{name: "T7_outer_length_over_the_frame", from: "ens160", send: long, reason: "ip_bad_length"},
 		row{name: "T7_nested_ten_deep", from: "ens160", send: deep, reason: "not_for_router"},
 		row{name: "T7_one_layer_of_ten_is_ours", from: "ens160", send: ipip(peerIP, hostIP, passing, nil), out: "ns1",

@@ -14,7 +14,7 @@ import (
 func newLabLink(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "link [SUBNET none|KEY VALUE…]", Short: "What the lab's impaired links do to packets, and have done; or change it",
-		Long: "KEY VALUE are those of a link in the lab file, and replace what there was, but for the seed:\n  " +
+		Long: "KEY VALUE are those of a link in the lab file, and replace what there was, but for the seed, which stays unless one that is not 0 is given:\n  " +
 			"loss 5% | delay 20ms±5ms | reorder 1% | duplicate 1% | corrupt 0.1% | rate 100mbit | limit 1000 | seed 7\n" +
 			"A link can be changed if the lab file gives it one of them, be it `delay: 0ms`.",
 		Example: "  vrouter lab link\n  vrouter lab link 192.168.0.0/24 loss 10% delay 5ms\n  vrouter lab link 192.168.0.0/24 none",

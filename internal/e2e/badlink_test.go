@@ -177,6 +177,10 @@ func TestLabLinkRefuses(t *testing.T) {
 	if s := linkState(t); s.Impairment != "loss 5% seed 7" {
 		t.Errorf("after errors the link has %q", s.Impairment)
 	}
+	changeLink(t, "loss 6% seed 0")
+	if s := linkState(t); s.Impairment != "loss 6% seed 7" {
+		t.Errorf("with seed 0 the link has %q, not the seed there was", s.Impairment)
+	}
 }
 
 func TestNoLinkIsImpaired(t *testing.T) {

@@ -49,6 +49,11 @@ func overhear(t *testing.T, ns workload.Namespace, dev string) (until func(marke
 	}
 }
 
+// tagged is the packet of a frame in VLAN 5 (IEEE 802.1Q 9.6).
+func tagged(to, from packet.MAC, frame []byte) []byte {
+	return frameTo(to, from, 0x8100, append([]byte{0, 5}, frame[packet.EthernetLen-2:]...))
+}
+
 // A workload sees no frame that is not for it: neither what others say to each
 // other, nor what the uplink carries to stations that nobody knows.
 func TestHostileEavesdropper(t *testing.T) {
@@ -64,6 +69,7 @@ func TestHostileEavesdropper(t *testing.T) {
 		x.udp(farHost, here), // to a station that nobody has
 		frameTo(broadcast, far, packet.EtherTypeIPv4, x.udp(farHost, here)[packet.EthernetLen:]),
 		frameTo(group, far, packet.EtherTypeIPv4, x.udp(farHost, "224.0.0.1")[packet.EthernetLen:]),
+		tagged(broadcast, far, x.udp(farHost, here)), tagged(packet.MAC(macOf(t, b.host, "ens160")), far, x.udp(farHost, here)), // to a VLAN
 		x.arp(1, far, farHost, here), frameTo(broadcast, far, 0x88cc, make([]byte, 50)),
 	})
 	w1 := packet.MAC(macOf(t, b.w[0], "eth0"))

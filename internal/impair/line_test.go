@@ -334,4 +334,16 @@ func TestChange(t *testing.T) {
 	if l.Take(time.Hour) != nil {
 		t.Error("an empty line gave a frame")
 	}
+	// Its chances begin anew: the same frames are lost once more.
+	var lost [2][]int
+	for round := range lost {
+		l.Change(Impairment{Loss: 0.5, Seed: 7}, 0)
+		for n := range 100 {
+			l.Send(time.Hour, frame(n, 64))
+		}
+		lost[round] = numbersOf(drain(l))
+	}
+	if d := cmp.Diff(lost[0], lost[1]); d != "" || len(lost[0]) == 100 {
+		t.Errorf("after a change to what it was, others come: %s", d)
+	}
 }

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,12 +29,25 @@ func firsts(expression, text string) (list []string) {
 	return slices.Compact(list)
 }
 
-// The table of dependencies names the modules that are required directly, and no others.
+// The table of dependencies names the modules that are required directly, and no others;
+// the text below it each tool, and how many modules are indirect.
 func TestDependencies(t *testing.T) {
 	direct := firsts(`(?m)^\t(\S+) v\S+$`, content(t, "go.mod")) // the others end in a comment
 	table := firsts("(?m)^\\| `([^`]+)` \\|", content(t, "docs/dependencies.md"))
 	if len(direct) == 0 || !slices.Equal(direct, table) {
 		t.Errorf("go.mod requires\n%v\ndocs/dependencies.md has\n%v", direct, table)
+	}
+	for _, file := range []string{"go.mod", "packaging/tools.mod"} {
+		mod := content(t, file)
+		want := fmt.Sprintf("%d in `%s`", strings.Count(mod, "// indirect"), file)
+		if !strings.Contains(content(t, "docs/dependencies.md"), want) {
+			t.Errorf("docs/dependencies.md does not say of the indirect modules: %s", want)
+		}
+		for _, tool := range firsts(`(?m)^tool (\S+)/cmd/\w+$`, mod) {
+			if !strings.Contains(content(t, "docs/dependencies.md"), "`"+tool+"`") {
+				t.Errorf("docs/dependencies.md does not name %s, a tool of %s", tool, file)
+			}
+		}
 	}
 }
 
