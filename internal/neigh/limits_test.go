@@ -58,20 +58,32 @@ func TestIncompleteAreBounded(t *testing.T) {
 	want(t, "room again", n.Hold(at(5*time.Second), ens160, peer, 0, 1), Held[int]{Ask: true})
 }
 
+// An entry that no packet goes by makes room, whatever its age; one that is used does not.
 func TestNeighborsAreBounded(t *testing.T) {
 	n := NewTable[int]()
 	for i := range MaxNeighbors {
 		n.Learn(at(0), ens160, host(i), mac1, true)
+		n.Snapshot().Lookup(host(i)).Use()
 	}
 	known, _ := n.Learn(at(0), ens160, peer, mac1, true)
 	want(t, "all of them in use", known, false)
 	want(t, "nor asked for", n.Hold(at(0), ens160, peer, 1, 1), Held[int]{Refused: true})
-	n.Tick(at(ReachableTime)) // now they are stale, and one may go
+	n.Tick(at(ReachableTime)) // now they are stale, and used no more
 	want(t, "asked for", n.Hold(at(ReachableTime), ens160, peer, 1, 1), Held[int]{Ask: true})
+	known, _ = n.Learn(at(ReachableTime), ens160, host(MaxNeighbors), mac1, true)
+	want(t, "learnt", known, true)
+	for i := range MaxNeighbors {
+		if e := n.Snapshot().Lookup(host(i)); e != nil {
+			n.Learn(at(ReachableTime), ens160, host(i), mac1, false)
+			e.Use()
+		}
+	}
+	want(t, "instead of the one that was only learnt", n.Hold(at(ReachableTime), ens160, host(MaxNeighbors+1), 2, 1), Held[int]{Ask: true})
+	want(t, "which is gone", n.Snapshot().Lookup(host(MaxNeighbors)) == nil, true)
 	want(t, "entries", len(n.List(start)), MaxNeighbors)
 	size := 0
 	for range n.Snapshot().t.All() {
 		size++
 	}
-	want(t, "seen by the packet path", size, MaxNeighbors-1)
+	want(t, "seen by the packet path", size, MaxNeighbors-2)
 }

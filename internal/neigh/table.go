@@ -166,13 +166,16 @@ func (t *Table[P]) newEntry(port int, now time.Time) *entry[P] {
 	return &entry[P]{port: port, state: Incomplete, since: now}
 }
 
-// makeRoom removes an entry that nobody uses if the table is full.
+// makeRoom removes an entry that nobody uses if the table is full. One that was only
+// learnt is none of the first 30 s either: who sends requests from many addresses keeps
+// no next hop out.
 func (t *Table[P]) makeRoom() bool {
 	if len(t.entries) < MaxNeighbors {
 		return true
 	}
 	for a, e := range t.entries {
-		if e.state == Failed || e.state == Stale {
+		unused := (e.state == Reachable || e.state == Stale) && !e.seen.used.Load()
+		if unused || e.state == Failed {
 			t.remove(a, e)
 			return true
 		}
