@@ -47,7 +47,8 @@ type besieged struct {
 	slices     byte // of honest traffic so far
 }
 
-func besiege(t *testing.T) *besieged {
+// besiege starts a router with three workloads, by a command if one is given.
+func besiege(t *testing.T, by ...string) *besieged {
 	t.Helper()
 	b := &besieged{host: newNamespace(t), wire: newNamespace(t), socket: "/run/vrouter/vrouter.sock"}
 	for i := range b.w {
@@ -80,7 +81,8 @@ control: {socket: %s}
 	t.Cleanup(func() {
 		start(t, command(t, "down", "--config", config), b.host.Do).wait(t).wantOK(t)
 	})
-	b.router = start(t, exec.Command(program, "run", "--config", config), b.host.Do) // for longer than a command may take
+	by = append(by, program, "run", "--config", config)
+	b.router = start(t, exec.Command(by[0], by[1:]...), b.host.Do) // for longer than a command may take
 	eventually(t, "the router answers", func() bool {
 		return b.router.hasEnded() || vrouter(t, "--socket", b.socket, "show", "ports").status == 0
 	})
