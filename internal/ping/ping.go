@@ -92,7 +92,7 @@ func once(p *ipv4.PacketConn, o Options, seq int) (*Reply, error) {
 	}
 	buf := make([]byte, 1500)
 	for {
-		n, cm, _, err := p.ReadFrom(buf)
+		n, cm, from, err := p.ReadFrom(buf)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +100,7 @@ func once(p *ipv4.PacketConn, o Options, seq int) (*Reply, error) {
 		if err != nil || m.Type != ipv4.ICMPTypeEchoReply {
 			continue
 		}
-		if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq {
+		if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq && from.String() == o.To.String() { // else late, to an earlier run of this process
 			return &Reply{Seq: seq, TTL: cm.TTL, RTT: time.Since(sent)}, nil
 		}
 	}
