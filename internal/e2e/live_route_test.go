@@ -223,7 +223,14 @@ func TestCommandsAndTheFile(t *testing.T) {
 		t.Error("w2 is still there")
 	}
 
+	// A command that deletes what the file never had leaves nothing that a file would meet.
+	h.ask(t, "workload", "add", "w2", "address", "10.70.1.3/24").wantOK(t)
+	h.ask(t, "workload", "del", "w2").wantOK(t)
 	write(t, path, shown)
+	h.ask(t, "reload").wantOK(t)
+	h.wantStatic(t, want...)
+	wantEcho(t, workload.Named("w2"), "10.70.1.1", 63)
+
 	r.signal(t, syscall.SIGINT)
 	start(t, command(t, "run", "--config", path), ns.Do)
 	eventually(t, "the router answers again", func() bool { return vrouter(t, "show", "ports").status == 0 })

@@ -41,10 +41,14 @@ func (l workloadChanges) onto(file *config.Host) (*config.Host, workloadChanges,
 	return c, left, nil
 }
 
-// with is the changes and one more.
-func (l workloadChanges) with(name string, w *config.Workload) workloadChanges {
+// with is the changes and one more. To delete what the file never had leaves nothing to
+// remember.
+func (l workloadChanges) with(name string, w *config.Workload, file []config.Workload) workloadChanges {
 	next := maps.Clone(l)
 	next[name] = w
+	if w == nil && !slices.ContainsFunc(file, func(f config.Workload) bool { return f.Name == name }) {
+		delete(next, name)
+	}
 	return next
 }
 
@@ -72,7 +76,7 @@ func (n *Node) AddWorkload(w config.Workload) error {
 		n.config = old
 		return errors.Join(err, n.detach(w.Name, nil), n.followWorkload(w.Address.Addr()))
 	}
-	n.live = n.live.with(w.Name, &w)
+	n.live = n.live.with(w.Name, &w, n.file)
 	return nil
 }
 
@@ -93,7 +97,7 @@ func (n *Node) DeleteWorkload(name string) error {
 		return &config.FieldError{Field: "name", Reason: fmt.Sprintf("routes go by way of %s (via %s): delete them first", name, a)}
 	}
 	n.config = n.config.Without(name)
-	n.live = n.live.with(name, nil)
+	n.live = n.live.with(name, nil, n.file)
 	return errors.Join(n.detach(name, nil), n.followWorkload(a))
 }
 

@@ -37,6 +37,7 @@ type Node struct {
 	mu        sync.Mutex   // over all that follows, and what is built from it
 	config    *config.Host // without routes, which are in statics
 	statics   *statics
+	file      []config.Workload // what the file says, without what commands changed
 	live      workloadChanges
 	uplink    *uplink
 	workloads map[string]*attached
@@ -67,7 +68,7 @@ type attached struct {
 // taken back. The configuration is the node's from then on.
 func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	n = &Node{
-		config: c, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{},
+		config: c, file: c.Workloads, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{}, found: map[string]bool{},
 		vacant: map[string]bool{}, mirror: newMirror(), told: map[string]map[string]bool{}, gone: make(chan string, 16),
 	}
 	pollers, err := newPollers(workers(c))

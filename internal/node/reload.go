@@ -30,6 +30,7 @@ func (n *Node) Reload(c *config.Host) error {
 		return err
 	}
 	c.Routes = config.Routes{} // there may be many
+	file := c.Workloads
 	c, live, err := n.live.onto(c)
 	if err != nil {
 		return err
@@ -44,6 +45,7 @@ func (n *Node) Reload(c *config.Host) error {
 		n.config, n.statics, n.live = old, oldRoutes, oldLive
 		return errors.Join(err, n.applyConfig(routes))
 	}
+	n.file = file
 	return nil
 }
 
