@@ -166,9 +166,8 @@ func (t *Table[P]) newEntry(port int, now time.Time) *entry[P] {
 	return &entry[P]{port: port, state: Incomplete, since: now}
 }
 
-// makeRoom removes an entry that nobody uses if the table is full. One that was only
-// learnt is none of the first 30 s either: who sends requests from many addresses keeps
-// no next hop out.
+// makeRoom removes an entry that no packet goes by if the table is full, however young it
+// is: who sends requests from many addresses keeps no next hop out.
 func (t *Table[P]) makeRoom() bool {
 	if len(t.entries) < MaxNeighbors {
 		return true
