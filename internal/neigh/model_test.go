@@ -90,6 +90,22 @@ func (m *model) removePort(t *rapid.T) {
 	m.came(t, m.n.RemovePort(port)...)
 }
 
+// confirm loses nobody's address: each is used until it has not answered.
+func (m *model) confirm(t *rapid.T) {
+	port := rapid.IntRange(0, 1).Draw(t, "port")
+	before := m.n.List(m.now)
+	m.n.Confirm(port)
+	for i, is := range m.n.List(m.now) {
+		was := before[i]
+		if known := was.MAC != (packet.MAC{}) && was.State != Permanent; known && was.Port == port {
+			was.State = Probe
+		}
+		if is != was {
+			t.Fatalf("%+v became %+v", before[i], is)
+		}
+	}
+}
+
 func drawHost(t *rapid.T) netip.Addr { return host(rapid.IntRange(0, 3).Draw(t, "host")) }
 
 // check holds the table's own books together.
@@ -134,7 +150,7 @@ func TestModel(t *testing.T) {
 		m := &model{n: NewTable[int](), now: start, asked: map[netip.Addr]int64{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"hold": m.hold, "hold more": m.hold, "learn": m.learn, "time": m.pass, "a little time": m.pass,
-			"permanent": m.permanent, "remove port": m.removePort, "": m.check,
+			"permanent": m.permanent, "remove port": m.removePort, "confirm": m.confirm, "": m.check,
 		})
 	})
 }
