@@ -90,12 +90,19 @@ func wantMemory(t *testing.T, r *running) {
 		t.Fatalf("no VmHWM in %s", status)
 	}
 	most := maxMemory
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		most *= 4 // as the race detector remembers who touched what
+	if raced() {
+		most *= 4
 	}
 	if kib, _ := strconv.Atoi(string(peak[1])); kib > most || kib < 100<<10 {
 		t.Errorf("the router had %d KiB at its peak; want at most %d, and not so few that it is another process", kib, most)
 	} else {
 		t.Logf("peak: %d KiB", kib)
 	}
+}
+
+// raced says whether the programs have the race detector in them, which takes memory to
+// remember who touched what.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
