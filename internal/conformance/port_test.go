@@ -21,6 +21,7 @@ type port struct {
 	router mac    // the router's
 	ip     string // the workload's; "" on the uplink
 	mtu    int
+	at     time.Time // when the last frame came
 }
 
 // openPort opens a raw socket that sees all that comes in by an interface.
@@ -43,6 +44,7 @@ func openPort(ns workload.Namespace, ifname string) (*port, error) {
 		}
 		return errors.Join(
 			unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1),
 			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: l.Attrs().Index}),
 		)
 	})
@@ -90,13 +92,19 @@ func (p *port) send(frame []byte) error {
 	}
 }
 
-// receive returns the next frame, or nil if none came before the deadline.
+// receive returns the next frame, or nil if none came before the deadline. When it came is
+// the kernel's to say, as this program may have been late to read it.
 func (p *port) receive(deadline time.Time) ([]byte, error) {
-	buf := make([]byte, 70000)
+	buf, control := make([]byte, 70000), make([]byte, 64)
 	for {
-		n, err := unix.Read(p.fd, buf)
+		n, length, _, _, err := unix.Recvmsg(p.fd, buf, control, 0)
 		switch {
 		case err == nil:
+			m, err := unix.ParseSocketControlMessage(control[:length])
+			if err != nil || len(m) != 1 || len(m[0].Data) != 16 {
+				return nil, fmt.Errorf("reading %s: %d messages about the time (%w)", p.name, len(m), err)
+			}
+			p.at = time.Unix(int64(binary.NativeEndian.Uint64(m[0].Data)), int64(binary.NativeEndian.Uint64(m[0].Data[8:])))
 			return buf[:n:n], nil
 		case errors.Is(err, unix.EINTR):
 			continue
