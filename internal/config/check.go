@@ -93,6 +93,9 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 		c.claim(taken, addr.String(), peer.place, "remove one of them")
 		t.Peers = append(t.Peers, addr)
 	}
+	if raw.source.given {
+		t.Source = Source{c.unicast(raw.source)}
+	}
 	return t
 }
 

@@ -112,9 +112,16 @@ type Route struct {
 
 // IPIP is the encapsulation of what goes to other hosts, and whom to believe when it comes in.
 type IPIP struct {
-	Mode  string       `yaml:"mode"`
-	Peers []netip.Addr `yaml:"peers,omitzero"` // nil: the next hops of the routes; empty: nobody
+	Mode   string       `yaml:"mode"`
+	Peers  []netip.Addr `yaml:"peers,omitzero"`  // nil: the next hops of the routes; empty: nobody
+	Source Source       `yaml:"source,omitzero"` // of the outer header; zero: the uplink's towards the other end
 }
+
+// Source is an address that may be left out, also when it is written.
+type Source struct{ netip.Addr }
+
+// IsZero says whether it is left out.
+func (s Source) IsZero() bool { return !s.IsValid() }
 
 // Gateway is what workloads take for their router.
 type Gateway struct {
