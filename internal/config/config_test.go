@@ -173,3 +173,28 @@ func TestLoad(t *testing.T) {
 		}
 	}
 }
+
+// Without `node` the hostname is the name: as long as Linux lets it be, and told of if it cannot be one.
+func TestNodeIsTheHostname(t *testing.T) {
+	was := hostname
+	t.Cleanup(func() { hostname = was })
+	const file = "uplink: {interface: ens160}\n"
+	long := strings.Repeat("a", 60) + ".b-c"
+	hostname = func() (string, error) { return long, nil }
+	h, err := Parse("f.yaml", []byte(file))
+	if err != nil || h.Node != long {
+		t.Errorf("node %q, %v", h.Node, err)
+	}
+	again, err := h.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := Parse("f.yaml", again); err != nil || h.Node != long {
+		t.Errorf("written and read: node %q, %v", h.Node, err)
+	}
+	for _, name := range []string{"", "(none)", "-a", "a b", long + "x", "é"} {
+		hostname = func() (string, error) { return name, nil }
+		_, err := Parse("f.yaml", []byte(file))
+		checkError(t, err, "f.yaml:1:1: node: missing, and the hostname "+quote(name)+" is no name for a node: set node to 1 to 64 letters, digits, dots, dashes and underscores; neither dot nor dash first")
+	}
+}

@@ -38,6 +38,19 @@ func (n *Node) expectProtocols() {
 	n.RIB.Expect(names...)
 }
 
+// Ports are the names of those that the configuration has, though one may be gone at present.
+func (n *Node) Ports() []string {
+	c := n.Config()
+	names := []string{c.Uplink.Interface}
+	for _, w := range c.Workloads {
+		names = append(names, w.Name)
+	}
+	if c.Kernel.Export {
+		names = append(names, config.HostInterface)
+	}
+	return names
+}
+
 // mirror is the host's routes of the protocols in kernel.import, as the router
 // has them.
 type mirror struct {
