@@ -110,7 +110,7 @@ difffuzz: ## compare random packets with the kernel for DURATION (10m); SEED nam
 hostile: ## flood the router from a workload and from the uplink, and print what is left of honest traffic
 	cd internal/e2e && $(GO) test -count=1 -timeout 10m -run '^TestHostile' -hostile
 
-peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
+peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user-mode-linux and gcc)
 	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
