@@ -80,3 +80,22 @@ func knowEachOther(t *testing.T, hosts []host) {
 		})
 	}
 }
+
+// Unless the configuration says so, the processors that the router may use tell how
+// many workers there are, and there are never more than a fanout group takes sockets.
+func TestDefaultWorkers(t *testing.T) {
+	for _, c := range []struct {
+		processors string
+		workers    int
+	}{{"1", 1}, {"3", 1}, {"4", 2}, {"16", 8}, {"1000", 64}} {
+		t.Run(c.processors+" processors", func(t *testing.T) {
+			t.Setenv("GOMAXPROCS", c.processors)
+			const socket = "/run/vrouter/vrouter.sock"
+			startRouter(t, newHost(t), socket, hostConfig)
+			list := decode[[]control.Worker](t, vrouter(t, "--socket", socket, "show", "workers", "-o", "json").wantOK(t))
+			if len(list) != c.workers {
+				t.Errorf("%d workers, want %d", len(list), c.workers)
+			}
+		})
+	}
+}
