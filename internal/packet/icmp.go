@@ -6,6 +6,8 @@ import "encoding/binary"
 const (
 	ICMPEchoReply        = 0
 	ICMPUnreachable      = 3
+	ICMPSourceQuench     = 4
+	ICMPRedirect         = 5
 	ICMPEchoRequest      = 8
 	ICMPTimeExceeded     = 11
 	ICMPParameterProblem = 12
@@ -37,6 +39,26 @@ func IsICMPError(ip IPv4) bool {
 	}
 	query := p[0] == ICMPEchoReply || p[0] == ICMPEchoRequest || p[0] >= 13 && p[0] <= 18 // of RFC 792 and 950
 	return !query
+}
+
+// Quoted is the packet that an ICMP error is about, as far as the error quotes it:
+// its whole header at least (RFC 792); nil if there is none. Of a fragmented error
+// there is none either, as only the first fragment has it.
+func Quoted(ip IPv4) IPv4 {
+	b := ip.Payload()
+	if ip.Protocol() != ProtocolICMP || ip.IsFragment() || len(b) < ICMPHeaderLen+IPv4MinLen {
+		return nil
+	}
+	switch b[0] {
+	case ICMPUnreachable, ICMPSourceQuench, ICMPRedirect, ICMPTimeExceeded, ICMPParameterProblem:
+	default:
+		return nil
+	}
+	q := IPv4(b[ICMPHeaderLen:])
+	if q.Version() != 4 || q.HeaderLen() < IPv4MinLen || q.HeaderLen() > len(q) {
+		return nil
+	}
+	return q
 }
 
 // PutICMPError writes an ICMP error about the packet whose first bytes are quote:
