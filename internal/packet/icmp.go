@@ -11,6 +11,7 @@ const (
 	ICMPEchoRequest      = 8
 	ICMPTimeExceeded     = 11
 	ICMPParameterProblem = 12
+	ICMPSecurityFailure  = 40 // RFC 2521
 )
 
 // Codes of ICMPUnreachable that the router speaks of by name.
@@ -25,6 +26,10 @@ const (
 
 // ICMPHeaderLen is the length in bytes of the part before an ICMP error's quote.
 const ICMPHeaderLen = 8
+
+// minExtended is the length in bytes of the shortest quote that extensions follow
+// (RFC 4884 4.4).
+const minExtended = 128
 
 // IsICMPError says whether an IPv4 packet is an ICMP error, about which no other
 // may be sent (RFC 1812 4.3.2.7). What is cut before its type counts as one; so
@@ -49,12 +54,16 @@ func Quoted(ip IPv4) IPv4 {
 	if ip.Protocol() != ProtocolICMP || ip.IsFragment() || len(b) < ICMPHeaderLen+IPv4MinLen {
 		return nil
 	}
+	q := IPv4(b[ICMPHeaderLen:])
 	switch b[0] {
-	case ICMPUnreachable, ICMPSourceQuench, ICMPRedirect, ICMPTimeExceeded, ICMPParameterProblem:
+	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem:
+		if n := int(b[5]) * 4; n >= minExtended && n < len(q) {
+			q = q[:n] // extensions follow (RFC 4884 4.1 to 4.4)
+		}
+	case ICMPSourceQuench, ICMPRedirect, ICMPSecurityFailure:
 	default:
 		return nil
 	}
-	q := IPv4(b[ICMPHeaderLen:])
 	if q.Version() != 4 || q.HeaderLen() < IPv4MinLen || q.HeaderLen() > len(q) {
 		return nil
 	}
