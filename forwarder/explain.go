@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -96,7 +97,8 @@ func (e *explanation) run(p *Packet, in string, from verdict.Step) {
 	case verdict.Pass:
 		p.settle(verdict.TX, pass)
 	case verdict.Consume:
-		if p.answer != nil && !e.alone {
+		quiet := p.heard == arpproxy.Conflict && !p.in.defence.allows(p.start, defenceRate, 1)
+		if p.answer != nil && !e.alone && !quiet {
 			e.answer(p)
 		}
 	case verdict.Drop:
@@ -119,7 +121,7 @@ func (e *explanation) held(p *Packet) {
 }
 
 func (e *explanation) answer(p *Packet) {
-	if p.kind == ARPReply {
+	if p.kind != EchoReply {
 		e.explain(&Packet{frame: p.answer, origin: p.kind, weight: 1, out: p.in}, "", verdict.TX)
 		return
 	}

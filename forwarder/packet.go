@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -58,6 +59,7 @@ type Packet struct {
 	tunnel *Tunnel // that it came out of or went into
 
 	arp    packet.ARPMessage // of step arp
+	heard  arpproxy.Answer   // of step arp
 	note   string            // why arp or local took it: a constant
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer

@@ -55,6 +55,8 @@ type portState struct {
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
+	defence     limiter // of the router's addresses, against who claims them here
+	conflicts   atomic.Uint64
 	readErrors  atomic.Uint64
 }
 

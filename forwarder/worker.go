@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -208,11 +209,11 @@ func (w *worker) conclude(p *Packet, v verdict.Verdict) {
 	case verdict.Consume:
 		w.answer(p)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	case verdict.Drop:
 		w.dropped(p, v.Reason)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	}
 }
 
@@ -222,7 +223,8 @@ func (w *worker) answer(p *Packet) {
 	case p.tunnel != nil:
 		w.takeTunnelError(p)
 	case p.answer == nil:
-	case p.kind == ARPReply:
+	case p.heard == arpproxy.Conflict && !p.in.defence.allow(w.now(), defenceRate, 1):
+	case p.kind == ARPReply || p.kind == ARPRequest:
 		w.originateAt(p.in, p.answer, p.kind, p)
 	default:
 		w.originate(p.answer, p.kind, p)

@@ -96,7 +96,7 @@ var (
 
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
 	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
-	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`.", "port", "answer")
+	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`. A `conflict` claims an address of the router, which defends it once in ten seconds.", "port", "answer")
 
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
 	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
