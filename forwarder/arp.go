@@ -23,17 +23,27 @@ func (x *path) arp(p *Packet) verdict.Verdict {
 		return pass
 	case packet.EtherTypeARP:
 	default:
-		return verdict.Dropped(verdict.UnknownEthertype)
+		return p.foreign()
 	}
 	m, ok := packet.ParseARP(p.frame.Payload())
 	if !ok {
-		return verdict.Dropped(verdict.ARPMalformed)
+		return p.refuse(verdict.ARPMalformed)
 	}
 	p.arp = m
 	if p.in.Kind == Uplink {
 		return x.arpUplink(p)
 	}
 	return x.arpWorkload(p)
+}
+
+// foreign judges a frame of another protocol. What goes to a group is between others,
+// such as bridges (IEEE 802.1D 7.12.3) or hosts of IPv6 (RFC 2464 7): it is taken in
+// silence. What goes to all stations, or to this one, is dropped.
+func (p *Packet) foreign() verdict.Verdict {
+	if dst := p.frame.DstMAC(); dst.IsGroup() && dst != packet.Broadcast {
+		return consume
+	}
+	return p.refuse(verdict.UnknownEthertype)
 }
 
 // arpWorkload answers for the gateway, the host and, by proxy, for what lies
@@ -47,7 +57,8 @@ func (x *path) arpWorkload(p *Packet) verdict.Verdict {
 	})
 	switch p.heard {
 	case arpproxy.Ignored:
-		return verdict.Dropped(verdict.ARPIgnored)
+		p.note = whyIgnored(&p.arp)
+		return verdict.Noise(verdict.ARPIgnored)
 	case arpproxy.Conflict:
 		p.answer, p.kind = x.borrow(), ARPRequest
 		arpproxy.PutAnnouncement(p.answer, p.arp.SenderIP, p.in.MAC)
@@ -64,6 +75,18 @@ var arpNotes = [arpproxy.NumAnswers]string{
 	arpproxy.Own:      "answered: it is an address of this host",
 	arpproxy.Proxy:    "answered by proxy: the route to it leaves by another port",
 	arpproxy.Conflict: "another station claims an address of the router, which defends it once in ten seconds",
+}
+
+// whyIgnored says what becomes of a workload's message that gets no answer, for who
+// wonders: only one that asks for somebody else may be wrong about whom.
+func whyIgnored(m *packet.ARPMessage) string {
+	switch {
+	case m.Op != packet.ARPRequest:
+		return "it is a reply, which needs no answer"
+	case m.IsProbe(), m.TargetIP == m.SenderIP:
+		return "it is about the address that the sender is going to have, or has, and nobody else does"
+	}
+	return ""
 }
 
 // claimed says whether another station says that it has an address of the router's:
@@ -101,7 +124,8 @@ func (x *path) arpUplink(p *Packet) verdict.Verdict {
 		return consume
 	}
 	if !x.isOwn(p.arp.TargetIP) {
-		return verdict.Dropped(verdict.ARPIgnored)
+		p.note = "it is between other stations of this link"
+		return verdict.Noise(verdict.ARPIgnored)
 	}
 	p.heard = arpproxy.Own
 	p.note = "learnt from a reply to this host"

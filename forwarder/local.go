@@ -27,7 +27,7 @@ func (x *path) local(p *Packet) verdict.Verdict {
 	}
 	if p.in.Kind == Uplink {
 		if p.tunnel = x.tunnelError(p.ip); p.tunnel == nil {
-			return verdict.Dropped(verdict.NotForRouter)
+			return verdict.Noise(verdict.NotForRouter)
 		}
 		p.note = "taken: it is about a packet in one of this host's tunnels"
 		return consume

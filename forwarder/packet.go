@@ -104,7 +104,7 @@ func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
 	default:
 		return
 	}
-	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+	if v.Kind == verdict.Drop && p.in.wants(v) {
 		p.keepRecord(way)
 	}
 }

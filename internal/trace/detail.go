@@ -16,6 +16,9 @@ func (r *Record) detail(st *step, before, after []byte) string {
 	case verdict.Drop:
 		return dropDetail(st, before)
 	case verdict.Consume:
+		if st.facts.Note == "" {
+			return business(before) + ", which is between others: taken in silence"
+		}
 		return st.facts.Note
 	}
 	switch st.step {
