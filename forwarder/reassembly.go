@@ -21,7 +21,7 @@ const (
 	// send does well to be shorter, as Linux is.
 	ReassemblyTimeout  = 30 * time.Second
 	MaxReassemblies    = 256     // datagrams
-	MaxReassemblyBytes = 4 << 20 // of all fragments that wait
+	MaxReassemblyBytes = 4 << 20 // of memory, all fragments that wait
 	maxFragments       = 64      // of one datagram
 )
 
@@ -104,10 +104,10 @@ func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts,
 		r.results[ReassemblyOK].Add(1)
 		return whole, r.take(key), failed
 	}
-	q := p.keep()
+	q := p.keep(p.in.hub)
 	d.parts = slices.Insert(d.parts, at, q)
-	d.bytes += q.frame.Len
-	r.bytes += q.frame.Len
+	d.bytes += q.size()
+	r.bytes += q.size()
 	for r.bytes > MaxReassemblyBytes {
 		failed = append(failed, r.dropOldest()...)
 	}

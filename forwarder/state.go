@@ -66,7 +66,8 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int // in worker.queues
+	slot   int    // in worker.queues
+	frames uint64 // read
 	counts Tally
 }
 

@@ -18,7 +18,7 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
-	// sampleEvery is how seldom a packet's steps are timed for the histogram.
+	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
 
@@ -47,7 +47,6 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
-	ticks   uint64
 	clock   time.Time // of this batch; zero: not looked at yet
 }
 
@@ -175,8 +174,8 @@ func (w *worker) relieve() {
 
 // watch decides whether the packet's steps are timed or recorded.
 func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
-	w.ticks++
-	p.sampled = w.ticks%sampleEvery == 0
+	p.queue.frames++
+	p.sampled = p.queue.frames%sampleEvery == 0
 	if listeners != nil {
 		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)

@@ -118,7 +118,7 @@ var (
 	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
-	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
+	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

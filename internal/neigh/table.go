@@ -323,6 +323,7 @@ func (t *Table[P]) remove(a netip.Addr, e *entry[P]) {
 
 func (t *Table[P]) takeOldest(e *entry[P]) P {
 	w := e.queue[0]
+	e.queue[0] = waiting[P]{} // the array lives on, the packet must not
 	e.queue = e.queue[1:]
 	t.waiting -= w.bytes
 	return w.packet
