@@ -53,7 +53,7 @@ func (d *DryRun) Explain(port string, f *packet.Frame) ([]*trace.Record, error) 
 	e := &explanation{path: &d.path}
 	packets, _ := f.OnWire()
 	e.explain(&Packet{frame: f, in: in, weight: packets}, port, verdict.RX)
-	d.path.scratchLen = 0
+	d.path.giveBack()
 	return e.records, nil
 }
 
@@ -67,7 +67,7 @@ func (d *DryRun) Way(port string, f *packet.Frame) (trace.Way, error) {
 	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record}
 	e := explanation{path: &d.path, alone: true}
 	e.run(&d.packet, port, verdict.RX)
-	d.path.scratchLen = 0
+	d.path.giveBack()
 	return d.record.Way(), nil
 }
 

@@ -62,7 +62,7 @@ type reassembler struct {
 // the whole datagram and goes on at the step that asked for it; the fragments
 // before it are consumed there.
 func (w *worker) reassemble(p *Packet) {
-	whole, parts, failed := w.router.fragments.add(w.now(), p)
+	whole, parts, failed := w.router.fragments.add(w.now(), p, w.path.borrow)
 	for _, q := range failed {
 		w.failAt(q, q.asked, verdict.ReassemblyLimit)
 	}
@@ -79,11 +79,11 @@ func (w *worker) reassemble(p *Packet) {
 	w.conclude(p, w.path.run(p, from))
 }
 
-// add keeps a copy of the fragment p, or returns the datagram that it completes
-// with the other fragments of it. failed are fragments to be dropped: p itself,
+// add keeps a copy of the fragment p, or returns the datagram that it completes, in a
+// frame that is lent, with the other fragments of it. failed are fragments to be dropped: p itself,
 // if it does not fit in with the others or there is no room, and those that made
 // room for it.
-func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts, failed []*Packet) {
+func (r *reassembler) add(now time.Time, p *Packet, lend func() *packet.Frame) (whole *packet.Frame, parts, failed []*Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := datagramKey{p.ip.Src(), p.ip.Dst(), p.ip.ID(), p.ip.Protocol()}
@@ -100,7 +100,8 @@ func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts,
 		r.results[ReassemblyRefused].Add(1)
 		return nil, nil, append(append(failed, r.take(key)...), p)
 	}
-	if whole = d.complete(p, at); whole != nil {
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, lend())
 		r.results[ReassemblyOK].Add(1)
 		return whole, r.take(key), failed
 	}
@@ -141,9 +142,9 @@ func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
 
 func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
 
-// complete puts the datagram together if p, which belongs at a place, is the last
-// fragment missing. The header is the first fragment's.
-func (d *datagram) complete(p *Packet, at int) *packet.Frame {
+// complete returns all fragments of the datagram, in order, if p, which belongs at a
+// place, is the last one missing.
+func (d *datagram) complete(p *Packet, at int) []*Packet {
 	all := slices.Insert(slices.Clone(d.parts), at, p)
 	end := 0
 	for _, q := range all {
@@ -152,12 +153,15 @@ func (d *datagram) complete(p *Packet, at int) *packet.Frame {
 		}
 		end = fragmentEnd(q.ip)
 	}
-	first, last := all[0].ip, all[len(all)-1].ip
-	if last.MF() {
+	if all[len(all)-1].ip.MF() {
 		return nil
 	}
-	hl := first.HeaderLen()
-	f := &packet.Frame{}
+	return all
+}
+
+// join puts a datagram together in a frame. The header is the first fragment's.
+func join(all []*Packet, f *packet.Frame) *packet.Frame {
+	hl, end := all[0].ip.HeaderLen(), fragmentEnd(all[len(all)-1].ip)
 	f.Reset(packet.EthernetLen + hl + end)
 	copy(f.Bytes(), all[0].frame.Bytes()[:packet.EthernetLen+hl])
 	for _, q := range all {

@@ -100,3 +100,29 @@ func TestMemoryOfFragments(t *testing.T) {
 		t.Errorf("%d fragments wait in %d bytes, want at most %d", b.books().waiting, grown, most)
 	}
 }
+
+// A frame that the router made larger than any link's packet is kept no longer than it
+// is needed.
+func TestMemoryOfLargeEchoes(t *testing.T) {
+	b := newBed(t)
+	flood := func() {
+		for mtu := 1500; mtu < 9000; mtu += 50 { // so that each frame has had its turn at being the large one
+			b.setMTU("ns1", mtu)
+			var last []*packet.Frame
+			for id := range 32 {
+				parts := split(edited(icmpOf(gateway, 8, 0, make([]byte, 65000)), func(ip packet.IPv4) { ip[5] = byte(id) }), 9000)
+				b.ns1.Send(parts[:len(parts)-1]...)
+				last = append(last, parts[len(parts)-1])
+			}
+			b.ns1.Send(last...)
+			if n := len(b.ns1.Sent()); n < 32*8 {
+				t.Fatalf("%d frames were sent", n)
+			}
+		}
+	}
+	before := heap()
+	flood()
+	if grown, most := heap()-before, 12<<20; grown > most {
+		t.Errorf("%d bytes are left, want at most %d", grown, most)
+	}
+}
