@@ -66,6 +66,8 @@ func dropDetail(st *step, frame []byte) string {
 func dropFact(st *step, frame []byte) string {
 	f, ip := &st.facts, ipv4(frame)
 	switch st.verdict.Reason {
+	case verdict.ReassemblyLimit:
+		return f.Note
 	case verdict.RPFFailed:
 		return "the workload is " + f.Addr.String()
 	case verdict.MTUExceeded:

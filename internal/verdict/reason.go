@@ -114,7 +114,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	IPIPECN:            {Word: "ipip_ecn", Help: "congestion marked outside on a packet that cannot carry the mark inside", RFC: "RFC 6040 4.2", Mend: "a router between the hosts marks congestion on what did not ask for it"},
 	IPIPLoop:           {Word: "ipip_loop", Help: "a packet from or to the tunnel's own ends is not put into that tunnel again", RFC: "RFC 2003 3.2", Mend: "give the tunnel's end a route that is plain, and more specific"},
 	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", ICMP: reassemblyTime, Mend: "some fragments are lost on the way; send what fits the path MTU"},
-	ReassemblyLimit:    {Word: "reassembly_limit", Help: "too many fragments wait already, or these overlap", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; are there more fragments than an honest sender makes?"},
+	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
 	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", ICMP: protoUnreachable, Mend: "send to a workload's address; the router itself answers pings alone"},
 	TXError:            {Word: "tx_error", Help: "the kernel refused the frame", Mend: "is the port up? vrouter show ports"},
 	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue in the kernel is full", Mend: "the receiver is slower than the sender, who is to slow down"},
