@@ -9,15 +9,15 @@ import (
 func (x *path) check(p *Packet) verdict.Verdict {
 	p.ip = packet.IPv4(p.frame.Payload())
 	if reason := badHeader(p.ip); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
 	p.frame.Trim(p.ip.TotalLen())
 	p.ip = packet.IPv4(p.frame.Payload())
 	if !p.frame.OffloadValid() { // again, now that what is not the packet's is gone
-		return verdict.Dropped(verdict.FrameTooShort)
+		return p.refuse(verdict.FrameTooShort)
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
 	return pass
 }

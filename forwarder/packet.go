@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -58,6 +59,7 @@ type Packet struct {
 	tunnel *Tunnel // that it came out of or went into
 
 	arp    packet.ARPMessage // of step arp
+	heard  arpproxy.Answer   // of step arp
 	note   string            // why arp or local took it: a constant
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer
@@ -102,7 +104,7 @@ func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
 	default:
 		return
 	}
-	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+	if v.Kind == verdict.Drop && p.in.wants(v) {
 		p.keepRecord(way)
 	}
 }
@@ -145,7 +147,7 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.in != nil {
 			f.MAC = p.in.MAC
 		}
-	case verdict.ARP, verdict.Local:
+	case verdict.ARP, verdict.Decap, verdict.Local:
 		f.Note = p.note
 	case verdict.RPF:
 		if p.in != nil {

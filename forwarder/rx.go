@@ -12,7 +12,16 @@ func (x *path) rx(p *Packet) verdict.Verdict {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
 	if dst := f.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
-		return verdict.Dropped(verdict.NotForRouter)
+		return verdict.Noise(verdict.NotForRouter)
 	}
 	return pass
+}
+
+// refuse drops a packet by what its frame says: it is lost if it was sent to this
+// station, and noise if it was for a group, which no router is a member of.
+func (p *Packet) refuse(r verdict.Reason) verdict.Verdict {
+	if p.frame.DstMAC().IsGroup() {
+		return verdict.Noise(r)
+	}
+	return verdict.Dropped(r)
 }

@@ -49,9 +49,23 @@ func (w *worker) flush() {
 	for len(w.out) > 0 {
 		w.writePort(w.out[0].p.out)
 	}
-	w.path.scratchLen, w.madeLen, w.recLen = 0, 0, 0
-	if len(w.path.scratch) > 2*scratchMax {
-		w.path.scratch = slices.Clone(w.path.scratch[:scratchMax]) // one frame was thousands of segments
+	w.path.giveBack()
+	w.madeLen, w.recLen = 0, 0
+	if len(w.path.scratch) > 2*scratchMax { // one frame was thousands of segments
+		w.path.scratch = slices.Clone(w.path.scratch[:scratchMax])
+		w.forget()
+	}
+}
+
+// forget lets go of frames that are needed no more, wherever the last batch has left
+// a pointer to them.
+func (w *worker) forget() {
+	w.out, w.mine, w.batch = nil, nil, nil
+	for i := range w.packets {
+		w.packets[i].extra = nil
+	}
+	for _, p := range w.made {
+		p.extra = nil
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -17,7 +18,7 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
-	// sampleEvery is how seldom a packet's steps are timed for the histogram.
+	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
 
@@ -46,7 +47,6 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
-	ticks   uint64
 	clock   time.Time // of this batch; zero: not looked at yet
 }
 
@@ -174,8 +174,8 @@ func (w *worker) relieve() {
 
 // watch decides whether the packet's steps are timed or recorded.
 func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
-	w.ticks++
-	p.sampled = w.ticks%sampleEvery == 0
+	p.queue.frames++
+	p.sampled = p.queue.frames%sampleEvery == 0
 	if listeners != nil {
 		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)
@@ -208,11 +208,11 @@ func (w *worker) conclude(p *Packet, v verdict.Verdict) {
 	case verdict.Consume:
 		w.answer(p)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	case verdict.Drop:
 		w.dropped(p, v.Reason)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	}
 }
 
@@ -222,7 +222,8 @@ func (w *worker) answer(p *Packet) {
 	case p.tunnel != nil:
 		w.takeTunnelError(p)
 	case p.answer == nil:
-	case p.kind == ARPReply:
+	case p.heard == arpproxy.Conflict && !p.in.defence.allow(w.now(), defenceRate, 1):
+	case p.kind == ARPReply || p.kind == ARPRequest:
 		w.originateAt(p.in, p.answer, p.kind, p)
 	default:
 		w.originate(p.answer, p.kind, p)

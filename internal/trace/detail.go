@@ -16,6 +16,9 @@ func (r *Record) detail(st *step, before, after []byte) string {
 	case verdict.Drop:
 		return dropDetail(st, before)
 	case verdict.Consume:
+		if st.facts.Note == "" {
+			return business(before) + ", which is between others: taken in silence"
+		}
 		return st.facts.Note
 	}
 	switch st.step {
@@ -63,6 +66,8 @@ func dropDetail(st *step, frame []byte) string {
 func dropFact(st *step, frame []byte) string {
 	f, ip := &st.facts, ipv4(frame)
 	switch st.verdict.Reason {
+	case verdict.ReassemblyLimit:
+		return f.Note
 	case verdict.RPFFailed:
 		return "the workload is " + f.Addr.String()
 	case verdict.MTUExceeded:

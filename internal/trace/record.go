@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unsafe"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -34,11 +35,15 @@ type Record struct {
 
 	listeners *Listeners // those there were when it began
 	wanted    uint64     // bit i: listener i asked for it
+	held      bool       // its packet waits, or has waited (Hub.Hold)
 	steps     [maxSteps]step
 	numSteps  int
 	snaps     [maxSnaps]snap
 	numSnaps  int
 }
+
+// RecordSize is the memory in bytes that a record takes.
+const RecordSize = int(unsafe.Sizeof(Record{}))
 
 type step struct {
 	step    verdict.Step
@@ -66,13 +71,13 @@ type Facts struct {
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, local, neigh: a constant, never made for one packet
+	Note                          string // arp, decap, local, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.
 func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	r.ID, r.Cause, r.Time, r.In, r.Out = id, 0, timeNS, in, ""
-	r.Outcome = verdict.Verdict{}
+	r.Outcome, r.held = verdict.Verdict{}, false
 	r.numSteps, r.numSnaps = 0, 0
 	r.keep(f)
 	packets, _ := f.OnWire()
