@@ -152,6 +152,7 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	listeners := w.router.trace.Listeners()
 	for i := range frames {
 		p, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
+		f.Admit()
 		packets, bytes := uint64(1), uint64(f.Len)
 		if f.Offload.IsGSO() && f.OffloadValid() {
 			packets, bytes = f.OnWire()
