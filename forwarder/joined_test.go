@@ -77,7 +77,9 @@ func TestJoinedComplete(t *testing.T) {
 // A superframe in others' tunnels, or an IP-in-IP one with another inside, is cut in
 // each header, as no virtio header can say what it is.
 func TestSuperframeInAnothersTunnel(t *testing.T) {
-	inner := func(i int) []byte { return cut(superframe(ether(peerMAC, uplinkMAC), "10.5.5.5", "10.6.6.6"))[i].Payload() }
+	inner := func(i int) []byte {
+		return cut(superframe(ether(peerMAC, uplinkMAC), "10.5.5.5", "10.6.6.6"))[i].Payload()
+	}
 	vxlan := append([]byte{8, 0, 0, 0, 0, 0, 7, 0}, superframe(ether(peerMAC, uplinkMAC), "10.5.5.5", "10.6.6.6").Bytes()[:14]...)
 	for name, wrap := range map[string]func(i int) []gopacket.SerializableLayer{
 		"gre": func(i int) []gopacket.SerializableLayer {
@@ -314,4 +316,3 @@ func TestExplainTagged(t *testing.T) {
 		t.Errorf("%+v, %v", records, err)
 	}
 }
-

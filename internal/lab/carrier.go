@@ -165,8 +165,7 @@ func (c *carrier) take(now time.Duration, f *packet.Frame, from int) {
 // packets are those that a frame stands for, as they are on a wire. They are valid
 // until the next call.
 func (c *carrier) packets(f *packet.Frame) []*packet.Frame {
-	f.Admit()
-	if !f.OffloadValid() {
+	if !f.Admit() {
 		return nil
 	}
 	if !f.Offload.IsGSO() {

@@ -29,7 +29,7 @@ const (
 // header is one of them, and where it begins in the frame.
 type header struct {
 	kind headerKind
-	at   int
+	at   uint16
 }
 
 // headers are those that lead from the Ethernet header to the transport header,
@@ -47,10 +47,10 @@ func (h *headers) innermost() header { return h.nested[h.n-1] }
 
 // pseudoHeader is the sum of the pseudo-header that an IP header in b makes.
 func (x header) pseudoHeader(b []byte, protocol byte, length int) uint16 {
-	if x.kind == ipv4Header {
-		return pseudoHeader(b[x.at+12:x.at+20], protocol, length)
+	if b = b[x.at:]; x.kind == ipv4Header {
+		return pseudoHeader(b[12:20], protocol, length)
 	}
-	return pseudoHeader(b[x.at+8:x.at+40], protocol, length)
+	return pseudoHeader(b[8:40], protocol, length)
 }
 
 // finder looks for headers. It reads nothing beyond maxHeaders.
@@ -75,7 +75,7 @@ func (w *finder) add(kind headerKind, at int) bool {
 	if w.n == maxNested {
 		return false
 	}
-	w.nested[w.n] = header{kind, at}
+	w.nested[w.n] = header{kind, uint16(at)}
 	w.n++
 	return true
 }

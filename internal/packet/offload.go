@@ -82,27 +82,35 @@ func (o *Offload) isTCP() bool {
 // Pending says whether the frame may go only to a port that can finish it.
 func (o *Offload) Pending() bool { return o.NeedsChecksum() || o.IsGSO() }
 
-// Admit makes a frame that was read one that the steps know. A superframe's
-// checksum is left to be made, as each segment gets another one, and its field holds
-// the sum of its pseudo-header: the kernel may have joined it with the checksum of
-// its first segment (LRO, a list of frames). The rest of the virtio header is of no
-// use to anybody (DATA_VALID says that a checksum is right). What lies is left to
-// OffloadValid, which tells.
-func (f *Frame) Admit() {
+// Admit makes a frame that was read one that the steps know, and says whether its
+// virtio header can be followed (OffloadValid). A superframe's checksum is left to be
+// made, as each segment gets another one, and its field holds the sum of its
+// pseudo-header: the kernel may have joined it with the checksum of its first segment
+// (LRO, a list of frames). The rest of the virtio header is of no use to anybody
+// (DATA_VALID says that a checksum is right).
+func (f *Frame) Admit() bool {
 	if f.Len < EthernetLen {
-		return
+		return false
 	}
-	f.untag()
+	if t := f.EtherType(); t == etherTypeVLAN || t == etherTypeQinQ {
+		f.untag()
+	}
+	if !f.Offload.Pending() {
+		f.Offload = Offload{}
+		return true
+	}
+	return f.admitPending()
+}
+
+func (f *Frame) admitPending() bool {
 	o := &f.Offload
 	if !o.IsGSO() {
-		if *o = (Offload{Flags: o.Flags & needsChecksum, CsumStart: o.CsumStart, CsumOffset: o.CsumOffset}); !o.NeedsChecksum() {
-			*o = Offload{}
-		}
-		return
+		*o = Offload{Flags: needsChecksum, CsumStart: o.CsumStart, CsumOffset: o.CsumOffset}
+		return f.checksumValid()
 	}
 	h, ok := f.superframe()
 	if !ok {
-		return
+		return false
 	}
 	o.Flags, o.HeaderLen = needsChecksum, min(o.HeaderLen, uint16(h.len))
 	o.CsumStart = uint16(h.transport)
@@ -114,14 +122,12 @@ func (f *Frame) Admit() {
 	if len(l4) <= h.len-h.transport+int(o.GSOSize) { // it is one packet
 		o.GSOType, o.GSOSize, o.HeaderLen = GSONone, 0, 0
 	}
+	return true
 }
 
 // untag takes the tag off a priority-tagged frame: with the VLAN id 0 it is an
 // untagged one (IEEE 802.1Q 6.9.1).
 func (f *Frame) untag() {
-	if t := f.EtherType(); t != etherTypeVLAN && t != etherTypeQinQ {
-		return
-	}
 	if f.Len < EthernetLen+vlanTagLen || binary.BigEndian.Uint16(f.Payload())&0x0fff != 0 {
 		return
 	}
@@ -131,22 +137,24 @@ func (f *Frame) untag() {
 	f.Offload.Move(-vlanTagLen)
 }
 
-// OffloadValid says whether the virtio header of a frame, which holds an Ethernet
-// header and was admitted, can be followed: what is to be written lies inside the
-// frame and behind its IP header, and a superframe can be cut, into not more segments
-// than anything but an attack on our memory would make. It is asked again when the
-// frame gets shorter.
+// OffloadValid says whether the virtio header can be followed: what is to be written
+// lies inside the frame and behind its IP header, and a superframe can be cut. It is
+// asked again when an admitted frame gets shorter.
 func (f *Frame) OffloadValid() bool {
 	o := &f.Offload
 	if !o.Pending() {
 		return true
 	}
 	if o.IsGSO() {
-		h, ok := f.superframe()
-		return ok && o.NeedsChecksum() && f.Len-h.len <= int(o.GSOSize)*maxSegments
+		_, ok := f.superframe()
+		return ok
 	}
-	start := int(o.CsumStart)
-	if start < EthernetLen+IPv4MinLen || start+int(o.CsumOffset)+2 > f.Len {
+	return f.checksumValid()
+}
+
+func (f *Frame) checksumValid() bool {
+	start := int(f.Offload.CsumStart)
+	if start < EthernetLen+IPv4MinLen || start+int(f.Offload.CsumOffset)+2 > f.Len {
 		return false
 	}
 	_, end := f.outer()
@@ -165,7 +173,8 @@ func (f *Frame) outer() (protocol byte, at int) {
 }
 
 // superframe finds the headers of one, if they are of the kind that the virtio
-// header speaks of.
+// header speaks of, and not more segments than anything but an attack on our memory
+// would make follow them.
 func (f *Frame) superframe() (h headers, ok bool) {
 	o := &f.Offload
 	wanted, sumAt, start := byte(ProtocolTCP), uint16(tcpChecksum), 0
@@ -187,7 +196,7 @@ func (f *Frame) superframe() (h headers, ok bool) {
 		return h, false
 	}
 	h.len = f.headersLen(h.transport)
-	return h, h.len > 0 && h.len <= maxHeaders
+	return h, h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
 }
 
 // Plain says whether what is left to do is what every device can do: TCP or UDP
