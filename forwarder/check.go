@@ -11,10 +11,12 @@ func (x *path) check(p *Packet) verdict.Verdict {
 	if reason := badHeader(p.ip); reason != verdict.None {
 		return p.refuse(reason)
 	}
-	p.frame.Trim(p.ip.TotalLen())
-	p.ip = packet.IPv4(p.frame.Payload())
-	if !p.frame.OffloadValid() { // again, now that what is not the packet's is gone
-		return p.refuse(verdict.FrameTooShort)
+	if n := p.ip.TotalLen(); n < len(p.ip) { // what is behind it is not the packet's
+		p.frame.Trim(n)
+		p.ip = p.ip[:n]
+		if !p.frame.OffloadValid() {
+			return p.refuse(verdict.FrameTooShort)
+		}
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
 		return p.refuse(reason)

@@ -52,8 +52,9 @@ func (d *DryRun) Explain(port string, f *packet.Frame) ([]*trace.Record, error) 
 		return nil, err
 	}
 	e := &explanation{path: &d.path, parts: d.parts}
+	lies := !f.Admit()
 	packets, _ := f.OnWire()
-	e.explain(&Packet{frame: f, in: in, weight: packets}, port, verdict.RX)
+	e.explain(&Packet{frame: f, in: in, weight: packets, lies: lies}, port, verdict.RX)
 	d.path.giveBack()
 	return e.records, nil
 }
@@ -65,7 +66,7 @@ func (d *DryRun) Way(port string, f *packet.Frame) (trace.Way, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record}
+	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record, lies: !f.Admit()}
 	e := explanation{path: &d.path, parts: d.parts, alone: true}
 	e.run(&d.packet, port, verdict.RX)
 	d.path.giveBack()

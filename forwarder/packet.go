@@ -52,6 +52,7 @@ type Packet struct {
 	dry       bool            // explain: nothing is counted, and nothing changes
 	unknown   bool            // explain: the next hop would be asked for
 	lowered   bool            // ttl has lowered the TTL
+	lies      bool            // it is too short, or its offload header speaks of another frame (Frame.Admit)
 	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
 	outer     int             // bytes of outer header that encap has put in front
 	fragments int             // how many mtu cut it into; 0: none

@@ -1,17 +1,15 @@
 package forwarder
 
 import (
-	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // rx judges the frame itself: whole, honest about its offloads, and for this station.
 func (x *path) rx(p *Packet) verdict.Verdict {
-	f := p.frame
-	if f.Len < packet.EthernetLen || !f.OffloadValid() {
+	if p.lies {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
-	if dst := f.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
+	if dst := p.frame.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
 		return verdict.Noise(verdict.NotForRouter)
 	}
 	return pass

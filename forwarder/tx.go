@@ -16,10 +16,10 @@ type outgoing struct {
 	last  bool // of its packet
 }
 
-// send queues a packet's frames for its port. A port that cannot finish what the
-// kernel left undone gets it finished.
+// send queues a packet's frames for its port. What was left undone, and the port
+// cannot do, is done here.
 func (w *worker) send(p *Packet) {
-	if p.frame.Offload.Pending() && (!p.out.canOffload() || p.frame.InTunnel()) {
+	if p.frame.Offload.Pending() && (!p.out.canOffload() || !p.frame.Plain()) {
 		w.path.finish(p)
 	}
 	w.out = append(w.out, outgoing{p.frame, p, len(p.extra) == 0})

@@ -152,11 +152,12 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	listeners := w.router.trace.Listeners()
 	for i := range frames {
 		p, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
+		honest := f.Admit()
 		packets, bytes := uint64(1), uint64(f.Len)
-		if f.Offload.IsGSO() && f.OffloadValid() {
+		if honest && f.Offload.IsGSO() {
 			packets, bytes = f.OnWire()
 		}
-		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, bytes: bytes, queue: q, extra: p.extra[:0]}
+		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, bytes: bytes, queue: q, extra: p.extra[:0], lies: !honest}
 		q.counts.Packets += packets
 		q.counts.Bytes += bytes
 		w.watch(p, listeners)
