@@ -56,7 +56,7 @@ func newBed(t testing.TB) *bed {
 	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil, pollers()...)
 	b.settings = forwarder.Settings{
 		Gateway: addr(gateway),
-		Uplink:  []netip.Prefix{prefix(hostIP + "/24")}, Own: []netip.Addr{addr(hostIP)},
+		Uplink:  []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr(hostIP)}}, Own: []netip.Addr{addr(hostIP)},
 		RPF: true, Peers: []netip.Addr{addr(peerIP)},
 	}
 	b.router.Configure(b.settings)

@@ -46,7 +46,7 @@ func (x *path) mayTell(p *Packet) (why Suppressed, ok bool) {
 		return aboutFragment, false
 	case p.frame.DstMAC().IsGroup():
 		return aboutBroadcast, false
-	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) || x.isBroadcast(ip.Src()):
+	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) && p.in.Kind != Host || x.isBroadcast(ip.Src()):
 		return aboutSource, false
 	}
 	return 0, true

@@ -52,15 +52,25 @@ func (w *worker) hold(p *Packet) {
 	}
 }
 
-// resume sends packets on that have waited, with the neighbours as they are now.
+// resume sends packets on that have waited, with the neighbours and ports as they are now:
+// the router's own address may have changed meanwhile.
 func (w *worker) resume(packets []*Packet) {
 	if len(packets) > 0 {
-		w.path.neighbors = w.router.neighbors.Snapshot()
+		w.path.state, w.path.neighbors = w.router.state.Load(), w.router.neighbors.Snapshot()
 	}
 	for _, p := range packets {
+		p.out = w.path.now(p.out)
 		w.conclude(p, w.path.run(p, verdict.Neigh))
 		w.relieve() // a waiting packet may stand for many segments
 	}
+}
+
+// now is a port as it is now; one that was removed is as it was, and takes nothing any more.
+func (x *path) now(was *Port) *Port {
+	if p := x.port(was.ID); p != nil && p.portState == was.portState {
+		return p
+	}
+	return was
 }
 
 // failAt ends the way of a packet that has waited in vain, at the step it waits for.

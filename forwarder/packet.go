@@ -47,6 +47,7 @@ type Packet struct {
 	out       *Port           // from route on
 	nextHop   netip.Addr      // from route on; through a tunnel, from encap on
 	limit     int             // from mtu on: bytes of IP that fit through the next link
+	toEnd     *rib.Route      // from mtu on: the way to the tunnel's other end, nil if there is none
 	ipLen     int             // from mtu on: bytes of IP that came there, of the largest segment
 	neighbor  *neigh.Neighbor // from neigh on
 	dry       bool            // explain: nothing is counted, and nothing changes
@@ -74,6 +75,21 @@ type Packet struct {
 	start   time.Time
 	last    time.Duration
 	rec     *trace.Record
+}
+
+// mtuFacts are what the limit comes of.
+func (p *Packet) mtuFacts(f *trace.Facts) {
+	switch {
+	case p.route.MTU != 0 && p.limit == int(p.route.MTU):
+		f.Note = "by the mtu of the route "
+		return
+	case p.route.Encap != rib.IPIP:
+		return
+	}
+	f.Outer = packet.IPv4MinLen
+	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int(p.toEnd.MTU)-f.Outer {
+		f.Note = "by the mtu of the route to the tunnel's end "
+	}
 }
 
 // settle notes the verdict of a step: the one place where packets are counted
@@ -160,8 +176,10 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		}
 	case verdict.MTU:
 		f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.ipLen, p.fragments, p.out.MTU
+		p.mtuFacts(&f)
+	case verdict.Encap:
 		if p.route.Encap == rib.IPIP {
-			f.Outer = packet.IPv4MinLen
+			f.Addr = p.route.Via
 		}
 	case verdict.Neigh:
 		f.Addr = p.nextHop

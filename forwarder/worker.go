@@ -68,6 +68,7 @@ func (w *worker) run() {
 			w.begin()
 			w.runBatch(frames, from)
 			w.flush()
+			w.path.release()
 			w.mu.Unlock()
 		}
 		if err != nil {
@@ -143,6 +144,9 @@ func (w *worker) begin() {
 	w.path.neighbors = w.router.neighbors.Snapshot()
 	w.clock = time.Time{}
 }
+
+// release lets go of them: an idle worker keeps no table alive that is out of date.
+func (x *path) release() { x.state, x.fib, x.neighbors = nil, nil, nil }
 
 // runBatch takes frames through the pipeline; from[i] is the slot of the queue that
 // frames[i] came by.

@@ -88,6 +88,9 @@ func dropFact(st *step, frame []byte) string {
 	}
 	switch st.verdict.Reason {
 	case verdict.NoRoute:
+		if f.Addr.IsValid() {
+			return "no route contains " + f.Addr.String() + ", the tunnel's other end"
+		}
 		return "no route contains " + ip.Dst().String()
 	case verdict.IPIPUnknownPeer:
 		return fmt.Sprintf("from %s to %s: no peer of this host", ip.Src(), ip.Dst())
@@ -168,7 +171,10 @@ func mtuSum(f *Facts) string {
 	if f.Outer > 0 {
 		fit = fmt.Sprintf("%d - %d = %d", link, f.Outer, f.Fit)
 	}
-	if link < f.MTU {
+	switch {
+	case f.Note != "":
+		fit = f.Note + fit
+	case link < f.MTU:
 		fit = "the tunnel's path carries " + fit
 	}
 	return fmt.Sprintf("%d bytes, %s fit", f.Size, fit)

@@ -65,13 +65,13 @@ type snap struct {
 // Facts are what a step decided by, for the one line that says why.
 type Facts struct {
 	Route fmt.Stringer  // of route
-	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed
+	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed; encap: the tunnel's other end
 	MAC   packet.MAC    // rx: the router's own
 	Age   time.Duration // neigh: since ARP last confirmed it; 0: it is permanent
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, decap, local, neigh: a constant, never made for one packet
+	Note                          string // arp, decap, local, mtu, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.
