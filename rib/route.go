@@ -12,7 +12,7 @@ const NoPort = -1
 
 // Route is one way to reach a prefix. It is immutable once it is in a table:
 // who got a *Route from there may keep it and read it at any time. The order of
-// the fields keeps it at 120 bytes; there may be a million of them. Two routes
+// the fields keeps it at 128 bytes; there may be a million of them. Two routes
 // are compared with Equal.
 type Route struct {
 	Prefix   netip.Prefix // IPv4, without host bits
