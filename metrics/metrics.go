@@ -108,6 +108,7 @@ var (
 
 	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
 	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelRefused = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
 	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
