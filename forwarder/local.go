@@ -11,10 +11,28 @@ import (
 // rpf lets a workload send from its own address alone: strict reverse-path
 // filtering (RFC 3704 2.2), where the reverse path is one address.
 func (x *path) rpf(p *Packet) verdict.Verdict {
-	if x.RPF && p.in.Kind == Workload && p.ip.Src() != p.in.Address {
+	if !x.RPF || p.in.Kind != Workload {
+		return pass
+	}
+	if p.ip.Src() != p.in.Address || p.ip.Protocol() == packet.ProtocolICMP && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass
+}
+
+// speaksForOthers says whether a workload's ICMP error is about a packet of a tunnel that
+// did not come to it: it is on no other tunnel's way, and could only forge what a router
+// there would say. A first fragment that is too short to tell hides what it is about.
+func (x *path) speaksForOthers(p *Packet) bool {
+	quote := packet.Quoted(p.ip)
+	if quote == nil {
+		return p.ip.MF() && len(p.ip.Payload()) < packet.ICMPHeaderLen+packet.IPv4MinLen && packet.IsICMPError(p.ip)
+	}
+	if quote.Protocol() != packet.ProtocolIPIP || quote.Dst() == p.in.Address {
+		return false
+	}
+	r := x.way(quote.Dst(), quote)
+	return r == nil || r.Port != p.in.ID
 }
 
 // local takes what is for the router itself. On the uplink the host's own stack
@@ -26,11 +44,7 @@ func (x *path) local(p *Packet) verdict.Verdict {
 		return pass
 	}
 	if p.in.Kind == Uplink {
-		if p.tunnel = x.tunnelError(p.ip); p.tunnel == nil {
-			return verdict.Noise(verdict.NotForRouter)
-		}
-		p.note = "taken: it is about a packet in one of this host's tunnels"
-		return consume
+		return x.about(p)
 	}
 	if dst != x.Gateway && x.leadsToHost(dst) {
 		return pass
@@ -48,6 +62,21 @@ func (x *path) local(p *Packet) verdict.Verdict {
 	}
 	p.note = "answered: echo to the router"
 	p.answer, p.kind = x.echoReply(p.ip), EchoReply
+	return consume
+}
+
+// about takes an ICMP error about a packet of this host's tunnels, and leaves the rest
+// to the host. No router on the way sends it through a tunnel.
+func (x *path) about(p *Packet) verdict.Verdict {
+	t, sent := x.tunnelError(p.ip)
+	if t == nil || p.tunnel != nil {
+		return verdict.Noise(verdict.NotForRouter)
+	}
+	if !sent {
+		p.guessed, p.note = t, "no packet that it quotes was lately sent into the tunnel"
+		return verdict.Noise(verdict.NotForRouter)
+	}
+	p.tunnel, p.note = t, "taken: it is about a packet in one of this host's tunnels"
 	return consume
 }
 
@@ -69,7 +98,7 @@ func (x *path) echoReply(req packet.IPv4) *packet.Frame {
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + len(data))
 	ip := f.Payload()
 	packet.PutIPv4(ip, &packet.Header{
-		TOS: req.TOS(), TotalLen: len(ip), ID: x.nextID(), TTL: ownTTL,
+		TOS: req.TOS(), TotalLen: len(ip), ID: x.numbers.unique(), TTL: ownTTL,
 		Protocol: packet.ProtocolICMP, Src: req.Dst(), Dst: req.Src(),
 	})
 	icmp := ip[packet.IPv4MinLen:]

@@ -9,12 +9,11 @@ import (
 // mtu judges whether the packet fits through the next link. An offloaded frame
 // is judged by its segments, as they are what the link will carry.
 func (x *path) mtu(p *Packet) verdict.Verdict {
-	p.limit = p.out.MTU
+	p.limit, p.ipLen = p.out.MTU, p.frame.IPLen()
 	if p.route.Encap == rib.IPIP {
-		p.limit = x.outerLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		p.limit = x.tunnelLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
-	p.limit = carries(p.route, p.limit)
-	if p.ipLen = p.frame.IPLen(); p.ipLen <= p.limit {
+	if p.limit = carries(p.route, p.limit); p.ipLen <= p.limit {
 		return pass
 	}
 	if p.ip.DF() || !packet.Fragmentable(p.ip, p.limit) {
@@ -24,18 +23,19 @@ func (x *path) mtu(p *Packet) verdict.Verdict {
 	return edit
 }
 
-// outerLimit is what fits through a tunnel, with the outer header.
-func (x *path) outerLimit(p *Packet) int {
-	end := p.route.Via
-	p.toEnd = x.way(end, p.ip)
-	limit := p.out.MTU
-	if p.toEnd != nil {
-		limit = carries(p.toEnd, limit)
+// tunnelLimit is the largest outer packet that goes into the route's tunnel: what the
+// path carries or, where that is old and the packet may find out, what the link does.
+func (x *path) tunnelLimit(p *Packet) int {
+	link, t := p.out.MTU, x.tunnel(p.route.Via)
+	if p.toEnd = x.way(p.route.Via, p.ip); p.toEnd != nil {
+		link = carries(p.toEnd, link)
 	}
-	if t := x.tunnel(end); t != nil {
-		if path := t.pathMTU.Load(); path != nil {
-			limit = min(limit, path.Bytes)
-		}
+	if t == nil {
+		return link
+	}
+	limit, outer := t.limit(link), p.ipLen+packet.IPv4MinLen
+	if outer > limit && outer <= link && p.ip.DF() && t.probes(p.dry) {
+		return link
 	}
 	return limit
 }

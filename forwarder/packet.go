@@ -58,7 +58,8 @@ type Packet struct {
 	outer     int             // bytes of outer header that encap has put in front
 	fragments int             // how many mtu cut it into; 0: none
 
-	tunnel *Tunnel // that it came out of or went into
+	tunnel  *Tunnel // that it came out of or went into, or is about
+	guessed *Tunnel // that it says to be about, and no packet of it is
 
 	arp    packet.ARPMessage // of step arp
 	heard  arpproxy.Answer   // of step arp

@@ -32,6 +32,8 @@ type Router struct {
 	rib       *rib.Table
 	neighbors *neigh.Table[*Packet]
 	fragments reassembler
+	idents    *idents
+	numbers   *numbers
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
@@ -56,8 +58,8 @@ type Router struct {
 func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers ...link.Poller) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*Packet](), trace: &trace.Hub{},
-		fragments: reassembler{datagrams: map[datagramKey]*datagram{}},
-		log:       log, onGone: onGone, stop: make(chan struct{}),
+		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(),
+		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
 	r.state.Store(&state{tunnels: new(bart.Table[*Tunnel])})
 	for _, reason := range verdict.Reasons() { // the series exist at 0 from the start
@@ -253,8 +255,12 @@ func (r *Router) tick(w *worker, now time.Time) {
 	}
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
+	turned := r.idents.turn(now)
 	for _, t := range r.state.Load().tunnels.All4() {
-		t.forget(now)
+		t.tick(now)
+		if turned {
+			t.numbers.turn()
+		}
 	}
 	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {
 		return

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/gaissmai/bart"
 
@@ -111,6 +112,9 @@ type Settings struct {
 	Peers   []netip.Addr // whose IP-in-IP is unpacked
 	Ends    []netip.Addr // to whom IP-in-IP is sent
 	Source  netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+	// MinPathMTU in bytes is what any tunnel's path is believed to carry, whatever a
+	// router tells.
+	MinPathMTU int
 }
 
 // Subnet is one on the uplink's link, or a peer, and the address that the router has
@@ -138,6 +142,12 @@ type Tunnel struct {
 type tunnelState struct {
 	tx, rx  atomic.Uint64
 	pathMTU atomic.Pointer[PathMTU] // nil: the uplink's MTU
+	probe   atomic.Uint32           // state of one, while there is a path MTU
+	refused atomic.Uint64           // ICMP errors that quote nothing that was sent lately
+	guesses limiter                 // of them
+	numbers *numbers                // of outer packets that may be cut
+
+	answerBy time.Time // housekeeping's: the end of ProbeTime
 }
 
 // count enters a packet that decap or encap has edited.
@@ -161,7 +171,7 @@ func (s *state) setTunnels() {
 	old := s.tunnels
 	s.tunnels = new(bart.Table[*Tunnel])
 	for _, peer := range slices.Concat(s.Ends, s.Peers) {
-		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelState: &tunnelState{}}
+		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelState: &tunnelState{numbers: newNumbers()}}
 		if was, ok := old.Lookup(peer); ok {
 			t.tunnelState = was.tunnelState
 		} else if twin := s.tunnel(peer); twin != nil {

@@ -103,12 +103,12 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	if p.frame.Offload.IsGSO() {
 		x.segment(p)
 	}
-	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
-	x.wrap(p.frame, h)
-	for _, f := range p.extra {
-		x.wrap(f, h)
-	}
 	p.outer, p.tunnel = packet.IPv4MinLen, x.tunnel(end)
+	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
+	x.wrap(p.frame, h, p.tunnel)
+	for _, f := range p.extra {
+		x.wrap(f, h, p.tunnel)
+	}
 	p.out, p.nextHop = x.port(r.Port), end
 	if r.Via.IsValid() {
 		p.nextHop = r.Via
@@ -117,10 +117,24 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 }
 
 // wrap moves the frame's start back into the headroom. DSCP and ECN are copied
-// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it.
-func (x *path) wrap(f *packet.Frame, h packet.Header) {
+// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
+// the tunnel's path carries less than is believed of any.
+func (x *path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	inner := packet.IPv4(f.Payload())
-	h.TOS, h.DF, h.TotalLen, h.ID = inner.TOS(), inner.DF(), len(inner)+packet.IPv4MinLen, x.nextID()
+	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
+	if h.DF = inner.DF() && !t.cuts(h.TotalLen); h.DF {
+		h.ID = x.idents.of(h.Src, h.Dst, h.TotalLen, inner)
+	} else {
+		h.ID = x.numbersOf(t).unique()
+	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
+}
+
+// numbersOf are those of a tunnel, or the router's own for an end that is about to be one.
+func (x *path) numbersOf(t *Tunnel) *numbers {
+	if t == nil {
+		return x.numbers
+	}
+	return t.numbers
 }

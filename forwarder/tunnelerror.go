@@ -4,56 +4,53 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
+// Guesses are quotes that no packet of ours has lately looked like. Each tunnel bears
+// so many of them, at once and a second; while there are more, none of its errors is
+// believed, as one of them might be right.
 const (
-	// MinPathMTU in bytes: every link carries that much (RFC 791 3.2, RFC 1191 3).
-	MinPathMTU = 68
-	// PathMTUTime is how long a lowered path MTU is believed (RFC 1191 6.3).
-	PathMTUTime = 10 * time.Minute
+	guessRate  = 10
+	guessBurst = 100
 )
 
-// PathMTU is the largest outer packet that the path to a tunnel's other end
-// carries, as a router on the way has told. It only ever goes down, and is
-// forgotten after a time.
-type PathMTU struct {
-	Bytes int
-	From  netip.Addr // the router that told
-	Since time.Time
-}
-
-// plateaus are the MTUs to try where a router does not say which (RFC 1191 7.1).
-var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPathMTU}
+// fewNumbers is how many packets that may be cut a tunnel may lately have had for one of
+// them to be believed too big: no router has a reason to say so, and among many
+// numbers one is soon guessed.
+const fewNumbers = 32
 
 // tunnelError finds the tunnel that an ICMP error sent to this host is about: it
 // quotes an outer header of ours, to an end that we send to, around what may be a
 // packet that our routes put into that tunnel. A router need quote no more of that
 // one than 8 bytes (RFC 792), which have no address. Anything else is not about us.
-func (x *path) tunnelError(ip packet.IPv4) *Tunnel {
+// sent says whether it quotes a packet that was sent lately, as only who was on the
+// way of one can.
+func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	quote := packet.Quoted(ip)
-	if len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
-		return nil
+	if ip.IsFragment() || len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
+		return nil, false
 	}
 	if quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
-		return nil
+		return nil, false
 	}
-	t := x.tunnel(quote.Dst())
-	if t == nil || t.tx.Load() == 0 {
-		return nil
+	if t = x.tunnel(quote.Dst()); t == nil || t.tx.Load() == 0 {
+		return nil, false
 	}
 	inner := innerOf(quote)
 	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || inner.TotalLen() < inner.HeaderLen() {
-		return nil
+		return nil, false
 	}
 	if len(inner) >= packet.IPv4MinLen && !x.goesInto(t.Peer, inner.Dst()) {
-		return nil
+		return nil, false
 	}
-	return t
+	if quote.DF() {
+		return t, x.idents.gave(quote, inner)
+	}
+	return t, t.numbers.gave(quote.ID())
 }
 
 // innerOf is what the quote of a packet in a tunnel has of the inner one. Who quotes
@@ -64,6 +61,12 @@ func innerOf(outer packet.IPv4) packet.IPv4 {
 		return inner[:8]
 	}
 	return inner
+}
+
+// plausible says whether an outer packet that somebody quotes may have had its length, on
+// a link that carries mtu bytes.
+func plausible(quote packet.IPv4, mtu int) bool {
+	return quote.TotalLen() == packet.IPv4MinLen+innerOf(quote).TotalLen() && quote.TotalLen() <= mtu
 }
 
 // whole says whether a quote has the whole header of a packet.
@@ -84,9 +87,17 @@ func (x *path) goesInto(peer, dst netip.Addr) bool {
 // packet it was is known from a whole inner header alone.
 func (w *worker) takeTunnelError(p *Packet) {
 	b, quote := p.ip.Payload(), packet.Quoted(p.ip)
+	if !p.tunnel.guesses.allows(w.now(), guessRate, guessBurst) {
+		p.tunnel.refused.Add(1)
+		return
+	}
 	if b[0] == packet.ICMPUnreachable && b[1] == packet.CodeFragNeeded {
+		if !quote.DF() && p.tunnel.numbers.lately() > fewNumbers || !plausible(quote, p.in.MTU) {
+			p.tunnel.refused.Add(1)
+			return
+		}
 		told := int(binary.BigEndian.Uint16(b[6:]))
-		p.tunnel.lower(told, quote.TotalLen(), p.ip.Src(), w.now())
+		p.tunnel.lower(told, quote.TotalLen(), max(MinPathMTU, w.path.MinPathMTU), p.ip.Src(), w.now())
 		return
 	}
 	inner := innerOf(quote)
@@ -98,28 +109,10 @@ func (w *worker) takeTunnelError(p *Packet) {
 	}
 }
 
-// lower takes over a path MTU for packets that were as long as sent. A router
-// that does not say how much fits gets the next plateau (RFC 1191 5).
-func (t *Tunnel) lower(told, sent int, from netip.Addr, now time.Time) {
-	if told == 0 {
-		for _, p := range plateaus {
-			if told = p; p < sent {
-				break
-			}
-		}
-	}
-	told = max(told, MinPathMTU)
-	if was := t.pathMTU.Load(); told >= sent || was != nil && told >= was.Bytes {
-		return
-	}
-	t.pathMTU.Store(&PathMTU{Bytes: told, From: from, Since: now})
-}
-
-// forget drops a path MTU that is too old to be believed.
-func (t *Tunnel) forget(now time.Time) {
-	if p := t.pathMTU.Load(); p != nil && now.Sub(p.Since) >= PathMTUTime {
-		t.pathMTU.CompareAndSwap(p, nil) // it may just have been told anew
-	}
+// refuse counts an error about a tunnel that quotes nothing that was sent lately.
+func (w *worker) refuse(t *Tunnel) {
+	t.refused.Add(1)
+	t.guesses.allow(w.now(), guessRate, guessBurst)
 }
 
 // relayed is the error that the inner source hears for one about the outer packet

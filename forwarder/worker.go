@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/vrouter/vrouter/arpproxy"
@@ -142,6 +141,7 @@ func (w *worker) begin() {
 	w.path.state = w.router.state.Load()
 	w.path.fib = w.router.rib.FIB()
 	w.path.neighbors = w.router.neighbors.Snapshot()
+	w.path.idents, w.path.numbers = w.router.idents, w.router.numbers
 	w.clock = time.Time{}
 }
 
@@ -242,6 +242,9 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 		w.router.made[p.origin].lost.Add(1)
 		return
 	}
+	if p.guessed != nil {
+		w.refuse(p.guessed)
+	}
 	if e, due := p.errorFor(reason); due {
 		w.sendError(p, e)
 	}
@@ -330,9 +333,3 @@ func (w *worker) deliver(p *Packet) {
 		p.rec = nil
 	}
 }
-
-var ids atomic.Uint32
-
-// nextID numbers the datagrams that this router makes (RFC 6864: unique while
-// fragments may be about).
-func (x *path) nextID() uint16 { return uint16(ids.Add(1)) }

@@ -60,6 +60,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, t := range s.Tunnels {
 		tunnelTx.value(ch, float64(t.Tx), t.Peer.String())
 		tunnelRx.value(ch, float64(t.Rx), t.Peer.String())
+		tunnelRefused.value(ch, float64(t.Refused), t.Peer.String())
 		tunnelPathMTU.value(ch, float64(t.Bytes), t.Peer.String())
 	}
 	neighborsWaiting.value(ch, float64(s.Waits[forwarder.ForNeighbor].Now()))

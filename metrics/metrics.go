@@ -108,6 +108,7 @@ var (
 
 	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
 	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelRefused = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
 	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
@@ -115,7 +116,7 @@ var (
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
 
-	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one frame in 1,024 of each queue of a port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")

@@ -93,6 +93,9 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 		c.claim(taken, addr.String(), peer.place, "remove one of them")
 		t.Peers = append(t.Peers, addr)
 	}
+	if raw.minPathMTU.given {
+		t.MinPathMTU = c.number(raw.minPathMTU, minMTU, maxMTU, "an MTU in bytes")
+	}
 	return t
 }
 

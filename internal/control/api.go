@@ -171,8 +171,9 @@ type Tunnel struct {
 	Peer      string  `json:"peer"`
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
-	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
-	Age       float64 `json:"age_seconds"` // since it told
+	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"`    // since it told
+	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
 }

@@ -130,11 +130,20 @@ func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	}
 	switch {
 	case c.Frame == nil:
-		f.SetEthernet(e.dst, e.src, packet.EtherTypeIPv4)
-	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast():
+		f.SetEthernet(e.dst, e.src, etherType(c.IP))
+	case f.Len >= packet.EthernetLen && !f.DstMAC().IsGroup(): // zeros: its link does not say whom it was for
 		f.SetEthernet(e.dst, f.SrcMAC(), f.EtherType())
 	}
 	return e, f, nil
+}
+
+// etherType of a bare IP packet, by its version.
+func etherType(ip []byte) uint16 {
+	const ipv6 = 0x86dd
+	if len(ip) > 0 && ip[0]>>4 == 6 {
+		return ipv6
+	}
+	return packet.EtherTypeIPv4
 }
 
 // source is the sender's address of IPv4 or ARP; invalid if there is none.
@@ -146,7 +155,10 @@ func source(f *packet.Frame) netip.Addr {
 		m, _ := packet.ParseARP(f.Payload())
 		return m.SenderIP
 	}
-	return packet.IPv4(f.Payload()).Src()
+	if ip := packet.IPv4(f.Payload()); ip.Version() == 4 {
+		return ip.Src()
+	}
+	return netip.Addr{}
 }
 
 func (d *dryRun) explain(e *entrance, f *packet.Frame) (packets []trace.Packet, why []string, err error) {

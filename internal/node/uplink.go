@@ -158,7 +158,7 @@ func (n *Node) applyUplink() error {
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address,
 		Uplink:  n.uplink.subnets, Own: n.uplink.own,
-		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends,
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, MinPathMTU: c.IPIP.LeastPathMTU(),
 	})
 	return n.setConnected()
 }
