@@ -21,6 +21,7 @@ type Collector struct {
 	Router  *forwarder.Router
 	RIB     *rib.Table
 	Version string
+	Ports   func() []string // that are configured: their series exist though a port may be gone; nil: none are
 }
 
 // Registry is the collector's own, with Go's and the process's usual metrics.
@@ -41,6 +42,10 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.Router.Stats()
 	buildInfo.value(ch, 1, c.Version, runtime.Version())
+	for i := range s.Ports {
+		infoPort(ch, &s.Ports[i])
+	}
+	c.addAbsent(s)
 	for i := range s.Ports {
 		collectPort(ch, &s.Ports[i])
 	}
@@ -65,7 +70,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	neighborsWaiting.value(ch, float64(s.Waits[forwarder.ForNeighbor].Now()))
 	fragmentsWaiting.value(ch, float64(s.Waits[forwarder.ForFragments].Now()))
-	c.collectRoutes(ch)
+	for protocol, n := range c.RIB.Counts() {
+		routes.value(ch, float64(n), protocol)
+	}
 	records, lost := c.Router.Trace().Counts()
 	traceRecords.value(ch, float64(records))
 	traceLost.value(ch, float64(lost))
@@ -73,8 +80,24 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	imbalance.value(ch, float64(s.Imbalance))
 }
 
-func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
+// addAbsent adds the ports that are configured and not there, which have counted nothing.
+func (c *Collector) addAbsent(s *forwarder.Stats) {
+	if c.Ports == nil {
+		return
+	}
+	for _, name := range c.Ports() {
+		if !slices.ContainsFunc(s.Ports, func(p forwarder.PortStats) bool { return p.Name == name }) {
+			s.Ports = append(s.Ports, forwarder.PortStats{PortConfig: forwarder.PortConfig{Name: name}})
+		}
+	}
+}
+
+// infoPort tells what a port that is there is.
+func infoPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
 	portInfo.value(ch, 1, p.Name, p.Kind.String(), p.Interface, p.MAC.String(), strconv.Itoa(p.MTU))
+}
+
+func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {
 	portRxPackets.value(ch, float64(p.Received.Packets), p.Name)
 	portRxBytes.value(ch, float64(p.Received.Bytes), p.Name)
 	portTxPackets.value(ch, float64(p.TxPackets), p.Name)
@@ -152,15 +175,3 @@ func collectMade(ch chan<- prometheus.Metric, s *forwarder.Stats) {
 	}
 }
 
-// collectRoutes names the sources of the router's own routes even where there is none.
-func (c *Collector) collectRoutes(ch chan<- prometheus.Metric) {
-	counts := c.RIB.Counts()
-	for _, protocol := range []string{"workload", "kernel", "static"} {
-		if _, ok := counts[protocol]; !ok {
-			counts[protocol] = 0
-		}
-	}
-	for protocol, n := range counts {
-		routes.value(ch, float64(n), protocol)
-	}
-}

@@ -216,11 +216,36 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	}
 	why = append(why, n.WhyEncap(r))
 	if r.Encap == rib.IPIP {
-		for _, e := range d.entrances {
-			if e.kind == forwarder.Uplink {
-				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", e.mtu, packet.IPv4MinLen, e.mtu-packet.IPv4MinLen))
-			}
+		why = append(why, d.whyTunnel(r)...)
+	}
+	if r.MTU != 0 {
+		why = append(why, fmt.Sprintf("mtu %d: the route says so", r.MTU))
+	}
+	return why
+}
+
+// whyTunnel says where the outer header comes from, how it gets to the other end, and what fits
+// behind it.
+func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
+	if source := d.node.Config().IPIP.Source; !source.IsZero() {
+		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
+	}
+	end := d.node.RIB.FIB().Lookup(r.Via)
+	if end == nil {
+		return append(why, fmt.Sprintf("none of %d routes contains %s, the tunnel's other end: the host itself has no way there by the uplink", d.node.RIB.FIB().Size(), r.Via))
+	}
+	if end.Via.IsValid() {
+		why = append(why, fmt.Sprintf("to the tunnel's other end by %s", end))
+	}
+	for _, e := range d.entrances {
+		if e.kind != forwarder.Uplink {
+			continue
 		}
+		mtu := e.mtu
+		if end.MTU != 0 {
+			mtu = min(mtu, int(end.MTU))
+		}
+		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
 	}
 	return why
 }
