@@ -180,8 +180,22 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	State     string `json:"state"`            // attached, waits
+	Reason    string `json:"reason,omitempty"` // why it waits, or is not as it was set up
+}
+
+// States of a workload.
+const (
+	WorkloadAttached = "attached"
+	WorkloadWaits    = "waits"
+)
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.

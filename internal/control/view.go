@@ -121,10 +121,14 @@ func tunnels(n *node.Node) []Tunnel {
 func workloads(n *node.Node) []Workload {
 	list := []Workload{}
 	for _, w := range n.Workloads() {
-		list = append(list, Workload{
-			Name: w.Name, Namespace: string(w.Namespace), Interface: w.Interface,
-			Address: w.Address.String(), MAC: w.MAC.String(), MTU: w.MTU,
-		})
+		v := Workload{
+			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
+			Address: w.Address.String(), MTU: w.MTU, State: WorkloadWaits, Reason: w.Reason,
+		}
+		if w.Attached {
+			v.MAC, v.State = w.MAC.String(), WorkloadAttached
+		}
+		list = append(list, v)
 	}
 	return list
 }

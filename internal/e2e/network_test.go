@@ -66,6 +66,9 @@ func twoHosts(more string) string {
 		one("b", "192.168.0.12", there, here, "192.168.0.11")
 }
 
+// named is the namespace that the host's router gives to a workload that has none by a path.
+func (h host) named(name string) workload.Namespace { return workload.Named(h.Namespace + "-" + name) }
+
 func file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

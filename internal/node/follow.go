@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/host"
 )
 
 const (
@@ -24,6 +26,7 @@ type news struct {
 	routes []hostChange
 	all    bool         // list all routes: some may have gone without a word
 	links  map[int]bool // indices of interfaces that changed, or whose addresses did
+	export bool         // one of the router's own routes in the host's table changed
 }
 
 // follower gathers news from the kernel.
@@ -160,6 +163,9 @@ func (s *subscription) relay(ctx context.Context, f *follower) bool {
 			if !ok {
 				return ctx.Err() == nil
 			}
+			if u.Protocol == host.ExportProtocol && u.Type == unix.RTM_DELROUTE {
+				f.add(func(w *news) { w.export = true })
+			}
 			if c, ok := changeOf(&u); ok {
 				f.add(func(w *news) { w.routes = append(w.routes, c) })
 			}
@@ -188,6 +194,9 @@ func (n *Node) catchUp(w news) {
 	}
 	var err error
 	touched := w.links[n.uplink.index] || n.host != nil && w.links[n.host.index]
+	if w.export {
+		n.checkExport()
+	}
 	if w.links != nil {
 		err = n.refreshUplink()
 		touched = touched || w.links[n.uplink.index]
@@ -196,7 +205,8 @@ func (n *Node) catchUp(w news) {
 		// The kernel takes routes away without a word when their interface or
 		// source address goes, and that may be yet to come when we hear of it.
 		n.again = n.again || touched
-		err = errors.Join(err, n.importAll(), n.checkExport())
+		n.checkExport()
+		err = errors.Join(err, n.importAll())
 	} else {
 		err = errors.Join(err, n.importChanges(w.routes))
 	}

@@ -84,10 +84,7 @@ func (n *Node) openUplink() error {
 		return err
 	}
 	n.uplink = u
-	if err := errors.Join(n.applyUplink(), n.setGuard()); err != nil {
-		return err
-	}
-	return n.Router.StartPort(u.port)
+	return n.applyUplink()
 }
 
 // sockets are the uplink's, one for each worker.
@@ -242,9 +239,14 @@ func (n *Node) refreshUplink() error {
 			"uplink.interface", n.config.Uplink.Interface, "name", u.name)
 	}
 	n.stale = true // until all of it is done
-	n.followMTU()
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
-	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.exportAll())
+	n.moved = true // their routes lead by way of the uplink's address
+	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.bringAbout(), n.setStaticRoutes())
+	if taken := n.checkAddresses(n.config); taken != nil {
+		n.complain("addresses", complaint{"the uplink has an address of the configuration's: the host's own stack takes its packets", []any{"error", taken}})
+	} else {
+		n.complain("addresses")
+	}
 	n.stale = err != nil
 	return err
 }
