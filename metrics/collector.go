@@ -10,6 +10,7 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -21,6 +22,7 @@ type Collector struct {
 	Router  *forwarder.Router
 	RIB     *rib.Table
 	Version string
+	Repairs func() map[host.Kind]uint64 // nil: of a router without a host
 }
 
 // Registry is the collector's own, with Go's and the process's usual metrics.
@@ -68,6 +70,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	traceLost.value(ch, float64(lost))
 	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
+	if c.Repairs != nil {
+		for kind, n := range c.Repairs() {
+			repairs.value(ch, float64(n), string(kind))
+		}
+	}
 }
 
 func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {

@@ -44,6 +44,7 @@ func newRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			return runRouter(cmd.Context(), file, c)
 		},
 	}
@@ -141,7 +142,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		go logError(log, "control.listen", func() error { return s.ServeRemote(remote) })
 	}
 	if scrape != nil {
-		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion()}
+		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion(), Repairs: n.Repairs}
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
@@ -280,6 +281,7 @@ func newDown() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			n, err := host.TakeBack(c.Uplink.Interface, func(*host.Entry) bool { return true }, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 			if busy := (*host.Busy)(nil); errors.As(err, &busy) {
 				return fmt.Errorf("%w; stop it first", err)

@@ -34,7 +34,7 @@ func SetGroup(socket, group string) error {
 }
 
 // readOnlyPosts are the calls that change nothing although they are no GET.
-var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
+var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true, "/v1/plan": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
 // kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,

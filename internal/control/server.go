@@ -134,6 +134,7 @@ func (s *Server) routes() http.Handler {
 		return Reloaded{append([]string{}, waiting...)}, err
 	})
 	do("POST /v1/explain", s.explain)
+	m.HandleFunc("POST /v1/plan", s.plan)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)

@@ -64,6 +64,7 @@ var checks = []check{
 	{"offload", "the uplink hands over packets as they came", true, largeReceiveOffload},
 	{"addresses", "no interface of the host has a workload's or the gateway's address", true, addresses},
 	{"routes", "no other program leads the workloads' addresses elsewhere", true, routes},
+	{"rules", "no policy rule takes the workloads' packets elsewhere", true, rules},
 	{"import", "the host's routes to import are there, and leave by the uplink", true, imports},
 	{"old_guard", "no guard of a killed router is left", false, oldGuards},
 	{"old_workloads", "no workload is left that nobody serves", true, oldWorkloads},

@@ -146,6 +146,17 @@ func resumes(t *testing.T, from workload.Namespace, to string) {
 	eventually(t, "pings from "+string(from)+" to "+to, func() bool { return echo(t, from, to, 100*time.Millisecond) != 0 })
 }
 
+// answers is echo where the workload may have no network at all.
+func answers(from workload.Namespace, to string) bool {
+	answered := false
+	_ = from.Do(func() error {
+		r, err := ping.Run(context.Background(), io.Discard, ping.Options{To: netip.MustParseAddr(to), Count: 1, Timeout: 100 * time.Millisecond})
+		answered = err == nil && len(r.Replies) > 0
+		return err
+	})
+	return answered
+}
+
 // state is an interface as `ip addr` and `ip route` show it.
 type state struct {
 	Index, MTU int

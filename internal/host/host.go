@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 )
 
 // Host is what a router has, and is to have, on its host. One goroutine at a time uses it.
@@ -27,7 +27,7 @@ type Host struct {
 	items   map[ID]*Item
 	watch   *watch
 	turns   turns
-	repairs map[Kind]uint64
+	repairs map[Kind]*atomic.Uint64
 }
 
 // chunk is how many objects are written down together.
@@ -40,7 +40,7 @@ func Open(uplink, socket string, log *slog.Logger) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{log: log, lock: l, items: map[ID]*Item{}, repairs: map[Kind]uint64{}, Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {}}
+	h := &Host{log: log, lock: l, items: map[ID]*Item{}, repairs: map[Kind]*atomic.Uint64{}, Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {}}
 	h.record, err = loadRecord(Directory, uplink)
 	if errors.Is(err, ErrDamaged) {
 		log.Warn("the record of what was done to this host cannot be used; nothing that it told of will be removed", "error", err)
@@ -58,6 +58,9 @@ func Open(uplink, socket string, log *slog.Logger) (*Host, error) {
 	o.Start, _ = StartTime(o.PID)
 	for _, e := range h.record.Objects {
 		h.items[e.ID] = &Item{entry: e, host: h}
+	}
+	for _, k := range []Kind{KindGuard, KindInterface, KindExports} {
+		h.repairs[k] = &atomic.Uint64{}
 	}
 	return h, nil
 }
@@ -83,8 +86,15 @@ func (h *Host) Close() error {
 // Item is an object by its ID, nil if there is none.
 func (h *Host) Item(id ID) *Item { return h.items[id] }
 
-// Repairs counts how often something of a kind was made right again that somebody else had changed.
-func (h *Host) Repairs() map[Kind]uint64 { return maps.Clone(h.repairs) }
+// Repairs counts how often something of a kind was made right again that somebody else had changed. Any goroutine may
+// ask.
+func (h *Host) Repairs() map[Kind]uint64 {
+	all := map[Kind]uint64{}
+	for k, n := range h.repairs {
+		all[k] = n.Load()
+	}
+	return all
+}
 
 // Apply has these objects be on the host, and no others of the record's but those that Set is yet to see to, and
 // those that commands of an earlier run have asked for. What cannot be done is the items' error, and is tried
@@ -233,7 +243,7 @@ func (h *Host) finish(p plan) {
 		return
 	}
 	if p.repaired {
-		h.repairs[it.id().Kind]++
+		h.repairs[it.id().Kind].Add(1)
 		h.log.Warn("somebody has changed what the router has on this host; it is as it was again", "object", it.id(), "done", p.String())
 	}
 	if p.stood && mac == it.MAC && mtu == it.mtu {

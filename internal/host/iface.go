@@ -212,6 +212,7 @@ func (s *setup) ours(l netlink.Link) bool {
 type state struct {
 	address, link, def bool
 	old                []netip.Prefix // addresses that the router gave it, and that it is not to have any more
+	others             []netip.Prefix // addresses that somebody else gave it
 	replaced           []Route        // by its routes
 }
 
@@ -220,10 +221,13 @@ func (s *setup) has(l netlink.Link) (st state) {
 	if l != nil {
 		index = l.Attrs().Index
 		_ = addresses(index, func(a netip.Prefix) bool {
-			if a == s.Address {
+			switch {
+			case a == s.Address:
 				st.address = true
-			} else if s.entry != nil && slices.Contains(s.entry.Addresses, a) {
+			case s.entry != nil && slices.Contains(s.entry.Addresses, a):
 				st.old = append(st.old, a)
+			default:
+				st.others = append(st.others, a)
 			}
 			return true
 		})
@@ -267,6 +271,14 @@ func (s *setup) want(l netlink.Link) error {
 	st := s.has(l)
 	for _, a := range st.old {
 		s.step(func(l netlink.Link) error { return s.delAddress(l, a) }, "take address %s from %s", a, s.Name)
+	}
+	if l != nil && s.entry.Found && !it.Stands { // what the workload adds to its own later is its affair
+		for _, a := range st.others {
+			s.step(func(l netlink.Link) error { return s.delAddress(l, a) }, "replace address %s of %s", a, s.Name)
+			if !slices.Contains(s.entry.Former, a) {
+				s.entry.Former = append(slices.Clone(s.entry.Former), a)
+			}
+		}
 	}
 	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
 	if !st.address {
@@ -450,6 +462,10 @@ func (e *Entry) takeBack() error {
 	}
 	for _, a := range e.Addresses {
 		errs = append(errs, s.delAddress(l, a))
+	}
+	for _, a := range e.Former {
+		s.Address = a
+		errs = append(errs, s.addAddress(l))
 	}
 	return errors.Join(errs...)
 }

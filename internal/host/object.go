@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -88,10 +89,10 @@ type Item struct {
 	inode  workload.Inode // of its namespace
 	mtu    int            // as it was set
 	cookie uint64
-	dirty  bool // look at it again
-	doomed bool // it could not be taken away, which is tried again
-	lost   bool // what it stood on was taken away by somebody; who did so for good would not have it made again
-	look   turn
+	dirty  bool      // look at it again
+	doomed bool      // it could not be taken away, which is tried again
+	lost   bool      // what it stood on was taken away by somebody; who did so for good would not have it made again
+	next   time.Time // when it may be looked at
 	host   *Host
 }
 

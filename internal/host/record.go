@@ -42,8 +42,9 @@ type Entry struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 	Routes    []netip.Prefix `json:"routes,omitempty"`
 	Gateway   netip.Addr     `json:"gateway,omitzero"`
-	// Replaced is what had their place before; it is put back.
-	Replaced []Route `json:"replaced,omitempty"`
+	// Replaced and Former are the routes and addresses that had their place before; they are put back.
+	Replaced []Route        `json:"replaced,omitempty"`
+	Former   []netip.Prefix `json:"replaced_addresses,omitempty"`
 
 	old  bool   // of an earlier run
 	line []byte // as it was written last

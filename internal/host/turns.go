@@ -13,9 +13,6 @@ const (
 	share = 100 * time.Millisecond
 )
 
-// turn is when an item may be looked at next.
-type turn struct{ next time.Time }
-
 // turns is the time that was taken of the present second's share.
 type turns struct {
 	began time.Time
@@ -60,14 +57,14 @@ func (h *Host) Settle(now time.Time) bool {
 	var due *Item
 	for _, it := range h.items {
 		wrong := it.dirty || it.doomed || it.Err != nil || it.Object != nil && !it.Stands
-		if wrong && !it.orphan() && !now.Before(it.look.next) && (due == nil || earlier(it, due)) {
+		if wrong && !it.orphan() && !now.Before(it.next) && (due == nil || earlier(it, due)) {
 			due = it
 		}
 	}
 	if due == nil {
 		return false
 	}
-	due.look.next = now.Add(again)
+	due.next = now.Add(again)
 	if due.Object == nil {
 		id := due.id()
 		if err := h.removeUnless(func(it *Item) bool { return it.id() != id }); err != nil {
@@ -85,7 +82,7 @@ func earlier(a, b *Item) bool {
 	if r := rank(a.id().Kind) - rank(b.id().Kind); r != 0 {
 		return r < 0
 	}
-	return a.look.next.Before(b.look.next)
+	return a.next.Before(b.next)
 }
 
 // LookForNamespaces finds those that were removed: the kernel tells nobody about it, and the router's own end
@@ -107,7 +104,7 @@ func (h *Host) LookForNamespaces() {
 	}
 	for id, it := range h.items {
 		if gone[ID{Kind: KindNamespace, Name: string(id.Namespace)}] {
-			it.dirty, it.look = true, turn{}
+			it.dirty, it.next = true, time.Time{}
 		}
 	}
 }
@@ -119,11 +116,6 @@ func (h *Host) Waiting() (list []*Item) {
 			list = append(list, it)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Item) int {
-		if a.id().String() < b.id().String() {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b *Item) int { return compare(a.id(), b.id()) })
 	return list
 }

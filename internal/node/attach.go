@@ -134,3 +134,6 @@ func (n *Node) Workloads() (list []Workload) {
 	slices.SortFunc(list, func(a, b Workload) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
+
+// Repairs counts what the router has made right on its host, as somebody else had changed it, by kind.
+func (n *Node) Repairs() map[host.Kind]uint64 { return n.what.Repairs() }

@@ -90,15 +90,20 @@ func (n *Node) setExports() error {
 		return nil
 	}
 	n.setHostNeighbors()
-	x := &host.Exports{Device: config.HostInterface}
+	var to []netip.Addr
+	for _, w := range n.workloads {
+		to = append(to, w.object.Address.Addr())
+	}
+	return n.what.Set(n.exports(to))
+}
+
+func (n *Node) exports(to []netip.Addr) *host.Exports {
+	slices.SortFunc(to, netip.Addr.Compare)
+	x := &host.Exports{Device: config.HostInterface, To: to}
 	if len(n.uplink.addresses) > 0 {
 		x.Source = n.uplink.addresses[0].Addr()
 	}
-	for _, w := range n.workloads {
-		x.To = append(x.To, w.object.Address.Addr())
-	}
-	slices.SortFunc(x.To, netip.Addr.Compare)
-	return n.what.Set(x)
+	return x
 }
 
 // setHostNeighbors lets the port know that all addresses of the host are at its

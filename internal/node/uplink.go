@@ -168,7 +168,7 @@ func (n *Node) connectedRoutes() []rib.Route {
 		seen[p] = true
 		routes = append(routes, rib.Route{Prefix: p, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
 		if p.Bits() <= 30 {
-			routes = append(routes, broadcast(p.Addr()), broadcast(lastAddr(p)))
+			routes = append(routes, broadcast(p.Addr()), broadcast(config.Broadcast(p)))
 		}
 	}
 	return append(routes, n.endRoutes()...)
@@ -201,14 +201,6 @@ func (n *Node) endRoutes() []rib.Route {
 
 func broadcast(a netip.Addr) rib.Route {
 	return rib.Route{Prefix: netip.PrefixFrom(a, 32), Type: rib.Broadcast, Port: rib.NoPort, Protocol: "kernel"}
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // refreshUplink asks the kernel what the uplink is now, and takes over what changed.
