@@ -177,7 +177,7 @@ type reloader struct {
 func (r *reloader) reload() (waiting []string, err error) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	defer debug.FreeOSMemory() // of a million routes the old ones and the file are as much as what stays
+	defer func() { go debug.FreeOSMemory() }() // of a million routes the old ones and the file are as much as what stays
 	r.manager.Reloading()
 	c, err := loadHost(r.file)
 	if err == nil {

@@ -73,9 +73,11 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 		var errs []error
 		for _, a := range enter {
 			errs = append(errs, x.enter(a, dev.Index))
+			written()
 		}
 		for _, a := range withdraw {
 			errs = append(errs, withdrawExport(a, dev.Index))
+			written()
 			errs = append(errs, entry.putBack(netip.PrefixFrom(a, 32)))
 		}
 		return errors.Join(errs...)
@@ -120,6 +122,7 @@ func removeExports(e *Entry) error {
 		}))
 		for _, a := range all {
 			errs = append(errs, withdrawExport(a, l.Attrs().Index))
+			written()
 		}
 	}
 	return errors.Join(append(errs, e.putBackAll())...)

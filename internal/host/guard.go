@@ -34,6 +34,7 @@ func (g *Guard) look(it *Item) (*deeds, error) {
 	d.say("set the guard on %s", g.Uplink)
 	d.do = func() error {
 		it.Index, it.Device = g.Index, g.Device
+		it.host.watch.add(it)
 		return guard.Set(g.Uplink, g.Device, g.Own)
 	}
 	return d, nil

@@ -210,6 +210,7 @@ func (h *Host) settleChunk(items []*Item, repair bool) error {
 		d, err := it.Object.look(it)
 		if err == nil && d.draft != nil {
 			err = d.draft()
+			written()
 		}
 		if err != nil {
 			it.Err = err
@@ -242,6 +243,7 @@ func (h *Host) finish(p plan) {
 	if it.Err = p.do(); it.Err != nil {
 		return
 	}
+	written()
 	if p.repaired {
 		h.repairs[it.id().Kind].Add(1)
 		h.log.Warn("somebody has changed what the router has on this host; it is as it was again", "object", it.id(), "done", p.String())
@@ -250,9 +252,6 @@ func (h *Host) finish(p plan) {
 		return
 	}
 	it.Stands = true
-	if !p.stood {
-		h.watch.add(it)
-	}
 	if err := h.Stands(it); err != nil {
 		it.Err = err
 		it.lose("")
@@ -322,6 +321,7 @@ func (h *Host) removeUnless(wanted func(*Item) bool) error {
 	changed := false
 	for _, it := range gone {
 		it.lose("")
+		h.watch.remove(it)
 		if it.entry == nil {
 			delete(h.items, it.id())
 			continue
@@ -331,6 +331,7 @@ func (h *Host) removeUnless(wanted func(*Item) bool) error {
 			it.Object, it.Err, it.doomed = nil, err, true
 			continue
 		}
+		written()
 		h.forget(it)
 		changed = true
 		delete(h.items, it.id())

@@ -237,17 +237,31 @@ func (s *setup) has(l netlink.Link) (st state) {
 		switch {
 		case r.metric != 0:
 		case r.prefix == gateway:
-			if st.link = r.index == index && !r.gateway.IsValid(); !st.link {
+			if st.link = s.leadsHere(r.index, index) && !r.gateway.IsValid(); !st.link {
 				st.replaced = append(st.replaced, r)
 			}
 		case r.prefix.Bits() == 0:
-			if st.def = r.index == index && r.gateway == s.Gateway; !st.def {
+			if st.def = s.leadsHere(r.index, index) && r.gateway == s.Gateway; !st.def {
 				st.replaced = append(st.replaced, r)
 			}
 		}
 		return r.prefix.Addr().Compare(s.Gateway) <= 0
 	})
 	return st
+}
+
+// leadsHere says whether a route leads out of the interface with this index or, where a namespace has several workloads,
+// by another one's: the first has the routes.
+func (s *setup) leadsHere(out, index int) bool {
+	if out == index && index != 0 {
+		return true
+	}
+	for id, it := range s.item.host.items {
+		if it.Stands && it.Index == out && id.Kind == KindInterface && id.Namespace == s.Namespace {
+			return true
+		}
+	}
+	return false
 }
 
 // want compares what there is with what is to be: nil if there is no interface yet.
@@ -269,6 +283,14 @@ func (s *setup) want(l netlink.Link) error {
 		return nil
 	}
 	st := s.has(l)
+	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
+	if !st.address {
+		if !slices.Contains(s.entry.Addresses, s.Address) {
+			s.entry.Addresses = append(s.entry.Addresses, s.Address)
+		}
+		s.step(s.addAddress, "give %s to %s", s.Address, s.Name)
+	}
+	// The new one first: with the last address of an interface the kernel takes its routes.
 	for _, a := range st.old {
 		s.step(func(l netlink.Link) error { return s.delAddress(l, a) }, "take address %s from %s", a, s.Name)
 	}
@@ -279,13 +301,6 @@ func (s *setup) want(l netlink.Link) error {
 				s.entry.Former = append(slices.Clone(s.entry.Former), a)
 			}
 		}
-	}
-	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
-	if !st.address {
-		if !slices.Contains(s.entry.Addresses, s.Address) {
-			s.entry.Addresses = append(s.entry.Addresses, s.Address)
-		}
-		s.step(s.addAddress, "give %s to %s", s.Address, s.Name)
 	}
 	up := l != nil && l.Attrs().Flags&net.FlagUp != 0
 	if !up && it.Stands {
@@ -346,6 +361,7 @@ func (s *setup) carryOut() error {
 		if err := s.fresh.Keep(); err != nil {
 			return err
 		}
+		written()
 	}
 	it := s.item
 	if !it.Stands {
@@ -358,11 +374,13 @@ func (s *setup) carryOut() error {
 			it.TAP = nil
 			return err
 		}
+		defer it.host.watch.add(it)
 	}
 	for _, step := range s.steps {
 		l, err := netlink.LinkByIndex(s.entry.Index)
 		if err == nil {
 			err = step(l)
+			written()
 		}
 		if err != nil {
 			it.closeUnlessStands()
@@ -432,7 +450,11 @@ func removeInterface(e *Entry) error {
 			return err
 		}
 	}
-	return in(e.Namespace, func() error { return errors.Join(e.takeBack(), e.putBackAll()) })
+	return in(e.Namespace, func() error {
+		err := e.takeBack()
+		written()
+		return errors.Join(err, e.putBackAll())
+	})
 }
 
 func (e *Entry) takeBack() error {
@@ -463,6 +485,7 @@ func (e *Entry) takeBack() error {
 	for _, a := range e.Addresses {
 		errs = append(errs, s.delAddress(l, a))
 	}
+	written()
 	for _, a := range e.Former {
 		s.Address = a
 		errs = append(errs, s.addAddress(l))

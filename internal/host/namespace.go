@@ -37,14 +37,16 @@ func (n *Namespace) look(it *Item) (*deeds, error) {
 			d.entry = it.entry
 			return d, nil
 		}
-		cookie, err := n.Path.Cookie()
-		if err != nil {
-			return nil, err
+		if it.entry != nil {
+			cookie, err := n.Path.Cookie()
+			if err != nil {
+				return nil, err
+			}
+			if it.entry.Netns == cookie {
+				d.entry = it.entry // made by the router, of this run or an earlier one
+			}
 		}
-		if it.entry != nil && it.entry.Netns == cookie {
-			d.entry = it.entry // made by the router, of this run or an earlier one
-		}
-		d.do = func() error { it.inode, it.cookie = inode, cookie; return nil }
+		d.do = func() error { it.inode = inode; return nil }
 		return d, nil
 	}
 	if !errors.Is(err, workload.ErrNone) || !n.Make || it.lost {
@@ -64,7 +66,6 @@ func (n *Namespace) look(it *Item) (*deeds, error) {
 		if err := made.Name(n.Path); err != nil {
 			return err
 		}
-		it.cookie = made.Cookie
 		it.inode, err = n.Path.Inode()
 		return err
 	}

@@ -88,11 +88,10 @@ type Item struct {
 	entry  *Entry
 	inode  workload.Inode // of its namespace
 	mtu    int            // as it was set
-	cookie uint64
-	dirty  bool      // look at it again
-	doomed bool      // it could not be taken away, which is tried again
-	lost   bool      // what it stood on was taken away by somebody; who did so for good would not have it made again
-	next   time.Time // when it may be looked at
+	dirty  bool           // look at it again
+	doomed bool           // it could not be taken away, which is tried again
+	lost   bool           // what it stood on was taken away by somebody; who did so for good would not have it made again
+	next   time.Time      // when it may be looked at
 	host   *Host
 }
 

@@ -56,7 +56,6 @@ type Record struct {
 	Objects []*Entry
 
 	dir, file string
-	write     func(file string, content []byte) error
 }
 
 // ErrDamaged is about a record that cannot be read: then nothing is known to be the router's.
@@ -71,7 +70,7 @@ func places(dir string, o *Owner) []string {
 // loadRecord finds the one of this uplink in this network namespace, or begins one. With ErrDamaged
 // it has begun one.
 func loadRecord(dir, uplink string) (r *Record, err error) {
-	r = &Record{Owner: Owner{Uplink: uplink, Boot: bootID()}, dir: dir, write: replaceFile}
+	r = &Record{Owner: Owner{Uplink: uplink, Boot: bootID()}, dir: dir}
 	if r.Owner.Netns, err = workload.Cookie(); err != nil {
 		return r, err
 	}
@@ -85,7 +84,7 @@ func loadRecord(dir, uplink string) (r *Record, err error) {
 		case err != nil:
 			return r, err
 		case found.Owner.is(&r.Owner):
-			found.dir, found.file, found.write = dir, file, replaceFile
+			found.dir, found.file = dir, file
 			for _, e := range found.Objects {
 				e.old = true
 			}
@@ -168,11 +167,15 @@ func (r *Record) save() error {
 			return fmt.Errorf("the record of what is done to the host: %w", err)
 		}
 	}
-	if err := r.write(r.file, b); err != nil {
+	if err := replaceFile(r.file, b); err != nil {
 		return fmt.Errorf("the record of what is done to the host: %w", err)
 	}
+	written()
 	return nil
 }
+
+// written is called after each write to the record, and after each change of the host: a test ends the process there.
+var written = func() {}
 
 // claim takes the first place that nobody else's record has.
 func (r *Record) claim() error {

@@ -86,7 +86,8 @@ func groups(id ID) (protocol int, mask uint32) {
 	return 0, 0
 }
 
-// add begins to watch. Where that cannot be had, for want of a descriptor, it is looked at again when it is due.
+// add begins to watch, from within the namespace. Where that cannot be had, for want of a descriptor, it is tried
+// whenever the object is looked at.
 func (w *watch) add(it *Item) {
 	id := it.id()
 	protocol, mask := groups(id)
@@ -96,14 +97,11 @@ func (w *watch) add(it *Item) {
 	if mask == 0 || there {
 		return
 	}
-	fd := -1
-	err := in(id.Namespace, func() (err error) {
-		if fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err != nil {
-			return err
-		}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err == nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the least there is: nobody reads it
-		return unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: mask})
-	})
+		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: mask})
+	}
 	if err == nil {
 		err = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(fd)})
 	}
@@ -126,7 +124,7 @@ func (w *watch) rearm(it *Item) {
 	w.mu.Unlock()
 	if !ok {
 		if it.Stands {
-			w.add(it)
+			_ = in(it.id().Namespace, func() error { w.add(it); return nil })
 			it.dirty = false
 		}
 		return
@@ -141,6 +139,9 @@ func (w *watch) rearm(it *Item) {
 }
 
 func (w *watch) remove(it *Item) {
+	if w == nil {
+		return // nobody watches while things are taken back
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if fd, ok := w.sockets[it.id()]; ok {
