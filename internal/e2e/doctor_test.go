@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -400,5 +401,67 @@ func TestDoctorWithout(t *testing.T) {
 	r = start(t, command(t, "doctor", "--config", bad), ns.Do).wait(t)
 	if r.status != 1 || !strings.Contains(r.out, bad+":1:1: nonsense: unknown key") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A policy rule that takes workloads' packets elsewhere is said; one that does not is none of its business.
+func TestDoctorRules(t *testing.T) {
+	p := newPatient(t, hostConfig+"routes: [{to: 10.70.2.0/24, via: 192.168.0.12}]\n")
+	rule := func(change func(*netlink.Rule)) *netlink.Rule {
+		r := netlink.NewRule()
+		r.Priority, r.Table, r.Family = 100, 77, unix.AF_INET
+		change(r)
+		return r
+	}
+	in(t, p.ns, func() error {
+		return errors.Join(addBridge("other"), up("other", "172.16.0.1/24"),
+			netlink.RouteAdd(&netlink.Route{Table: 77, Dst: address("10.70.2.0/25").IPNet, Gw: net.IPv4(172, 16, 0, 2)}))
+	})
+	for words, change := range map[string]func(*netlink.Rule){
+		"from all lookup 77, comes before the main table, and takes packets of 10.70.2.0/24":      func(*netlink.Rule) {},
+		"from 10.70.1.0/24 lookup 77, comes before the main table, and takes packets of workload": func(r *netlink.Rule) { r.Src = address("10.70.1.0/24").IPNet },
+		"": func(r *netlink.Rule) { r.Dst = address("10.9.0.0/16").IPNet },
+	} {
+		r := rule(change)
+		in(t, p.ns, func() error { return netlink.RuleAdd(r) })
+		if words == "" {
+			p.want(t, "rules", doctor.OK)
+		} else if f := p.want(t, "rules", doctor.Warn, "--fix"); !strings.Contains(f.Means, words) || !strings.HasPrefix(f.Mend, "ip rule del priority 100") {
+			t.Errorf("%+v", f)
+		}
+		in(t, p.ns, func() error { return netlink.RuleDel(r) })
+	}
+}
+
+// What belongs to the router of another host on this machine is none of this one's; nor does a router lose anything by its
+// program's name.
+func TestDoctorLetsOthersBe(t *testing.T) {
+	leavesNothing(t)
+	p, other := newPatient(t, "uplink: {interface: ens160}\n"), newHost(t)
+	startRouterWith(t, other, "/run/vrouter/other.sock", strings.Replace(hostConfig, "w1", "theirs", 1)+"control: {socket: /run/vrouter/other.sock}\n")
+	p.want(t, "old_workloads", doctor.OK, "--fix")
+	if !workload.Named("theirs").Exists() {
+		t.Error("another router's workload is gone")
+	}
+	other9 := filepath.Join(t.TempDir(), "router9")
+	if err := os.Link(program, other9); err != nil {
+		b, rerr := os.ReadFile(program)
+		if rerr != nil || os.WriteFile(other9, b, 0o755) != nil {
+			t.Fatal(err)
+		}
+	}
+	const socket = "/run/vrouter/mine.sock"
+	config := file(t, "config.yaml", hostConfig+"metrics: {listen: ''}\ncontrol: {socket: "+socket+"}\n")
+	t.Cleanup(func() { start(t, command(t, "down", "--config", config), p.ns.Do).wait(t).wantOK(t) })
+	r := start(t, exec.CommandContext(t.Context(), other9, "run", "--config", config), p.ns.Do)
+	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "--socket", socket, "show", "ports").status == 0 })
+	before := guardOf(t, p.ns)
+	mine := patient{p.ns, config}
+	for _, check := range []string{"old_guard", "old_workloads", "router", "old_socket"} {
+		mine.want(t, check, doctor.OK, "--fix")
+	}
+	p.want(t, "old_guard", doctor.OK, "--fix")
+	if now := guardOf(t, p.ns); len(now) != 2 || !slices.Equal(now, before) {
+		t.Errorf("the guard was %v, and is %v", before, now)
 	}
 }

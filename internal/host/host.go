@@ -162,6 +162,15 @@ func (h *Host) foresee(o Object) (*deeds, error) {
 	return o.look(&it)
 }
 
+// Why says why an item is not as it is to be: an interface that waits for a namespace, why that cannot be made.
+func (it *Item) Why() error {
+	var waits *Waits
+	if ns := it.host.items[ID{Kind: KindNamespace, Name: string(it.id().Namespace)}]; ns != nil && errors.As(it.Err, &waits) && ns.Err != nil {
+		return ns.Err
+	}
+	return it.Err
+}
+
 // orphan is what an earlier run made because a command had asked for it: it holds until somebody takes it back.
 func (it *Item) orphan() bool {
 	return it.Object == nil && !it.doomed && it.entry != nil && it.entry.Command

@@ -125,8 +125,8 @@ func (n *Node) Workloads() (list []Workload) {
 		}
 		if it := n.what.Item(o.ID()); it != nil {
 			w.Reason = it.Note
-			if it.Err != nil {
-				w.Reason = it.Err.Error()
+			if err := it.Why(); err != nil {
+				w.Reason = err.Error()
 			}
 		}
 		list = append(list, w)

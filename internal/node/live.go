@@ -69,14 +69,14 @@ func (n *Node) AddWorkload(w config.Workload) error {
 	n.config, n.live = old.With(w), n.live.with(w.Name, &w, n.file)
 	err := n.what.Check(n.present())
 	if err == nil {
-		err = n.bringAbout()
+		err = n.apply()
 	}
-	if it := n.what.Item(interfaceOf(n.config, &w, 0, true).ID()); err == nil && it.Err != nil {
-		err = fmt.Errorf("workload %s: %w", w.Name, it.Err)
+	if it := n.what.Item(interfaceOf(n.config, &w, 0, true).ID()); err == nil && it.Why() != nil {
+		err = fmt.Errorf("workload %s: %w", w.Name, it.Why())
 	}
 	if err != nil {
 		n.config, n.live = old, oldLive
-		return errors.Join(err, n.bringAbout())
+		return errors.Join(err, n.apply())
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (n *Node) DeleteWorkload(name string) error {
 	}
 	n.config = n.config.Without(name)
 	n.live = n.live.with(name, nil, n.file)
-	return n.bringAbout()
+	return n.apply()
 }
 
 // WriteConfig writes the host file that gives the present state, what commands

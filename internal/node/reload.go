@@ -85,9 +85,9 @@ func (n *Node) unfinished() (waiting []string, err error) {
 			continue
 		}
 		var waits *host.Waits
-		switch text := fmt.Sprintf("workload %s: %v", name, it.Err); {
+		switch text := fmt.Sprintf("workload %s: %v", name, it.Why()); {
 		case it.ID().Kind == host.KindNamespace: // its interface says so
-		case errors.As(it.Err, &waits):
+		case errors.As(it.Why(), &waits):
 			waiting = append(waiting, text)
 		default:
 			u.What = append(u.What, text)

@@ -72,13 +72,18 @@ func (n *Node) bringAbout() error {
 	if n.what == nil {
 		return nil // a test's, without a host
 	}
+	return errors.Join(n.apply(), n.checkGuard())
+}
+
+// apply is bringAbout for a change that no guard is needed for: an error is about what could not be taken away, or not
+// be written down.
+func (n *Node) apply() error {
 	var later []host.ID
 	if n.config.Kernel.Export {
 		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
 	}
 	n.mtu = n.workloadMTU()
-	err := n.what.Apply(n.present(), later...)
-	return errors.Join(err, n.followWhatStands(), n.checkGuard())
+	return errors.Join(n.what.Apply(n.present(), later...), n.followWhatStands())
 }
 
 // followMTU gives workloads without an MTU of their own the one that fits now.
@@ -141,7 +146,7 @@ func (n *Node) sayWhatWaits() {
 				all = append(all, complaint{"kernel.export: the host's own interface cannot be made; trying again", []any{"interface", o.Name, "error", it.Err}})
 				continue
 			}
-			all = append(all, complaint{"the workload is not attached; trying again", []any{"workload", o.Workload, "reason", it.Err}})
+			all = append(all, complaint{"the workload is not attached; trying again", []any{"workload", o.Workload, "reason", it.Why()}})
 		case *host.Exports:
 			all = append(all, complaint{"kernel.export: the host's routes are not all as they are to be; trying again", []any{"error", it.Err}})
 		}
