@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/host", "internal/timeline", "forwarder"},
+	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "forwarder"},
 	{"internal/workload", "internal/guard"},
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},

@@ -44,6 +44,9 @@ type Node struct {
 	again     bool        // look at the host again at the next tick
 	connected []rib.Route // as they were entered
 	mirror    mirror      // of the host's routes
+	reach     reach       // of next hops in no subnet of the uplink
+	changed   int         // routes, since memory was last given back
+	giveBack  *time.Timer // nil: not needed so far
 	told      map[string]map[string]bool
 	gone      chan string // ports whose device vanished
 	follower  *follower   // from Follow on
@@ -104,13 +107,18 @@ func inUse(err error) error {
 	return err
 }
 
+// processors is how many this program may use: those of the machine, or fewer by a
+// cgroup's limit, or what GOMAXPROCS says in the environment. Asked for now, as
+// newPollers sets another number.
+var processors = runtime.GOMAXPROCS(0)
+
 // workers is how many threads forward: as configured, or else one for every two
 // processors, as what the workloads do with their packets needs the others.
 func workers(c *config.Host) int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return max(1, runtime.NumCPU()/2)
+	return min(max(1, processors/2), config.MaxWorkers)
 }
 
 // newPollers makes a poller for each worker. A worker that has something to do does
@@ -126,7 +134,7 @@ func newPollers(count int) (all []link.Poller, err error) {
 		}
 		all = append(all, p)
 	}
-	runtime.GOMAXPROCS(runtime.NumCPU() + count)
+	runtime.GOMAXPROCS(processors + count)
 	return all, nil
 }
 
