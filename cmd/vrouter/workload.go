@@ -26,9 +26,12 @@ func newWorkloadList(c *cli) *cobra.Command {
 			return c.print(cmd, list, func() *table {
 				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE", "STATE"}}
 				for _, w := range list {
-					state := w.State
-					if w.Reason != "" {
-						state += ": " + w.Reason
+					state := "attached"
+					switch {
+					case w.Waits != "":
+						state = "waits: " + w.Waits
+					case w.Note != "":
+						state += "; " + w.Note
 					}
 					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace, state)
 				}

@@ -185,15 +185,9 @@ type Workload struct {
 	Address   string `json:"address"`
 	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
-	State     string `json:"state"`            // attached, waits
-	Reason    string `json:"reason,omitempty"` // why it waits, or is not as it was set up
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
 }
-
-// States of a workload.
-const (
-	WorkloadAttached = "attached"
-	WorkloadWaits    = "waits"
-)
 
 // Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
 // with its reason.

@@ -138,10 +138,12 @@ func workloads(n *node.Node) []Workload {
 	for _, w := range n.Workloads() {
 		v := Workload{
 			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
-			Address: w.Address.String(), MTU: w.MTU, State: WorkloadWaits, Reason: w.Reason,
+			Address: w.Address.String(), MTU: w.MTU,
 		}
 		if w.Attached {
-			v.MAC, v.State = w.MAC.String(), WorkloadAttached
+			v.MAC, v.Note = w.MAC.String(), w.Reason
+		} else {
+			v.Waits = w.Reason
 		}
 		list = append(list, v)
 	}

@@ -244,7 +244,7 @@ func (l *life) check(t *testing.T) {
 	eventually(t, fmt.Sprintf("there are the workloads %q", workloads), func() bool {
 		got = nil
 		for _, w := range decode[[]control.Workload](t, l.ask(t, "workload", "list", "-o", "json").wantOK(t)) {
-			if w.State == control.WorkloadAttached {
+			if w.Waits == "" {
 				got = append(got, w.Name+" "+w.Address)
 			}
 		}

@@ -205,7 +205,7 @@ func TestCommandsAndTheFile(t *testing.T) {
 	h.wantStatic(t, want...)
 	h.ask(t, "reload").wantOK(t)
 	h.wantStatic(t, want...)
-	wantEcho(t, h.named("w2"), "10.70.1.1", 63)
+	wantEcho(t, workload.Named("w2"), "10.70.1.1", 63)
 
 	// A file that says what the commands said has taken it over: it is the file's to take away again.
 	before := read(t, path)
@@ -219,7 +219,7 @@ func TestCommandsAndTheFile(t *testing.T) {
 	write(t, path, before)
 	h.ask(t, "reload").wantOK(t)
 	h.wantStatic(t, "10.1.0.0/16 via 192.168.0.12 dev ens160 proto static", "blackhole 10.2.0.0/16 proto static", "10.3.0.0/16 via 192.168.0.12 dev ens160 proto static")
-	if h.named("w2").Exists() {
+	if workload.Named("w2").Exists() {
 		t.Error("w2 is still there")
 	}
 
@@ -229,7 +229,7 @@ func TestCommandsAndTheFile(t *testing.T) {
 	write(t, path, shown)
 	h.ask(t, "reload").wantOK(t)
 	h.wantStatic(t, want...)
-	wantEcho(t, h.named("w2"), "10.70.1.1", 63)
+	wantEcho(t, workload.Named("w2"), "10.70.1.1", 63)
 
 	r.signal(t, syscall.SIGINT)
 	start(t, command(t, "run", "--config", path), ns.Do)
@@ -238,7 +238,7 @@ func TestCommandsAndTheFile(t *testing.T) {
 	if again := h.ask(t, "show", "config").wantOK(t); again != shown {
 		t.Errorf("after a start with\n%s\nthere is\n%s", shown, again)
 	}
-	wantEcho(t, h.named("w2"), "10.70.1.1", 63)
+	wantEcho(t, workload.Named("w2"), "10.70.1.1", 63)
 }
 
 func write(t *testing.T, path, text string) {

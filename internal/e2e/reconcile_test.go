@@ -170,7 +170,7 @@ func TestWorkloadBridgesItsInterface(t *testing.T) {
 			return err
 		}
 		br := mustLink("br0")
-		return errors.Join(
+		return errors.Join( // before anybody gives it its address again
 			netlink.LinkSetMaster(mustLink("eth0"), br), up("br0", "10.70.1.1/24"),
 			netlink.RouteAdd(&netlink.Route{LinkIndex: br.Attrs().Index, Dst: ipNet("169.254.1.1/32"), Scope: netlink.SCOPE_LINK}),
 			netlink.RouteReplace(&netlink.Route{Gw: net.IPv4(169, 254, 1, 1), LinkIndex: br.Attrs().Index}),
@@ -179,10 +179,7 @@ func TestWorkloadBridgesItsInterface(t *testing.T) {
 	want := []string{"10.70.1.0/24 dev br0 proto kernel scope link src 10.70.1.1", "169.254.1.1/32 dev br0 scope link", "default via 169.254.1.1 dev br0"}
 	for range 2 {
 		resumes(t, w2, "10.70.1.1")
-		eventually(t, "it is said", func() bool {
-			_, reason := stateOfWorkload(t, "w1")
-			return strings.Contains(reason, "is a port of a bridge")
-		})
+		eventually(t, "it is said", func() bool { return strings.Contains(listed(t, "w1").Note, "is a port of a bridge") })
 		var routes []string
 		in(t, w1, func() error {
 			list, err := netlink.RouteList(nil, unix.AF_INET)
@@ -261,8 +258,8 @@ func TestWorkloadCannotStopAStart(t *testing.T) {
 				t.Errorf("it took %v to start", took)
 			}
 			wantEcho(t, w2, "169.254.1.1", 64)
-			if state, reason := stateOfWorkload(t, "w1"); (state == control.WorkloadWaits) != c.waits {
-				t.Errorf("w1 is %s: %s", state, reason)
+			if w := listed(t, "w1"); (w.Waits != "") != c.waits {
+				t.Errorf("%+v", w)
 			}
 			if !c.waits {
 				resumes(t, w2, "10.70.1.1")

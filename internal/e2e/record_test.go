@@ -20,16 +20,16 @@ import (
 
 const defaultSocket = "/run/vrouter/vrouter.sock"
 
-// stateOfWorkload is attached or waits, with the reason.
-func stateOfWorkload(t *testing.T, name string) (state, reason string) {
+// listed is a workload as the router lists it.
+func listed(t *testing.T, name string) control.Workload {
 	t.Helper()
 	for _, w := range decode[[]control.Workload](t, vrouter(t, "workload", "list", "-o", "json").wantOK(t)) {
 		if w.Name == name {
-			return w.State, w.Reason
+			return w
 		}
 	}
 	t.Fatalf("there is no workload %s", name)
-	return "", ""
+	return control.Workload{}
 }
 
 // A namespace that is not there yet stops nobody: neither at the start nor at a reload. It is said, shown, and attached when
@@ -42,8 +42,8 @@ func TestAbsentNamespaceWaits(t *testing.T) {
 	r := startRouter(t, ns, defaultSocket, two)
 	w1 := workload.Named("w1")
 	wantEcho(t, w1, "169.254.1.1", 64)
-	if state, reason := stateOfWorkload(t, "w2"); state != control.WorkloadWaits || reason != late+": no network namespace there" {
-		t.Errorf("w2 is %s: %s", state, reason)
+	if w := listed(t, "w2"); w.Waits != late+": no network namespace there" {
+		t.Errorf("%+v", w)
 	}
 	if log := read(t, r.errors); !hasLine(log, []string{"level=WARN", "the workload is not attached; trying again", "workload=w2", "no network namespace there"}) {
 		t.Errorf("the log does not tell:\n%s", log)
@@ -59,7 +59,7 @@ func TestAbsentNamespaceWaits(t *testing.T) {
 	if err := workload.Namespace(late).Delete(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "w2 waits", func() bool { state, _ := stateOfWorkload(t, "w2"); return state == control.WorkloadWaits })
+	eventually(t, "w2 waits", func() bool { return listed(t, "w2").Waits != "" })
 
 	// The same at a reload, with something else in it.
 	write(t, configOf(r), strings.Replace(two, "w2", "w3", 1)+"control: {socket: "+defaultSocket+"}\nroutes: [{to: 10.99.0.0/16, type: prohibit}]\n")

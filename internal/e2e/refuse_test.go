@@ -144,7 +144,7 @@ func startsWithout(t *testing.T, ns workload.Namespace, config, reason string) {
 	r := start(t, command(t, "run", "--config", path), ns.Do)
 	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "--socket", socket, "show", "ports").status == 0 })
 	list := decode[[]control.Workload](t, vrouter(t, "--socket", socket, "workload", "list", "-o", "json").wantOK(t))
-	if len(list) != 1 || list[0].State != control.WorkloadWaits || !strings.Contains(list[0].Reason, reason) {
+	if len(list) != 1 || !strings.Contains(list[0].Waits, reason) {
 		t.Errorf("the workloads are %+v, want one that waits: %s", list, reason)
 	}
 	if out := read(t, r.errors); !strings.Contains(out, "the workload is not attached; trying again") || !strings.Contains(out, reason) {

@@ -230,12 +230,13 @@ func (e *Entry) putBackAll() error {
 	return errors.Join(errs...)
 }
 
-// enter puts a route into the table as it was, if there is none in its place. One whose interface is gone
-// would have gone with it.
+// enter puts a route into the table as it was, if there is none in its place. One whose interface, or
+// whose next hop's subnet, is gone would have gone with that.
 func (r *Route) enter() error {
 	request := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	request.AddRawData(cleared(r.Raw))
-	if _, err := request.Execute(unix.NETLINK_ROUTE, 0); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENODEV) {
+	_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil && !slices.ContainsFunc([]error{unix.EEXIST, unix.ENODEV, unix.ENETUNREACH, unix.EHOSTUNREACH}, func(e error) bool { return errors.Is(err, e) }) {
 		return fmt.Errorf("putting back the route %s: %w", r.Text, err)
 	}
 	return nil

@@ -283,6 +283,13 @@ func (s *setup) want(l netlink.Link) error {
 		return nil
 	}
 	st := s.has(l)
+	if bare := it.Stands && !st.address; bare != it.bare {
+		it.bare = bare
+		if bare { // at its next turn: somebody may be about to give it to another interface
+			it.dirty = true
+			return nil
+		}
+	}
 	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
 	if !st.address {
 		if !slices.Contains(s.entry.Addresses, s.Address) {

@@ -89,6 +89,7 @@ type Item struct {
 	inode  workload.Inode // of its namespace
 	mtu    int            // as it was set
 	dirty  bool           // look at it again
+	bare   bool           // somebody has taken its address away
 	doomed bool           // it could not be taken away, which is tried again
 	lost   bool           // what it stood on was taken away by somebody; who did so for good would not have it made again
 	next   time.Time      // when it may be looked at

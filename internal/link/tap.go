@@ -103,6 +103,21 @@ func OpenTAP(name string, index int, offload bool) (*TAP, error) {
 	return t, nil
 }
 
+// CheckTUN says why no TAP of a name can be made, whatever there is in its namespace.
+func CheckTUN(name string) error {
+	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return tapError(name, err)
+	}
+	defer unix.Close(fd)
+	if _, err = unix.IoctlGetInt(fd, unix.TUNGETFEATURES); err != nil {
+		return tapError(name, err)
+	}
+	return nil
+}
+
+const tunDevice = "/dev/net/tun"
+
 func tapError(name string, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
@@ -118,7 +133,7 @@ func tapError(name string, err error) error {
 }
 
 func openTUN(name string, flags uint16) (fd int, err error) {
-	if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+	if fd, err = unix.Open(tunDevice, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 		return -1, tapError(name, err)
 	}
 	ifr, err := unix.NewIfreq(name)

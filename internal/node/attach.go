@@ -123,7 +123,8 @@ func (n *Node) Workloads() (list []Workload) {
 		if a := n.workloads[w.Name]; a != nil {
 			w.Attached, w.MAC, w.MTU = true, a.mac, a.object.MTU
 		}
-		if it := n.what.Item(o.ID()); it != nil {
+		w.Reason = "it is about to be attached"
+		if it := n.what.Item(o.ID()); it != nil && (w.Attached || it.Err != nil) {
 			w.Reason = it.Note
 			if err := it.Why(); err != nil {
 				w.Reason = err.Error()

@@ -69,7 +69,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 			n.abandon()
 		}
 	}()
-	if err := n.checkImport(); err != nil {
+	if err := errors.Join(n.checkImport(), checkTUN(c)); err != nil {
 		return n, err
 	}
 	if n.statics, err = newStatics(0).reloaded(&c.Routes); err != nil {
@@ -97,6 +97,17 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	}
 	n.sayWhatWaits()
 	return n, n.importAll()
+}
+
+// checkTUN refuses workloads where the host cannot have any.
+func checkTUN(c *config.Host) error {
+	if len(c.Workloads) == 0 {
+		return nil
+	}
+	if err := link.CheckTUN(c.Workloads[0].Interface); err != nil {
+		return fmt.Errorf("workload %s: %w", c.Workloads[0].Name, err)
+	}
+	return nil
 }
 
 // inUse says what two routers on one uplink would do.
