@@ -10,6 +10,7 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -21,7 +22,8 @@ type Collector struct {
 	Router  *forwarder.Router
 	RIB     *rib.Table
 	Version string
-	Ports   func() []string // that are configured: their series exist though a port may be gone; nil: none are
+	Ports   func() []string             // that are configured: their series exist though a port may be gone; nil: none are
+	Repairs func() map[host.Kind]uint64 // nil: of a router without a host
 }
 
 // Registry is the collector's own, with Go's and the process's usual metrics.
@@ -78,6 +80,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	traceLost.value(ch, float64(lost))
 	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
+	if c.Repairs != nil {
+		for kind, n := range c.Repairs() {
+			repairs.value(ch, float64(n), string(kind))
+		}
+	}
 }
 
 // addAbsent adds the ports that are configured and not there, which have counted nothing.
@@ -174,4 +181,3 @@ func collectMade(ch chan<- prometheus.Metric, s *forwarder.Stats) {
 		icmpSuppressed.value(ch, float64(n), reason)
 	}
 }
-

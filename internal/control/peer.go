@@ -10,7 +10,7 @@ import (
 	"os/user"
 	"strconv"
 
-	"golang.org/x/sys/unix"
+	"github.com/vrouter/vrouter/internal/host"
 )
 
 // SetGroup lets the members of a group, given by name or number, use the socket.
@@ -34,7 +34,7 @@ func SetGroup(socket, group string) error {
 }
 
 // readOnlyPosts are the calls that change nothing although they are no GET.
-var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
+var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true, "/v1/plan": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
 // kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
@@ -60,11 +60,11 @@ func (l identifying) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	uid, err := peerUID(c)
+	who, err := host.PeerOf(c)
 	if err != nil {
 		return c, nil // of nobody, who may change nothing
 	}
-	return identified{c, peer{uid}}, nil
+	return identified{c, peer{who.Uid}}, nil
 }
 
 type peerKey struct{}
@@ -72,28 +72,6 @@ type peerKey struct{}
 // withPeer keeps the peer for the requests of his connection.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, c.RemoteAddr())
-}
-
-func peerUID(c net.Conn) (uid uint32, err error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, fmt.Errorf("%T is no unix socket", c)
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if credErr != nil {
-		return 0, credErr
-	}
-	return cred.Uid, nil
 }
 
 var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -23,7 +24,7 @@ import (
 // Server answers commands about one router.
 type Server struct {
 	node    *node.Node
-	reload  func() error
+	reload  func() ([]string, error)
 	version Version
 	listen  net.Listener
 	http    http.Server
@@ -34,8 +35,7 @@ type Server struct {
 
 // Listen takes the socket, or says who has it.
 func Listen(socket string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		c.Close()
+	if host.Listens(socket) {
 		return nil, fmt.Errorf("control socket %s: another vrouter answers there; stop it, or give this one its own `control.socket`", socket)
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
@@ -66,7 +66,7 @@ const (
 
 // NewServer serves a node on a listener until Close.
 // reload reads the configuration file again and applies it.
-func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
+func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v Version, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
 	s.http = http.Server{
@@ -110,7 +110,11 @@ func (s *Server) routes() http.Handler {
 	do := func(pattern string, f func(*http.Request) (any, error)) {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
 	}
-	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
+	do("GET /v1/version", func(*http.Request) (any, error) {
+		v := s.version
+		v.Node = s.node.Config().Node
+		return v, nil
+	})
 	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
 	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
 	do("GET /v1/paths", func(*http.Request) (any, error) { return ways(s.node), nil })
@@ -125,8 +129,12 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
 	m.HandleFunc("GET /v1/top", s.top)
-	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
+	do("POST /v1/reload", func(*http.Request) (any, error) {
+		waiting, err := s.reload()
+		return Reloaded{append([]string{}, waiting...)}, err
+	})
 	do("POST /v1/explain", s.explain)
+	m.HandleFunc("POST /v1/plan", s.plan)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)

@@ -136,10 +136,16 @@ func tunnels(n *node.Node) []Tunnel {
 func workloads(n *node.Node) []Workload {
 	list := []Workload{}
 	for _, w := range n.Workloads() {
-		list = append(list, Workload{
-			Name: w.Name, Namespace: string(w.Namespace), Interface: w.Interface,
-			Address: w.Address.String(), MAC: w.MAC.String(), MTU: w.MTU,
-		})
+		v := Workload{
+			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
+			Address: w.Address.String(), MTU: w.MTU,
+		}
+		if w.Attached {
+			v.MAC, v.Note = w.MAC.String(), w.Reason
+		} else {
+			v.Waits = w.Reason
+		}
+		list = append(list, v)
 	}
 	return list
 }
