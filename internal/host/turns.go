@@ -65,6 +65,7 @@ func (h *Host) Settle(now time.Time) bool {
 		return false
 	}
 	due.next = now.Add(again)
+	began := time.Now()
 	if due.Object == nil {
 		id := due.id()
 		if err := h.removeUnless(func(it *Item) bool { return it.id() != id }); err != nil {
@@ -73,7 +74,7 @@ func (h *Host) Settle(now time.Time) bool {
 	} else if err := h.settle([]*Item{due}, true); err != nil {
 		h.log.Warn("trying again", "error", err)
 	}
-	h.turns.taken += time.Since(now)
+	h.turns.taken += time.Since(began)
 	return true
 }
 
