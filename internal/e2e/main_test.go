@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(impostor) != "":
 		err = playRouter()
+	case os.Getenv(lookerFor) != "":
+		err = playLooker()
 	case !sandbox.Inside():
 		status, err = outside()
 	case os.Getpid() != 1:
