@@ -251,6 +251,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 			}
 		}
 	}
+	r.trace.Refill(now)
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
 	for _, t := range r.state.Load().tunnels.All4() {

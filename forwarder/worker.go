@@ -177,7 +177,7 @@ func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
 	w.ticks++
 	p.sampled = w.ticks%sampleEvery == 0
 	if listeners != nil {
-		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
+		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name, w.ticks%trace.WeighEvery == 0); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)
 			p.rec.For(listeners, wanted)
 		}

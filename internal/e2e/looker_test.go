@@ -33,10 +33,10 @@ type looker struct {
 // look is what somebody who may look, or who may not even that, can do to a router.
 type look struct {
 	name   string
-	member bool   // he is in control.group; else a stranger, who reaches two addresses
-	far    bool   // from the other host
-	work   bool   // it keeps a processor busy, that of the attacker himself
-	ports  int    // workloads of the router; 0: one
+	member bool // he is in control.group; else a stranger, who reaches two addresses
+	far    bool // from the other host
+	work   bool // it keeps a processor busy, that of the attacker himself
+	ports  int  // workloads of the router; 0: one
 	do     func(x *looker)
 	unmade string // why it is no longer possible, once it is not
 }
@@ -216,7 +216,9 @@ var looks = []look{
 			_, _ = c.Read(make([]byte, 1000))
 		})
 	}},
-	{name: "pipelined requests", member: true, work: true, do: func(x *looker) { many(32, func() { untilRead("unix", x.Socket, strings.Repeat(get("/v1/version"), 100)) }) }},
+	{name: "pipelined requests", member: true, work: true, do: func(x *looker) {
+		many(32, func() { untilRead("unix", x.Socket, strings.Repeat(get("/v1/version"), 100)) })
+	}},
 	{name: "pipelined requests for ports, 1,000 workloads", member: true, work: true, ports: 1000, do: func(x *looker) {
 		many(32, func() { untilRead("unix", x.Socket, strings.Repeat(get("/v1/ports"), 100)) })
 	}},
