@@ -11,6 +11,7 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -20,6 +21,7 @@ import (
 type Collector struct {
 	Router  *forwarder.Router
 	RIB     *rib.Table
+	Looks   *share.Looks
 	Version string
 }
 
@@ -68,6 +70,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	traceLost.value(ch, float64(lost))
 	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
+	collectLooks(ch, c.Looks, c.Router.Trace())
 }
 
 func collectPort(ch chan<- prometheus.Metric, p *forwarder.PortStats) {

@@ -44,6 +44,9 @@ type peer struct{ uid uint32 }
 func (peer) Network() string  { return "unix" }
 func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
 
+// root says whether he may change the router.
+func (p peer) root() bool { return p.uid == 0 || int(p.uid) == os.Geteuid() }
+
 // identified is a connection that knows its peer.
 type identified struct {
 	net.Conn
@@ -101,8 +104,7 @@ var errForbidden = errors.New("members of the socket's group may read; only root
 // mayChange says whether a peer may change the router: root may, and whoever
 // the router runs as. All others who can open the socket may read.
 func mayChange(ctx context.Context) error {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	if ok && (p.uid == 0 || int(p.uid) == os.Geteuid()) {
+	if p, ok := ctx.Value(peerKey{}).(peer); ok && p.root() {
 		return nil
 	}
 	return errForbidden

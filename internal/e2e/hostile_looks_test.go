@@ -3,10 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -19,10 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/vrouter/vrouter/internal/control"
-	"github.com/vrouter/vrouter/internal/workload"
 )
 
 var onlyLooks = flag.String("looks", "", "of the looks, only those that match")
@@ -174,40 +170,27 @@ func (h host) resetPeak(t *testing.T) {
 // Whoever may only look, or knocks without being let in, costs himself: the others' packets
 // go on, root is answered, and memory is bounded.
 func TestHostileLooks(t *testing.T) {
-	type bed struct {
-		name, more string
-	}
-	beds := []bed{{"plain", ""}}
+	beds := map[string]string{"plain": ""}
 	if *showHostile {
-		beds = []bed{{"plain 1 worker", ""}, {"plain 2 workers", "    workers: 2\n"}, {"ipip 1 worker", "    ipip: {mode: always}\n"}, {"ipip 2 workers", "    ipip: {mode: always}\n    workers: 2\n"}}
+		beds = map[string]string{
+			"plain, 1 worker": "", "plain, 2 workers": "    workers: 2\n",
+			"IP-in-IP, 1 worker": "    ipip: {mode: always}\n", "IP-in-IP, 2 workers": "    ipip: {mode: always}\n    workers: 2\n",
+		}
 	}
 	only := regexp.MustCompile(*onlyLooks)
-	for _, b := range beds {
-		for _, ports := range []int{0, 1000} {
-			if ports > 0 && b.name != beds[0].name {
-				continue
+	for _, name := range slices.Sorted(maps.Keys(beds)) {
+		for i, l := range looks {
+			if (*showHostile || l.everyday) && only.MatchString(name+": "+l.name) {
+				t.Run(fmt.Sprintf("%s %d", strings.ReplaceAll(name, ",", ""), i), func(t *testing.T) {
+					watchedLab(t, l.ports, beds[name]).endure(t, l, name)
+				})
 			}
-			var these []look
-			for _, l := range looks {
-				if l.ports == ports && only.MatchString(l.name) {
-					these = append(these, l)
-				}
-			}
-			if len(these) == 0 {
-				continue
-			}
-			t.Run(b.name+fmt.Sprintf(" %d workloads", max(1, ports)), func(t *testing.T) {
-				w := watchedLab(t, ports, b.more)
-				for _, l := range these {
-					t.Run(l.name, func(t *testing.T) { w.endure(t, l) })
-				}
-			})
 		}
 	}
 }
 
 // endure looks at the first host, in turns with leaving it alone, and holds it to its promises.
-func (w *watched) endure(t *testing.T, l look) {
+func (w *watched) endure(t *testing.T, l look, bed string) {
 	h := w.hosts[0]
 	before := h.status(t, "VmRSS")
 	h.resetPeak(t)
@@ -226,7 +209,7 @@ func (w *watched) endure(t *testing.T, l look) {
 	slices.Sort(under)
 	share := under[lookRounds/2] / alone[lookRounds/2]
 	if *showHostile {
-		fmt.Printf("%-75s %5.2f of %5.2f Gbit/s: %3.0f %%; root waited %6.0f ms; grew by %5d MiB\n", t.Name()[len("TestHostileLooks/"):],
+		fmt.Printf("%-20s %-55s %5.2f of %5.2f Gbit/s: %3.0f %%; root waited %6.0f ms; grew by %5d MiB\n", bed, l.name,
 			under[lookRounds/2], alone[lookRounds/2], 100*share, float64(slowest.Milliseconds()), grown>>10)
 	}
 	if grown > lookMemory {
@@ -236,8 +219,3 @@ func (w *watched) endure(t *testing.T, l look) {
 		t.Errorf("the books do not balance: %v", n)
 	}
 }
-
-var _ = errors.Is
-var _ = io.EOF
-var _ = netlink.LinkByName
-var _ workload.Namespace

@@ -45,6 +45,15 @@ func (l *Listener) Waiting() bool {
 	return ok
 }
 
+// Ready says whether Next would not wait.
+func (l *Listener) Ready() bool {
+	if l.out != nil {
+		return true
+	}
+	left, ok := l.left()
+	return ok && (left <= 0 || left > settle)
+}
+
 // Err is why the listener was ended; nil while it was not.
 func (l *Listener) Err() error {
 	l.mu.Lock()

@@ -1,0 +1,164 @@
+package share
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conns are connections that have a place: so many of each party, and so many of all.
+type Conns struct {
+	What      string // they are, for who is refused
+	Each, All int
+	// Grace is how long one may be busy before it makes room for another one; 0: as long as it likes.
+	Grace time.Duration
+
+	mu      sync.Mutex
+	list    []*Conn
+	rates   map[Party]*bucket
+	refused atomic.Uint64
+}
+
+// Conn is one of them. While it is not busy it makes room for one that comes.
+type Conn struct {
+	net.Conn
+	Party Party
+	among *Conns // nil: it takes no place
+	busy  bool
+	since time.Time // it is so
+}
+
+// Admit gives a connection a place; one that was idle for longest may lose its place for it.
+func (s *Conns) Admit(c net.Conn, who Party) (*Conn, error) {
+	now := time.Now()
+	k := &Conn{Conn: c, Party: who, among: s, since: now}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.inRate(who, now) {
+		s.refused.Add(1)
+		return nil, fmt.Errorf("%s opens more than %d connections a second: keep one open", who, EachRate)
+	}
+	other, err := s.room(who, now)
+	if err != nil {
+		s.refused.Add(1)
+		return nil, err
+	}
+	if other != nil {
+		s.refused.Add(1)
+		s.drop(other)
+		other.Conn.Close()
+	}
+	s.list = append(s.list, k)
+	return k, nil
+}
+
+// inRate counts the connections that a party opens.
+func (s *Conns) inRate(who Party, now time.Time) bool {
+	b := s.rates[who]
+	if b == nil {
+		for p, o := range s.rates {
+			if o.fill(now, EachRate, EachRate) == EachRate {
+				delete(s.rates, p)
+			}
+		}
+		if s.rates == nil {
+			s.rates = map[Party]*bucket{}
+		}
+		b = &bucket{}
+		s.rates[who] = b
+	}
+	if b.fill(now, EachRate, EachRate) < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
+
+// room finds out who has to go for one more of a party: nobody, if there is a place.
+func (s *Conns) room(who Party, now time.Time) (*Conn, error) {
+	of := map[Party]int{}
+	most := who
+	for _, k := range s.list {
+		if of[k.Party]++; of[k.Party] > of[most] {
+			most = k.Party
+		}
+	}
+	full := of[who] >= s.Each
+	if !full && len(s.list) < s.All {
+		return nil, nil
+	}
+	var found *Conn
+	for _, k := range s.list { // of those who have most, the one that is idle for longest
+		switch {
+		case full && k.Party != who, k.busy && (s.Grace == 0 || now.Sub(k.since) < s.Grace):
+		case found == nil, of[k.Party] > of[found.Party], of[k.Party] == of[found.Party] && k.since.Before(found.since):
+			found = k
+		}
+	}
+	switch {
+	case found != nil:
+		return found, nil
+	case full:
+		return nil, fmt.Errorf("%s has %d %s at once, and may have no more: close one of them", who, s.Each, s.What)
+	case of[most] > of[who]+1:
+		return s.list[slices.IndexFunc(s.list, func(k *Conn) bool { return k.Party == most })], nil
+	}
+	return nil, fmt.Errorf("there are %d %s at once, and no more: try again later", s.All, s.What)
+}
+
+// drop takes a connection's place away.
+func (s *Conns) drop(k *Conn) bool {
+	i := slices.Index(s.list, k)
+	if i < 0 {
+		return false
+	}
+	s.list = slices.Delete(s.list, i, i+1)
+	return true
+}
+
+// Taken is how many there are.
+func (s *Conns) Taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.list)
+}
+
+// Refused is how many were refused so far, or had to make room.
+func (s *Conns) Refused() uint64 { return s.refused.Load() }
+
+// Busy says whether a connection makes room for others.
+func (k *Conn) Busy(busy bool) {
+	if k.among == nil {
+		return
+	}
+	k.among.mu.Lock()
+	defer k.among.mu.Unlock()
+	k.busy, k.since = busy, time.Now()
+}
+
+// Leave gives the place up, and keeps the connection. It says whether there still was one.
+func (k *Conn) Leave() bool {
+	if k.among == nil {
+		return true
+	}
+	k.among.mu.Lock()
+	defer k.among.mu.Unlock()
+	return k.among.drop(k)
+}
+
+// Close implements net.Conn.
+func (k *Conn) Close() error {
+	k.Leave()
+	return k.Conn.Close()
+}
+
+// State is the hook by which an HTTP server says what its connections do.
+func State(c net.Conn, state http.ConnState) {
+	if k, ok := c.(*Conn); ok && (state == http.StateActive || state == http.StateIdle) {
+		k.Busy(state == http.StateActive)
+	}
+}
