@@ -35,8 +35,12 @@ func (s *Server) Serve(c *Collector) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", newPages(c.Registry()))
 	s.http.Handler = mux
-	who := func(c net.Conn) share.Party { return share.AtAddress(c.RemoteAddr()) }
-	l := share.NewListener(s.listen, &c.Looks.Scrapers, who, refusal)
+	l, err := share.Listen(s.listen, share.Options{
+		Who: share.AtAddress, Where: func(share.Party) *share.Conns { return &c.Looks.Scrapers }, Refuse: refusal,
+	})
+	if err != nil {
+		return err
+	}
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

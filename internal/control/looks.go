@@ -21,9 +21,15 @@ var streams = map[string]bool{
 // endless are those of them that keep a processor busy all the while, so that root, too, takes his turn.
 var endless = map[string]bool{"/v1/trace": true, "/v1/top": true, "/v1/replay": true}
 
-// partyOf is who is at the other end of a connection.
-func partyOf(c net.Conn) share.Party { return partyAt(c.RemoteAddr()) }
+// places are where those who come by the socket find one.
+func (s *Server) places(who share.Party) *share.Conns {
+	if who == share.Root {
+		return &s.looks.Root
+	}
+	return &s.looks.Lookers
+}
 
+// partyAt is who is at the other end of a connection.
 func partyAt(a net.Addr) share.Party {
 	switch p, ok := a.(peer); {
 	case !ok:
@@ -135,12 +141,17 @@ func (l *selfListener) Close() error {
 
 func (l *selfListener) Addr() net.Addr { return ownPeer() }
 
+// ownConn is a connection of the router's to itself.
+type ownConn struct{ net.Conn }
+
+func (ownConn) RemoteAddr() net.Addr { return ownPeer() }
+
 func ownPeer() peer { return peer{uint32(os.Geteuid())} }
 
 func (l *selfListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
-	case l.conns <- identified{far, ownPeer()}:
+	case l.conns <- ownConn{far}:
 		return near, nil
 	case <-l.closed:
 		return nil, net.ErrClosed

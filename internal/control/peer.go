@@ -37,8 +37,7 @@ func SetGroup(socket, group string) error {
 var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
-// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
-// so that it is still there when somebody wraps the connection.
+// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address.
 type peer struct{ uid uint32 }
 
 func (peer) Network() string  { return "unix" }
@@ -47,27 +46,18 @@ func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
 // root says whether he may change the router.
 func (p peer) root() bool { return p.uid == 0 || int(p.uid) == os.Geteuid() }
 
-// identified is a connection that knows its peer.
-type identified struct {
-	net.Conn
-	peer peer
-}
+// nobody is a peer whom the kernel does not name: he may change nothing.
+type nobody struct{}
 
-func (c identified) RemoteAddr() net.Addr { return c.peer }
+func (nobody) Network() string { return "unix" }
+func (nobody) String() string  { return "nobody" }
 
-// identifying is a listener of unix sockets whose connections know their peers.
-type identifying struct{ net.Listener }
-
-func (l identifying) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+func peerOf(fd int) net.Addr {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return nil, err
+		return nobody{}
 	}
-	uid, err := peerUID(c)
-	if err != nil {
-		return c, nil // of nobody, who may change nothing
-	}
-	return identified{c, peer{uid}}, nil
+	return peer{cred.Uid}
 }
 
 type peerKey struct{}
@@ -75,28 +65,6 @@ type peerKey struct{}
 // withPeer keeps the peer for the requests of his connection.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, c.RemoteAddr())
-}
-
-func peerUID(c net.Conn) (uid uint32, err error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, fmt.Errorf("%T is no unix socket", c)
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if credErr != nil {
-		return 0, credErr
-	}
-	return cred.Uid, nil
 }
 
 var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")

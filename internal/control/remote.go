@@ -49,10 +49,11 @@ func serverTLS(files *config.TLS) (*tls.Config, error) {
 // ServeRemote answers those who come by ListenTLS, until Close. They may look, and
 // change nothing.
 func (s *Server) ServeRemote(r *Remote) error {
-	g := &gate{
-		Listener: share.NewListener(r.Listener, &s.looks.Strangers, partyOf, nil),
-		files:    r.files, looks: s.looks, in: make(chan net.Conn), closed: make(chan struct{}),
+	l, err := share.Listen(r.Listener, share.Options{Who: share.AtAddress, Where: func(share.Party) *share.Conns { return &s.looks.Strangers }})
+	if err != nil {
+		return err
 	}
+	g := &gate{Listener: l, files: r.files, looks: s.looks, in: make(chan net.Conn), closed: make(chan struct{})}
 	go g.run()
 	if err := s.remote.Serve(g); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -107,7 +108,7 @@ func (g *gate) try(stranger *share.Conn) {
 		stranger.Close()
 		return
 	}
-	c, err := g.looks.Guests.Admit(guest, stranger.Party)
+	c, err := g.looks.Guests.Admit(func() (net.Conn, error) { return guest, nil }, stranger.Party, time.Now())
 	if err != nil {
 		guest.Close()
 		return

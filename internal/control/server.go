@@ -79,8 +79,7 @@ const (
 // reload reads the configuration file again and applies it.
 func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, looks: looks, self: newSelfListener(), stop: stop}
-	s.listen = share.NewListener(identifying{l}, &looks.Lookers, partyOf, refusal)
+	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
 	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{n.Router.Stats(), time.Now()} }
 	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *forwarder.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
@@ -101,7 +100,11 @@ func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, loo
 // Serve answers until Close.
 func (s *Server) Serve() error {
 	go func() { _ = s.http.Serve(s.self) }()
-	if err := s.http.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
+	l, err := share.Listen(s.listen, share.Options{Peer: peerOf, Who: partyAt, Where: s.places, Refuse: refusal})
+	if err != nil {
+		return err
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -27,8 +27,8 @@ const (
 	lookGroup = 60123
 	lookUser  = 60124
 	// lookSlice is how long TCP is counted, with and without somebody who looks in turns.
-	lookSlice  = 400 * time.Millisecond
-	lookRounds = 3
+	lookSlice  = 600 * time.Millisecond
+	lookRounds = 5
 	// warmUp is what somebody who looks gets to come to full strength.
 	warmUp = 700 * time.Millisecond
 	// lookMemory is how much a router may grow while it is looked at, in KiB.

@@ -14,6 +14,7 @@ import (
 type Conns struct {
 	What      string // they are, for who is refused
 	Each, All int
+	Rate      float64 // how many a party may open in a second; 0: as many as it likes
 	// Grace is how long one may be busy before it makes room for another one; 0: as long as it likes.
 	Grace time.Duration
 
@@ -27,41 +28,49 @@ type Conns struct {
 type Conn struct {
 	net.Conn
 	Party Party
-	among *Conns // nil: it takes no place
+	among *Conns
 	busy  bool
 	since time.Time // it is so
 }
 
-// Admit gives a connection a place; one that was idle for longest may lose its place for it.
-func (s *Conns) Admit(c net.Conn, who Party) (*Conn, error) {
-	now := time.Now()
-	k := &Conn{Conn: c, Party: who, among: s, since: now}
+// Admit gives a connection a place, once there is one; another one that was idle for longest may lose
+// its own for it. A connection that fails to be made takes none.
+func (s *Conns) Admit(conn func() (net.Conn, error), who Party, now time.Time) (*Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.inRate(who, now) {
-		s.refused.Add(1)
-		return nil, fmt.Errorf("%s opens more than %d connections a second: keep one open", who, EachRate)
+		return nil, fmt.Errorf("%s opens more than %v connections a second: keep one open", who, s.Rate)
 	}
 	other, err := s.room(who, now)
 	if err != nil {
-		s.refused.Add(1)
+		return nil, err
+	}
+	c, err := conn()
+	if err != nil {
 		return nil, err
 	}
 	if other != nil {
 		s.refused.Add(1)
 		s.drop(other)
-		other.Conn.Close()
+		go other.Conn.Close() // TLS says goodbye
 	}
+	if s.Rate > 0 {
+		s.rates[who].left--
+	}
+	k := &Conn{Conn: c, Party: who, among: s, since: now}
 	s.list = append(s.list, k)
 	return k, nil
 }
 
-// inRate counts the connections that a party opens.
+// inRate says whether a party may open one more.
 func (s *Conns) inRate(who Party, now time.Time) bool {
+	if s.Rate == 0 {
+		return true
+	}
 	b := s.rates[who]
 	if b == nil {
 		for p, o := range s.rates {
-			if o.fill(now, EachRate, EachRate) == EachRate {
+			if o.fill(now, s.Rate, s.Rate) == s.Rate {
 				delete(s.rates, p)
 			}
 		}
@@ -71,11 +80,7 @@ func (s *Conns) inRate(who Party, now time.Time) bool {
 		b = &bucket{}
 		s.rates[who] = b
 	}
-	if b.fill(now, EachRate, EachRate) < 1 {
-		return false
-	}
-	b.left--
-	return true
+	return b.fill(now, s.Rate, s.Rate) >= 1
 }
 
 // room finds out who has to go for one more of a party: nobody, if there is a place.
@@ -132,9 +137,6 @@ func (s *Conns) Refused() uint64 { return s.refused.Load() }
 
 // Busy says whether a connection makes room for others.
 func (k *Conn) Busy(busy bool) {
-	if k.among == nil {
-		return
-	}
 	k.among.mu.Lock()
 	defer k.among.mu.Unlock()
 	k.busy, k.since = busy, time.Now()
@@ -142,9 +144,6 @@ func (k *Conn) Busy(busy bool) {
 
 // Leave gives the place up, and keeps the connection. It says whether there still was one.
 func (k *Conn) Leave() bool {
-	if k.among == nil {
-		return true
-	}
 	k.among.mu.Lock()
 	defer k.among.mu.Unlock()
 	return k.among.drop(k)

@@ -43,10 +43,12 @@ const (
 
 	// EachRate is how many connections a party may open in a second.
 	EachRate = 50
-	// A connection that is refused is held for heldTime, so that who is refused does not come again at
-	// once; not more than MaxHeld.
-	heldTime = time.Second
-	MaxHeld  = 256
+	// Who gets no place waits for one for WaitTime. MaxWaiting do, and not more than a quarter of the
+	// descriptors that the router may have; others are hung up on.
+	WaitTime   = 5 * time.Second
+	MaxWaiting = 16384
+	// RootConnections is how many root may have: more wait, as long as it takes.
+	RootConnections = 512
 )
 
 // Party is who looks: a user, by the socket; an address, by the network.
@@ -81,6 +83,7 @@ func AtAddress(address net.Addr) Party {
 type Looks struct {
 	Lane      *Lane
 	Streams   Places
+	Root      Conns // by the socket
 	Lookers   Conns // by the socket
 	Strangers Conns // to control.listen, who have shown no certificate yet
 	Guests    Conns // by control.listen
@@ -92,10 +95,11 @@ func New() *Looks {
 	return &Looks{
 		Lane:      NewLane(),
 		Streams:   Places{What: "traces, tops, replays and long lists", Each: EachStreams, All: AllStreams},
-		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers},
+		Root:      Conns{What: "connections", Each: RootConnections, All: RootConnections},
+		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers, Rate: EachRate},
 		Guests:    Conns{What: "connections", Each: EachLookers, All: AllLookers},
-		Strangers: Conns{What: "connections without a certificate", Each: EachStrangers, All: AllStrangers, Grace: time.Second},
-		Scrapers:  Conns{What: "connections", Each: EachScrapers, All: AllScrapers},
+		Strangers: Conns{What: "connections without a certificate", Each: EachStrangers, All: AllStrangers, Rate: EachRate, Grace: time.Second},
+		Scrapers:  Conns{What: "connections", Each: EachScrapers, All: AllScrapers, Rate: EachRate},
 	}
 }
 
