@@ -132,7 +132,7 @@ func (g *gate) handshake(stranger *share.Conn) (*tls.Conn, error) {
 	guest := tls.Server(hello, &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			stranger.Busy(true)
+			stranger.SetBusy(true)
 			return serverTLS(&g.files)
 		},
 	})

@@ -15,8 +15,9 @@ type Conns struct {
 	What      string // they are, for who is refused
 	Each, All int
 	Rate      float64 // how many a party may open in a second; 0: as many as it likes
-	// Grace is how long one may be busy before it makes room for another one; 0: as long as it likes.
-	Grace time.Duration
+	// Idle is how long one may be idle before it makes room for another one, and Busy how long it may be
+	// busy; 0: as long as it likes.
+	Idle, Busy time.Duration
 
 	mu      sync.Mutex
 	list    []*Conn
@@ -24,7 +25,7 @@ type Conns struct {
 	refused atomic.Uint64
 }
 
-// Conn is one of them. While it is not busy it makes room for one that comes.
+// Conn is one of them.
 type Conn struct {
 	net.Conn
 	Party Party
@@ -33,8 +34,7 @@ type Conn struct {
 	since time.Time // it is so
 }
 
-// Admit gives a connection a place, once there is one; another one that was idle for longest may lose
-// its own for it. A connection that fails to be made takes none.
+// Admit gives a connection a place. Where there is none, that which was idle for longest loses its own. A connection that fails to be made takes none.
 func (s *Conns) Admit(conn func() (net.Conn, error), who Party, now time.Time) (*Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +99,7 @@ func (s *Conns) room(who Party, now time.Time) (*Conn, error) {
 	var found *Conn
 	for _, k := range s.list { // of those who have most, the one that is idle for longest
 		switch {
-		case full && k.Party != who, k.busy && (s.Grace == 0 || now.Sub(k.since) < s.Grace):
+		case full && k.Party != who, !s.replaceable(k, now):
 		case found == nil, of[k.Party] > of[found.Party], of[k.Party] == of[found.Party] && k.since.Before(found.since):
 			found = k
 		}
@@ -113,6 +113,14 @@ func (s *Conns) room(who Party, now time.Time) (*Conn, error) {
 		return s.list[slices.IndexFunc(s.list, func(k *Conn) bool { return k.Party == most })], nil
 	}
 	return nil, fmt.Errorf("there are %d %s at once, and no more: try again later", s.All, s.What)
+}
+
+func (s *Conns) replaceable(k *Conn, now time.Time) bool {
+	may := s.Idle
+	if k.busy {
+		may = s.Busy
+	}
+	return may > 0 && now.Sub(k.since) > may
 }
 
 // drop takes a connection's place away.
@@ -135,8 +143,8 @@ func (s *Conns) Taken() int {
 // Refused is how many were refused so far, or had to make room.
 func (s *Conns) Refused() uint64 { return s.refused.Load() }
 
-// Busy says whether a connection makes room for others.
-func (k *Conn) Busy(busy bool) {
+// SetBusy says whether there is something to be done for a connection.
+func (k *Conn) SetBusy(busy bool) {
 	k.among.mu.Lock()
 	defer k.among.mu.Unlock()
 	k.busy, k.since = busy, time.Now()
@@ -158,6 +166,6 @@ func (k *Conn) Close() error {
 // State is the hook by which an HTTP server says what its connections do.
 func State(c net.Conn, state http.ConnState) {
 	if k, ok := c.(*Conn); ok && (state == http.StateActive || state == http.StateIdle) {
-		k.Busy(state == http.StateActive)
+		k.SetBusy(state == http.StateActive)
 	}
 }

@@ -52,6 +52,7 @@ type accepted struct {
 // waits is a connection without a place: its descriptor, as there may be thousands.
 type waits struct {
 	fd    int
+	file  *os.File // of it, once it is to be a connection
 	from  net.Addr
 	who   Party
 	conns *Conns
@@ -115,18 +116,26 @@ func (l *Listener) take() (w *waits, err error) {
 	return w, nil
 }
 
-// conn makes a connection of it.
+// conn makes a connection of it, if there is a descriptor for that.
 func (w *waits) conn() (net.Conn, error) {
-	f := os.NewFile(uintptr(w.fd), "")
-	defer f.Close()
-	c, err := net.FileConn(f)
+	if w.file == nil {
+		w.file = os.NewFile(uintptr(w.fd), "")
+	}
+	c, err := net.FileConn(w.file)
 	if err != nil {
 		return nil, err
 	}
+	w.file.Close()
 	return known{c, w.from}, nil
 }
 
-func (w *waits) close() { unix.Close(w.fd) }
+func (w *waits) close() {
+	if w.file != nil {
+		w.file.Close()
+		return
+	}
+	unix.Close(w.fd)
+}
 
 // known is a connection of which is known who is at the other end.
 type known struct {

@@ -41,6 +41,8 @@ const (
 	AllScrapers  = 32
 	ScrapeWrite  = 10 * time.Second
 
+	// idleTime is how long a connection is idle before it makes room for one that comes.
+	idleTime = time.Second / 2
 	// EachRate is how many connections a party may open in a second.
 	EachRate = 50
 	// Who gets no place waits for one for WaitTime. MaxWaiting do, and not more than a quarter of the
@@ -96,10 +98,10 @@ func New() *Looks {
 		Lane:      NewLane(),
 		Streams:   Places{What: "traces, tops, replays and long lists", Each: EachStreams, All: AllStreams},
 		Root:      Conns{What: "connections", Each: RootConnections, All: RootConnections},
-		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers, Rate: EachRate},
-		Guests:    Conns{What: "connections", Each: EachLookers, All: AllLookers},
-		Strangers: Conns{What: "connections without a certificate", Each: EachStrangers, All: AllStrangers, Rate: EachRate, Grace: time.Second},
-		Scrapers:  Conns{What: "connections", Each: EachScrapers, All: AllScrapers, Rate: EachRate},
+		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers, Rate: EachRate, Idle: idleTime},
+		Guests:    Conns{What: "connections", Each: EachLookers, All: AllLookers, Idle: idleTime},
+		Strangers: Conns{What: "connections without a certificate", Each: EachStrangers, All: AllStrangers, Rate: EachRate, Idle: idleTime, Busy: 2 * idleTime},
+		Scrapers:  Conns{What: "connections", Each: EachScrapers, All: AllScrapers, Rate: EachRate, Idle: idleTime},
 	}
 }
 
