@@ -182,7 +182,7 @@ func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
 	p.queue.frames++
 	p.sampled = p.queue.frames%sampleEvery == 0
 	if listeners != nil {
-		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
+		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name, p.queue.frames%trace.WeighEvery == 0); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)
 			p.rec.For(listeners, wanted)
 		}

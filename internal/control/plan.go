@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/share"
 )
 
 // Plan is the answer to POST /v1/plan: what a reload with that file would change.
@@ -70,7 +71,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 			return nil, badRequest{err}
 		}
 		c.Lab = s.node.Config().Lab
-		yieldToForwarding(func() { v, err = s.planned(c) })
+		share.Locked(r.Context(), func() { v, err = s.planned(c) })
 		return v, err
 	})
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-func ports(n *node.Node) []Port {
+func ports(c *forwarder.Stats) []Port {
 	list := []Port{}
-	for _, p := range n.Router.Stats().Ports {
+	for _, p := range c.Ports {
 		v := Port{
 			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU,
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
@@ -41,18 +41,17 @@ func ports(n *node.Node) []Port {
 	return list
 }
 
-func workers(n *node.Node) []Worker {
+func workers(c *forwarder.Stats) []Worker {
 	list := []Worker{}
-	for i, w := range n.Router.Stats().Workers {
+	for i, w := range c.Workers {
 		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
 	}
 	return list
 }
 
-func drops(n *node.Node) []Drop {
-	s := n.Router.Stats()
+func drops(s *forwarder.Stats, records []*trace.Record) []Drop {
 	last := map[verdict.Reason]*Recorded{}
-	for _, r := range lossesLast(n.Router.Trace().Kept(true)) {
+	for _, r := range lossesLast(records) {
 		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
 	}
 	list := []Drop{}
@@ -83,9 +82,8 @@ func lossesLast(records []*trace.Record) []*trace.Record {
 }
 
 // ways are the packets by the way they took, the most first.
-func ways(n *node.Node) []Way {
+func ways(s *forwarder.Stats) []Way {
 	list := []Way{}
-	s := n.Router.Stats()
 	named := map[trace.Way]uint64{}
 	for w, packets := range s.Ways.All {
 		named[w.Named()] += packets
@@ -113,9 +111,9 @@ func neighbors(n *node.Node) []Neighbor {
 	return list
 }
 
-func tunnels(n *node.Node) []Tunnel {
+func tunnels(c *forwarder.Stats) []Tunnel {
 	list := []Tunnel{}
-	for _, t := range n.Router.Stats().Tunnels {
+	for _, t := range c.Tunnels {
 		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
 		switch {
 		case t.Send && t.Accept:
@@ -152,10 +150,9 @@ func workloads(n *node.Node) []Workload {
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) iter.Seq2[Route, error] {
+func routes(n *node.Node, counts *forwarder.RouteCounts) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
-		counts := n.Router.RouteCounts()
 		for r := range n.RIB.All {
 			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last, counts), nil) {
 				return
@@ -189,9 +186,8 @@ func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
 	return v
 }
 
-func lookup(n *node.Node, a netip.Addr) Lookup {
+func lookup(n *node.Node, a netip.Addr, counts *forwarder.RouteCounts) Lookup {
 	l := Lookup{Address: a.String(), Others: []Route{}}
-	counts := n.Router.RouteCounts()
 	for i, r := range n.RIB.Candidates(a) {
 		v := route(r, i == 0, counts)
 		if i > 0 {

@@ -29,7 +29,7 @@ var layers = [][]string{
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},
-	{"examples", "internal/ethtool", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
+	{"examples", "internal/ethtool", "internal/ping", "internal/rights", "internal/sandbox", "internal/service", "internal/share"}, // on their own
 }
 
 // forbidden is what a package may not import from elsewhere: the packet path
