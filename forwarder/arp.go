@@ -7,42 +7,53 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// arp takes ARP and lets IPv4 go on. Whatever it learns is entered by the worker,
-// afterwards: p.arp.
-func (x *path) arp(p *Packet) verdict.Verdict {
-	switch p.frame.EtherType() {
+// ARP takes ARP and lets IPv4 go on.
+var ARP = &Step{
+	Word: "arp", Help: "ARP is answered (the gateway's address, proxy) or learnt from; IPv4 goes on",
+	RFC: "RFC 826, RFC 1027", Quiet: true,
+	run: (*Path).arp, facts: noteFacts, say: saysARP,
+}
+
+func (x *Path) arp(p *Packet) Verdict {
+	switch p.Frame.EtherType() {
 	case packet.EtherTypeIPv4:
 		return pass
 	case packet.EtherTypeARP:
 	default:
 		return verdict.Dropped(verdict.UnknownEthertype)
 	}
-	m, ok := packet.ParseARP(p.frame.Payload())
+	m, ok := packet.ParseARP(p.Frame.Payload())
 	if !ok {
 		return verdict.Dropped(verdict.ARPMalformed)
 	}
-	p.arp = m
-	if p.in.Kind == Uplink {
-		return x.arpUplink(p)
+	v := x.arpFrom(p, &m)
+	x.learn(p, &m)
+	return v
+}
+
+func (x *Path) arpFrom(p *Packet, m *packet.ARPMessage) Verdict {
+	if p.In.Kind == Uplink {
+		return x.arpUplink(p, m)
 	}
-	return x.arpWorkload(p)
+	return x.arpWorkload(p, m)
 }
 
 // arpWorkload answers for the gateway, the host and, by proxy, for what lies
 // behind other ports.
-func (x *path) arpWorkload(p *Packet) verdict.Verdict {
-	answer := arpproxy.Decide(&p.arp, arpproxy.Facts{
+func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage) Verdict {
+	c := p.add()
+	c.Action, c.Made, c.Out = Answer, ARPReply, p.In
+	c.ARP = arpproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway,
-		Own:     x.isOwn(p.arp.TargetIP),
-		Leaves:  x.leaves(p),
+		Own:     x.isOwn(m.TargetIP),
+		Leaves:  x.leaves(p.In, m),
 	})
-	p.countARP(answer)
-	if answer == arpproxy.Ignored {
+	if c.ARP == arpproxy.Ignored {
 		return verdict.Dropped(verdict.ARPIgnored)
 	}
-	p.note = arpNotes[answer]
-	p.answer, p.kind = x.borrow(), ARPReply
-	arpproxy.PutReply(p.answer, &p.arp, p.in.MAC)
+	p.note = arpNotes[c.ARP]
+	c.Frame = x.borrow()
+	arpproxy.PutReply(c.Frame, m, p.In.MAC)
 	return consume
 }
 
@@ -54,58 +65,62 @@ var arpNotes = [arpproxy.NumAnswers]string{
 
 // leaves says whether a packet to the target would be forwarded, and by another
 // port: what may not be forwarded (check) is not to be claimed either.
-func (x *path) leaves(p *Packet) bool {
-	target := p.arp.TargetIP.As4()
+func (x *Path) leaves(in *Port, m *packet.ARPMessage) bool {
+	target := m.TargetIP.As4()
 	if notOneHost(target[:]) || isLinkLocal(target[:]) {
 		return false
 	}
-	r := x.fib.Lookup(p.arp.TargetIP)
+	r := x.FIB.Lookup(m.TargetIP)
 	if r == nil || r.Type != rib.Unicast {
 		return false
 	}
 	if r.Multipath != nil {
 		r = r.Multipath.Choose(0) // no flow is known: the first next hop
 	}
-	return r.Port != p.in.ID && x.port(r.Port) != nil
+	return r.Port != in.ID && x.Port(r.Port) != nil
 }
 
 // arpUplink answers nothing: on the uplink the host's own stack speaks for the
 // host's addresses, and nobody may claim a workload's. It takes what is said to us.
-func (x *path) arpUplink(p *Packet) verdict.Verdict {
-	own := x.isOwn(p.arp.TargetIP)
-	if p.arp.Op == packet.ARPRequest {
+func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage) Verdict {
+	own := x.isOwn(m.TargetIP)
+	if m.Op == packet.ARPRequest {
+		c := p.add()
+		c.Action, c.ARP = Answer, arpproxy.Ignored
 		if own {
-			p.countARP(arpproxy.Own)
-		} else {
-			p.countARP(arpproxy.Ignored)
+			c.ARP = arpproxy.Own
 		}
 	}
 	if !own {
 		return verdict.Dropped(verdict.ARPIgnored)
 	}
 	p.note = "learnt from a reply to this host"
-	if p.arp.Op == packet.ARPRequest {
+	if m.Op == packet.ARPRequest {
 		p.note = "learnt; the host's own stack answers"
 	}
 	return consume
 }
 
-func (p *Packet) countARP(a arpproxy.Answer) {
-	if !p.dry {
-		p.in.arpRequests[a].Add(1)
-	}
-}
-
 // learn enters what an ARP message says about its sender: for a neighbour that
 // is known, or one that asks for us on the uplink (RFC 826). Probes have no
 // sender, and nobody can claim the router's own addresses.
-func (w *worker) learn(p *Packet) {
-	m := &p.arp
-	if m.Op == 0 || m.IsProbe() || m.SenderIP == w.path.Gateway || w.path.isOwn(m.SenderIP) {
+func (x *Path) learn(p *Packet, m *packet.ARPMessage) {
+	if m.IsProbe() || m.SenderIP == x.Gateway || x.isOwn(m.SenderIP) {
 		return
 	}
-	create := p.in.Kind == Uplink && m.Op == packet.ARPRequest &&
-		w.path.isOwn(m.TargetIP) && w.path.onUplink(m.SenderIP)
-	_, released := w.router.neighbors.Learn(w.now(), p.in.ID, m.SenderIP, m.SenderMAC, create)
-	w.resume(released)
+	c := p.add()
+	c.Action, c.Addr, c.MAC = Learn, m.SenderIP, m.SenderMAC
+	c.Create = p.In.Kind == Uplink && m.Op == packet.ARPRequest && x.isOwn(m.TargetIP) && x.onUplink(m.SenderIP)
+}
+
+func noteFacts(p *Packet, f *Facts) { f.Note = p.note }
+
+func saysARP(o *Seen) string {
+	switch o.Kind {
+	case verdict.Consume:
+		return o.Note
+	case verdict.Pass:
+		return "not ARP"
+	}
+	return ""
 }

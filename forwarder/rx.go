@@ -1,18 +1,44 @@
 package forwarder
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// rx judges the frame itself: whole, honest about its offloads, and for this station.
-func (x *path) rx(p *Packet) verdict.Verdict {
-	f := p.frame
+// RX judges the frame itself: whole, honest about its offloads, and for this station.
+var RX = &Step{
+	Word: "rx", Help: "the frame is read from its port",
+	run: (*Path).rx, facts: rxFacts, say: saysRX,
+}
+
+func (x *Path) rx(p *Packet) Verdict {
+	f := p.Frame
 	if f.Len < packet.EthernetLen || !f.OffloadValid() {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
-	if dst := f.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
+	if dst := f.DstMAC(); dst != p.In.MAC && !dst.IsGroup() {
 		return verdict.Dropped(verdict.NotForRouter)
 	}
 	return pass
+}
+
+func rxFacts(p *Packet, f *Facts) {
+	if p.In != nil {
+		f.MAC = p.In.MAC
+	}
+}
+
+func saysRX(o *Seen) string {
+	switch {
+	case o.Reason == verdict.NotForRouter && o.MAC.IsUnicast():
+		return "this port is " + o.MAC.String()
+	case o.Kind == verdict.Drop:
+		return ""
+	case len(o.After) < packet.EthernetLen:
+		return o.In
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s  %s > %s", o.In, packet.MAC(o.After[6:]), packet.MAC(o.After)))
 }

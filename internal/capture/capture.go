@@ -14,8 +14,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // Packet is one packet: a frame, or where its link has none a bare IP packet.
@@ -100,7 +100,7 @@ func (r *Reader) Next() (*Packet, error) {
 		}
 		r.read++
 		link, name := r.of(info)
-		if r.own() && !strings.HasSuffix(name, " "+verdict.RX.String()) {
+		if r.own() && !strings.HasSuffix(name, " "+forwarder.RX.Word) {
 			continue
 		}
 		p, err := unlink(link, data)

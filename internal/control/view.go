@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -23,8 +23,8 @@ func ports(n *node.Node) []Port {
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
-		if p.Address.IsValid() {
-			v.Address = p.Address.String()
+		if len(p.Addresses) > 0 {
+			v.Address = p.Addresses[0].String()
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
 		for _, r := range verdict.Reasons() {
@@ -144,7 +144,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 	}
 }
 
-func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
+func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
 		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),

@@ -63,7 +63,7 @@ func TestNeighborsAreBounded(t *testing.T) {
 	n := NewTable[int]()
 	for i := range MaxNeighbors {
 		n.Learn(at(0), ens160, host(i), mac1, true)
-		n.Snapshot().Lookup(host(i)).Use()
+		n.Snapshot().Lookup(ens160, host(i)).Use()
 	}
 	known, _ := n.Learn(at(0), ens160, peer, mac1, true)
 	want(t, "all of them in use", known, false)
@@ -73,17 +73,13 @@ func TestNeighborsAreBounded(t *testing.T) {
 	known, _ = n.Learn(at(ReachableTime), ens160, host(MaxNeighbors), mac1, true)
 	want(t, "learnt", known, true)
 	for i := range MaxNeighbors {
-		if e := n.Snapshot().Lookup(host(i)); e != nil {
+		if e := n.Snapshot().Lookup(ens160, host(i)); e != nil {
 			n.Learn(at(ReachableTime), ens160, host(i), mac1, false)
 			e.Use()
 		}
 	}
 	want(t, "instead of the one that was only learnt", n.Hold(at(ReachableTime), ens160, host(MaxNeighbors+1), 2, 1), Held[int]{Ask: true})
-	want(t, "which is gone", n.Snapshot().Lookup(host(MaxNeighbors)) == nil, true)
+	want(t, "which is gone", n.Snapshot().Lookup(ens160, host(MaxNeighbors)) == nil, true)
 	want(t, "entries", len(n.List(start)), MaxNeighbors)
-	size := 0
-	for range n.Snapshot().t.All() {
-		size++
-	}
-	want(t, "seen by the packet path", size, MaxNeighbors-2)
+	want(t, "seen by the packet path", n.Snapshot().ports[ens160].Size(), MaxNeighbors-2)
 }

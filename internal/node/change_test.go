@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -25,7 +25,7 @@ func bed(t testing.TB) *Node {
 		uplink:  &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")}},
 		statics: newStatics(0), mirror: newMirror(), told: map[string]map[string]bool{},
 	}
-	n.Router = forwarder.New(n.RIB, n.log, nil)
+	n.Router = engine.New(n.RIB, n.log, nil)
 	t.Cleanup(n.Router.Close)
 	if err := n.applyUplink(); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/capture"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -54,7 +55,7 @@ func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Pa
 
 // dryRun takes packets through the router as it is at one moment.
 type dryRun struct {
-	*forwarder.DryRun
+	*engine.DryRun
 	node      *Node
 	in        string // the port by which all come in; "": as their source says
 	entrances []entrance
@@ -78,7 +79,7 @@ func (n *Node) newDryRun(in string) *dryRun {
 		e := entrance{port: p.Name, kind: p.Kind, src: stranger, dst: p.MAC, mtu: p.MTU}
 		switch {
 		case p.Kind == forwarder.Workload:
-			e.sources = []netip.Addr{p.Address}
+			e.sources = p.Addresses
 			if w := n.workloads[p.Name]; w != nil {
 				e.src = w.MAC
 			}
@@ -197,7 +198,7 @@ func (d *dryRun) why(to string, ip packet.IPv4) []string {
 func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	n := d.node
 	if r.Multipath != nil {
-		if r = n.Router.Way(ip); r == nil || r.Weight() == 0 {
+		if r = n.Router.RouteOf(ip); r == nil || r.Weight() == 0 {
 			return nil // it has just changed
 		}
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")

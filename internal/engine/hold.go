@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// hold lets a packet wait: a fragment for the rest of its datagram, any other one
+// for its next hop, which is asked for.
+func (w *worker) hold(t *transit) {
+	due := t.Consequences()
+	if due[0].Action == forwarder.WaitRest {
+		w.reassemble(t, &due[0])
+		return
+	}
+	waits, ask := &due[0], &due[1]
+	q := t.keep(ForNeighbor)
+	if q.rec != nil { // now: as soon as it is held, it may be another worker's
+		if !w.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, q.Size()).Ask {
+			ask.Withheld = forwarder.JustAsked
+		}
+		q.note(waits)
+		q.note(ask)
+		ask.Withheld = forwarder.NotWithheld
+	}
+	h := w.router.neighbors.Hold(time.Now(), waits.Out.ID, waits.Addr, q, q.Size())
+	for _, old := range h.Evicted {
+		w.failAt(old, forwarder.Neigh, verdict.NeighborQueueFull)
+	}
+	switch {
+	case h.Known: // resolved between the batch's snapshot and now
+		w.resume([]*transit{q})
+	case h.Refused:
+		w.failAt(q, forwarder.Neigh, verdict.NeighborQueueFull)
+	}
+	if h.Ask {
+		w.cause(t, ask)
+	}
+}
+
+// resume sends packets on that have waited, with the neighbours as they are now.
+func (w *worker) resume(packets []*transit) {
+	if len(packets) > 0 {
+		w.path.Neighbors = w.router.neighbors.Snapshot()
+	}
+	for _, t := range packets {
+		t.Waited = true
+		w.conclude(t, w.path.Run(&t.Packet, forwarder.Neigh))
+		w.relieve() // a waiting packet may stand for many segments
+	}
+}
+
+// failAt ends the way of a packet that has waited in vain, at the step it waits for.
+func (w *worker) failAt(t *transit, s *forwarder.Step, reason verdict.Reason) {
+	w.conclude(t, w.path.Refuse(&t.Packet, s, reason))
+}
+
+// failAll ends the way of packets whose next hop did not answer.
+func (w *worker) failAll(packets []*transit) {
+	for _, t := range packets {
+		w.failAt(t, forwarder.Neigh, verdict.NeighborUnresolved)
+		w.relieve()
+	}
+}

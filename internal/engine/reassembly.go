@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// Limits of reassembly, over all senders. Only what is for the router itself is
+// ever put together: echo requests, and IP-in-IP from peers.
+const (
+	// ReassemblyTimeout is how long the rest of a datagram may take. RFC 1122
+	// 3.3.2 speaks of 60 to 120 s for a host; a router that keeps what strangers
+	// send does well to be shorter, as Linux is.
+	ReassemblyTimeout  = 30 * time.Second
+	MaxReassemblies    = 256     // datagrams
+	MaxReassemblyBytes = 4 << 20 // of all fragments that wait
+	maxFragments       = 64      // of one datagram
+)
+
+// Results of a reassembly.
+const (
+	ReassemblyOK = iota
+	ReassemblyTimedOut
+	ReassemblyRefused
+	NumReassemblyResults
+)
+
+// ReassemblyWords are the results' words in the metrics.
+var ReassemblyWords = [NumReassemblyResults]string{"ok", "timeout", "limit"}
+
+// datagramKey tells datagrams apart (RFC 791 3.2).
+type datagramKey struct {
+	src, dst netip.Addr
+	id       uint16
+	protocol byte
+}
+
+func keyOf(ip packet.IPv4) datagramKey {
+	return datagramKey{ip.Src(), ip.Dst(), ip.ID(), ip.Protocol()}
+}
+
+// datagram is the fragments that came so far, by offset.
+type datagram struct {
+	parts []*transit
+	since time.Time
+	bytes int
+}
+
+// reassembler keeps fragments, within bounds.
+type reassembler struct {
+	mu        sync.Mutex
+	datagrams map[datagramKey]*datagram
+	bytes     int
+	results   [NumReassemblyResults]atomic.Uint64
+}
+
+// reassemble takes a fragment. If it is the last one missing, the packet becomes
+// the whole datagram and goes on at the step that asked for it; the fragments
+// before it are consumed there.
+func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
+	whole, parts, failed := w.router.fragments.add(w.now(), t, c)
+	for _, q := range failed {
+		w.failAt(q, q.At(), verdict.ReassemblyLimit)
+	}
+	if whole == nil {
+		return
+	}
+	for _, q := range parts {
+		w.conclude(q, w.path.Finish(&q.Packet, q.At()))
+	}
+	t.Replace(whole)
+	w.forward(t, t.At())
+}
+
+// add keeps a copy of the fragment p, or returns the datagram that it completes
+// with the other fragments of it. failed are fragments to be dropped: p itself,
+// if it does not fit in with the others or there is no room, and those that made
+// room for it.
+func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence) (whole *packet.Frame, parts, failed []*transit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := keyOf(p.IP)
+	d := r.datagrams[key]
+	if d == nil {
+		d = &datagram{since: now}
+		if len(r.datagrams) >= MaxReassemblies {
+			failed = r.dropOldest()
+		}
+		r.datagrams[key] = d
+	}
+	at, fits := d.place(p.IP)
+	if !fits {
+		r.results[ReassemblyRefused].Add(1)
+		return nil, nil, append(append(failed, r.take(key)...), p)
+	}
+	if whole = d.complete(p, at); whole != nil {
+		r.results[ReassemblyOK].Add(1)
+		return whole, r.take(key), failed
+	}
+	q := p.keep(ForFragments)
+	q.note(c)
+	d.parts = slices.Insert(d.parts, at, q)
+	d.bytes += q.Frame.Len
+	r.bytes += q.Frame.Len
+	for r.bytes > MaxReassemblyBytes {
+		failed = append(failed, r.dropOldest()...)
+	}
+	return nil, nil, failed
+}
+
+// place finds where a fragment belongs. It does not fit if it overlaps another
+// one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
+// longer than IPv4 can say, or is one too many.
+func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
+	from, to := ip.FragOffset(), fragmentEnd(ip)
+	header, end := ip.HeaderLen(), to
+	for _, q := range d.parts { // the first fragment's header may be longer than the others'
+		header, end = max(header, q.IP.HeaderLen()), max(end, fragmentEnd(q.IP))
+	}
+	if to == from || header+end > packet.IPv4MaxLen || len(d.parts) >= maxFragments || ip.MF() && (to-from)%8 != 0 {
+		return 0, false
+	}
+	at, _ = slices.BinarySearchFunc(d.parts, from, func(q *transit, off int) int { return cmp.Compare(q.IP.FragOffset(), off) })
+	if at > 0 && fragmentEnd(d.parts[at-1].IP) > from {
+		return 0, false
+	}
+	if at > 0 && !d.parts[at-1].IP.MF() {
+		return 0, false // it lies behind the last one
+	}
+	if at < len(d.parts) && (d.parts[at].IP.FragOffset() < to || !ip.MF()) {
+		return 0, false
+	}
+	return at, true
+}
+
+func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
+
+// complete puts the datagram together if p, which belongs at a place, is the last
+// fragment missing. The header is the first fragment's.
+func (d *datagram) complete(p *transit, at int) *packet.Frame {
+	all := slices.Insert(slices.Clone(d.parts), at, p)
+	end := 0
+	for _, q := range all {
+		if q.IP.FragOffset() != end {
+			return nil
+		}
+		end = fragmentEnd(q.IP)
+	}
+	first, last := all[0].IP, all[len(all)-1].IP
+	if last.MF() {
+		return nil
+	}
+	hl := first.HeaderLen()
+	f := &packet.Frame{}
+	f.Reset(packet.EthernetLen + hl + end)
+	copy(f.Bytes(), all[0].Frame.Bytes()[:packet.EthernetLen+hl])
+	for _, q := range all {
+		copy(f.Payload()[hl+q.IP.FragOffset():], q.IP.Payload())
+	}
+	ip := packet.IPv4(f.Payload())
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	ip[6], ip[7] = 0, 0
+	ip.SetChecksum()
+	return f
+}
+
+// expire returns the fragments whose rest did not come in time.
+func (r *reassembler) expire(now time.Time) (failed []*transit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, d := range r.datagrams {
+		if now.Sub(d.since) >= ReassemblyTimeout {
+			r.results[ReassemblyTimedOut].Add(1)
+			failed = append(failed, r.take(key)...)
+		}
+	}
+	return failed
+}
+
+// dropOldest makes room: what is new has better chances than what has waited longest.
+func (r *reassembler) dropOldest() []*transit {
+	var oldest datagramKey
+	var since time.Time
+	for key, d := range r.datagrams {
+		if since.IsZero() || d.since.Before(since) {
+			oldest, since = key, d.since
+		}
+	}
+	r.results[ReassemblyRefused].Add(1)
+	return r.take(oldest)
+}
+
+func (r *reassembler) take(key datagramKey) []*transit {
+	d := r.datagrams[key]
+	delete(r.datagrams, key)
+	if d == nil {
+		return nil
+	}
+	r.bytes -= d.bytes
+	return d.parts
+}
+
+// progress is how far a datagram has come.
+type progress struct {
+	have, of int // fragments; of is a guess: a gap is taken for as many as would fill it
+	from     int // the first byte that is missing
+}
+
+// String is what is missing: "2 of 3, from byte 2960".
+func (p progress) String() string { return fmt.Sprintf("%d of %d, from byte %d", p.have, p.of, p.from) }
+
+// progressOf is that of a datagram, with one more fragment.
+func progressOf(parts []packet.IPv4) progress {
+	p, end, longest := progress{have: len(parts), from: -1}, 0, 1
+	for _, ip := range parts {
+		longest = max(longest, len(ip.Payload()))
+	}
+	gap := func(to int) {
+		if p.from < 0 {
+			p.from = end
+		}
+		p.of += max(1, (to-end+longest-1)/longest)
+	}
+	for _, ip := range parts {
+		if ip.FragOffset() > end {
+			gap(ip.FragOffset())
+		}
+		end = fragmentEnd(ip)
+	}
+	if len(parts) > 0 && parts[len(parts)-1].MF() {
+		gap(end + 1)
+	}
+	p.of += p.have
+	return p
+}
+
+func (d *datagram) headers() (list []packet.IPv4) {
+	for _, q := range d.parts {
+		list = append(list, q.IP)
+	}
+	return list
+}
+
+// peek says what add would do with a fragment: complete its datagram, refuse it, or keep
+// it, and what is then missing. It changes nothing.
+func (r *reassembler) peek(p *transit) (whole *packet.Frame, fits bool, then progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.datagrams[keyOf(p.IP)]
+	if d == nil {
+		d = &datagram{}
+	}
+	at, fits := d.place(p.IP)
+	if !fits {
+		return nil, false, then
+	}
+	return d.complete(p, at), true, progressOf(slices.Insert(d.headers(), at, p.IP))
+}
