@@ -15,52 +15,112 @@ var ARP = &Step{
 }
 
 func (x *Path) arp(p *Packet) Verdict {
-	switch p.Frame.EtherType() {
-	case packet.EtherTypeIPv4:
+	etherType := p.Frame.EtherType()
+	if etherType == packet.EtherTypeIPv4 {
 		return pass
-	case packet.EtherTypeARP:
-	default:
-		return verdict.Dropped(verdict.UnknownEthertype)
+	}
+	p.note = ""
+	if etherType != packet.EtherTypeARP {
+		return p.foreign()
 	}
 	m, ok := packet.ParseARP(p.Frame.Payload())
 	if !ok {
-		return verdict.Dropped(verdict.ARPMalformed)
+		return p.refuse(verdict.ARPMalformed)
 	}
-	v := x.arpFrom(p, &m)
+	v := x.hear(p, &m)
 	x.learn(p, &m)
 	return v
 }
 
-func (x *Path) arpFrom(p *Packet, m *packet.ARPMessage) Verdict {
-	if p.In.Kind == Uplink {
-		return x.arpUplink(p, m)
+// foreign judges a frame of another protocol. What goes to a group is between others,
+// such as bridges (IEEE 802.1D 7.12.3) or hosts of IPv6 (RFC 2464 7): it is taken in
+// silence. What goes to all stations, or to this one, is dropped.
+func (p *Packet) foreign() Verdict {
+	if dst := p.Frame.DstMAC(); dst.IsGroup() && dst != packet.Broadcast {
+		return consume
 	}
-	return x.arpWorkload(p, m)
+	return p.refuse(verdict.UnknownEthertype)
+}
+
+// hear notes how a message is answered, be it by silence.
+func (x *Path) hear(p *Packet, m *packet.ARPMessage) Verdict {
+	c := p.add()
+	c.Action, c.Out, c.Addr, c.MAC, c.Asked = Answer, p.In, m.SenderIP, m.SenderMAC, m.Op == packet.ARPRequest
+	if p.In.Kind == Uplink {
+		return x.arpUplink(p, m, c)
+	}
+	return x.arpWorkload(p, m, c)
 }
 
 // arpWorkload answers for the gateway, the host and, by proxy, for what lies
 // behind other ports.
-func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage) Verdict {
-	c := p.add()
-	c.Action, c.Made, c.Out = Answer, ARPReply, p.In
+func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
 	c.ARP = arpproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway,
 		Own:     x.isOwn(m.TargetIP),
+		Claimed: x.claimed(p.In, m),
 		Leaves:  x.leaves(p.In, m),
 	})
-	if c.ARP == arpproxy.Ignored {
-		return verdict.Dropped(verdict.ARPIgnored)
+	switch c.ARP {
+	case arpproxy.Ignored:
+		p.note = whyIgnored(m)
+		return verdict.Noise(verdict.ARPIgnored)
+	case arpproxy.Conflict:
+		c.Frame, c.Made = x.Borrow(), ARPRequest
+		arpproxy.PutAnnouncement(c.Frame, m.SenderIP, p.In.MAC)
+	default:
+		c.Frame, c.Made = x.Borrow(), ARPReply
+		arpproxy.PutReply(c.Frame, m, p.In.MAC)
 	}
 	p.note = arpNotes[c.ARP]
-	c.Frame = x.borrow()
-	arpproxy.PutReply(c.Frame, m, p.In.MAC)
 	return consume
 }
 
 var arpNotes = [arpproxy.NumAnswers]string{
-	arpproxy.Gateway: "answered: it is the gateway, which the router itself is",
-	arpproxy.Own:     "answered: it is an address of this host",
-	arpproxy.Proxy:   "answered by proxy: the route to it leaves by another port",
+	arpproxy.Gateway:  "answered: it is the gateway, which the router itself is",
+	arpproxy.Own:      "answered: it is an address of this host",
+	arpproxy.Proxy:    "answered by proxy: the route to it leaves by another port",
+	arpproxy.Conflict: "another station claims an address of the router, which defends it once in ten seconds",
+}
+
+// whyIgnored says what becomes of a workload's message that gets no answer, for who
+// wonders: only one that asks for somebody else may be wrong about whom.
+func whyIgnored(m *packet.ARPMessage) string {
+	switch {
+	case m.Op != packet.ARPRequest:
+		return "it is a reply, which needs no answer"
+	case m.IsProbe(), m.TargetIP == m.SenderIP:
+		return "it is about the address that the sender is going to have, or has, and nobody else does"
+	}
+	return ""
+}
+
+// claimed says whether another station says that it has an address of the router's:
+// of the gateway's, which is on no uplink, and of the host's, whose own stack has them
+// behind its port.
+func (x *Path) claimed(in *Port, m *packet.ARPMessage) bool {
+	gateway := m.SenderIP == x.Gateway && in.Kind != Uplink
+	own := x.isOwn(m.SenderIP) && in.Kind != Host
+	return (gateway || own) && m.SenderMAC != in.MAC
+}
+
+// arpUplink answers nothing: on the uplink the host's own stack speaks for the
+// host's addresses, and nobody may claim a workload's. It takes what is said to us.
+func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
+	if x.claimed(p.In, m) {
+		c.ARP, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
+		return consume
+	}
+	if !x.isOwn(m.TargetIP) {
+		p.note = "it is between other stations of this link"
+		return verdict.Noise(verdict.ARPIgnored)
+	}
+	c.ARP = arpproxy.Own
+	p.note = "learnt from a reply to this host"
+	if m.Op == packet.ARPRequest {
+		p.note = "learnt; the host's own stack answers"
+	}
+	return consume
 }
 
 // leaves says whether a packet to the target would be forwarded, and by another
@@ -80,27 +140,6 @@ func (x *Path) leaves(in *Port, m *packet.ARPMessage) bool {
 	return r.Port != in.ID && x.Port(r.Port) != nil
 }
 
-// arpUplink answers nothing: on the uplink the host's own stack speaks for the
-// host's addresses, and nobody may claim a workload's. It takes what is said to us.
-func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage) Verdict {
-	own := x.isOwn(m.TargetIP)
-	if m.Op == packet.ARPRequest {
-		c := p.add()
-		c.Action, c.ARP = Answer, arpproxy.Ignored
-		if own {
-			c.ARP = arpproxy.Own
-		}
-	}
-	if !own {
-		return verdict.Dropped(verdict.ARPIgnored)
-	}
-	p.note = "learnt from a reply to this host"
-	if m.Op == packet.ARPRequest {
-		p.note = "learnt; the host's own stack answers"
-	}
-	return consume
-}
-
 // learn enters what an ARP message says about its sender: for a neighbour that
 // is known, or one that asks for us on the uplink (RFC 826). Probes have no
 // sender, and nobody can claim the router's own addresses.
@@ -118,6 +157,9 @@ func noteFacts(p *Packet, f *Facts) { f.Note = p.note }
 func saysARP(o *Seen) string {
 	switch o.Kind {
 	case verdict.Consume:
+		if o.Note == "" {
+			return Business(o.Before) + ", which is between others: taken in silence"
+		}
 		return o.Note
 	case verdict.Pass:
 		return "not ARP"

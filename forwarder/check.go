@@ -16,15 +16,15 @@ var Check = &Step{
 func (x *Path) check(p *Packet) Verdict {
 	p.IP = packet.IPv4(p.Frame.Payload())
 	if reason := badHeader(p.IP); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
 	p.Frame.Trim(p.IP.TotalLen())
 	p.IP = packet.IPv4(p.Frame.Payload())
 	if !p.Frame.OffloadValid() { // again, now that what is not the packet's is gone
-		return verdict.Dropped(verdict.FrameTooShort)
+		return p.refuse(verdict.FrameTooShort)
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
 	return pass
 }

@@ -30,14 +30,15 @@ type Action uint8
 type Consequence struct {
 	Action  Action
 	Made    Origin          // Answer: what it is
-	ARP     arpproxy.Answer // Answer to an ARP request: why, or that there is none
+	ARP     arpproxy.Answer // Answer to an ARP message: why, or that there is none
+	Asked   bool            // Answer: it is an ARP request
 	Meaning Meaning         // Tell, Relay
 	// Withheld is why a source is not told what it should be told; 0: it is.
 	Withheld Withheld
 	Create   bool          // Learn: even of somebody who is not known yet
-	MAC      packet.MAC    // Learn
+	MAC      packet.MAC    // Learn, Answer to ARP: of Addr
 	Bytes    int           // Tell: what fits; Lower
-	Addr     netip.Addr    // Tell, Relay: whom; Ask, WaitNext, Learn: of whom; Lower: who says so
+	Addr     netip.Addr    // Tell, Relay: whom; Ask, WaitNext, Learn: of whom; Lower: who says so; Answer to ARP: who speaks
 	Out      *Port         // Answer, Ask, WaitNext; nil: by route
 	Frame    *packet.Frame // Answer; nil: nothing is said
 	About    packet.IPv4   // Relay
@@ -100,7 +101,7 @@ func (p *Packet) Consequences() []Consequence { return p.consequences[:p.due] }
 // be sent.
 func (x *Path) Compose(q, p *Packet, c *Consequence) (from *Step) {
 	switch {
-	case c.Action == Ask:
+	case c.Action == Ask && c.Withheld == 0:
 		q.BeginOwn(x.Request(c.Out, c.Addr, packet.Broadcast), ARPRequest, c.Out)
 		return TX
 	case c.Action == Answer && c.Frame != nil:
@@ -119,7 +120,7 @@ func (x *Path) Compose(q, p *Packet, c *Consequence) (from *Step) {
 // Request is an ARP request by a port: to everybody, or to the one station whose
 // address is to be confirmed.
 func (x *Path) Request(out *Port, target netip.Addr, to packet.MAC) *packet.Frame {
-	f := x.borrow()
+	f := x.Borrow()
 	f.Reset(packet.EthernetLen + packet.ARPLen)
 	f.SetEthernet(to, out.MAC, packet.EtherTypeARP)
 	m := packet.ARPMessage{

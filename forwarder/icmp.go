@@ -20,14 +20,14 @@ const (
 	AboutSource             // its source is not one host
 	RateLimited             // by whoever carries it out: too many are sent
 	numWithheld
-	JustAsked = numWithheld // Ask: by whoever carries it out: within the last second
+	TooSoon = numWithheld // Ask, Answer: by whoever carries it out: it was just said
 )
 
 // NumWithheld counts NotWithheld too.
 const NumWithheld = int(numWithheld)
 
 var withheldWords = [...]string{
-	AboutError: "icmp_error", AboutFragment: "fragment", AboutBroadcast: "broadcast", AboutSource: "source", RateLimited: "rate_limit", JustAsked: "just asked",
+	AboutError: "icmp_error", AboutFragment: "fragment", AboutBroadcast: "broadcast", AboutSource: "source", RateLimited: "rate_limit", TooSoon: "said just before",
 }
 
 // String is the word of the metrics; "" for NotWithheld.
@@ -91,7 +91,7 @@ func (x *Path) icmpError(p *Packet, c *Consequence) *packet.Frame {
 	if p.In.Kind == Host {
 		src = x.Gateway // the host takes nothing from its own addresses
 	}
-	f := x.borrow()
+	f := x.Borrow()
 	ipv4.PutError(f, x.NextID(), src, c.Meaning, c.Bytes, about, lowered)
 	return f
 }

@@ -30,7 +30,7 @@ func (x *Path) local(p *Packet) Verdict {
 		return pass
 	}
 	if p.IP.IsFragment() && p.IP.Protocol() == packet.ProtocolICMP {
-		p.add().Action = WaitRest
+		p.note, p.add().Action = "", WaitRest
 		return hold
 	}
 	if p.IP.IsFragment() || !isEchoRequest(p.IP) {
@@ -51,7 +51,7 @@ func (x *Path) localUplink(p *Packet) Verdict {
 	t := x.tunnelError(p.IP)
 	if t == nil {
 		p.add().Action = LeaveToHost
-		return verdict.Dropped(verdict.NotForRouter)
+		return verdict.Noise(verdict.NotForRouter)
 	}
 	x.takeTunnelError(p, t)
 	p.note = "taken: it is about a packet in one of this host's tunnels"
@@ -72,7 +72,7 @@ func isEchoRequest(ip packet.IPv4) bool {
 // data, from the address it was sent to (RFC 1812 4.3.3.6).
 func (x *Path) echoReply(req packet.IPv4) *packet.Frame {
 	data := req.Payload()
-	f := x.borrow()
+	f := x.Borrow()
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + len(data))
 	ip := f.Payload()
 	packet.PutIPv4(ip, &packet.Header{

@@ -63,7 +63,7 @@ func (x *Path) segment(p *Packet) {
 	p.Frame = nil
 	packet.Segment(gso, func() *packet.Frame {
 		if p.Frame == nil {
-			p.Frame = x.borrow()
+			p.Frame = x.Borrow()
 			return p.Frame
 		}
 		return x.addFrame(p)
@@ -72,7 +72,7 @@ func (x *Path) segment(p *Packet) {
 }
 
 func (x *Path) addFrame(p *Packet) *packet.Frame {
-	f := x.borrow()
+	f := x.Borrow()
 	p.extra = append(p.extra, f)
 	return f
 }

@@ -126,11 +126,5 @@ func (p *Packet) Extra() []*packet.Frame { return p.extra }
 // Pieces is into how many fragments mtu cut the packet; 0: it did not.
 func (p *Packet) Pieces() int { return int(p.pieces) }
 
-// Size is the bytes of all its frames.
-func (p *Packet) Size() int {
-	n := p.Frame.Len
-	for _, f := range p.extra {
-		n += f.Len
-	}
-	return n
-}
+// Forget lets go of the frames that a packet was cut into.
+func (p *Packet) Forget() { p.extra = nil }

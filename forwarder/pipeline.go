@@ -10,6 +10,8 @@
 package forwarder
 
 import (
+	"slices"
+
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -168,9 +170,13 @@ func (x *Path) Finish(p *Packet, at *Step) Verdict {
 	return x.end(p, at.number, consume)
 }
 
-// borrow lends an empty frame, until Release. Its buffer grows with what it is used
+// scratchKept is the largest buffer in bytes that stays with the scratch memory: a
+// packet of any Ethernet, jumbo frames among them, costs no allocation.
+const scratchKept = 10 << 10
+
+// Borrow lends an empty frame, until Release. Its buffer grows with what it is used
 // for: of the largest size, a thousand of them would be 64 MB.
-func (x *Path) borrow() *packet.Frame {
+func (x *Path) Borrow() *packet.Frame {
 	if x.made == len(x.scratch) {
 		x.scratch = append(x.scratch, &packet.Frame{})
 	}
@@ -183,10 +189,18 @@ func (x *Path) borrow() *packet.Frame {
 // Made is how many frames the path has made since Release.
 func (x *Path) Made() int { return x.made }
 
-// Release takes back all frames that the path has made, and keeps so many at the most.
-func (x *Path) Release(keep int) {
-	x.made = 0
-	if len(x.scratch) > 2*keep { // one frame was thousands of segments
-		x.scratch = append([]*packet.Frame(nil), x.scratch[:keep]...)
+// Release ends the loan of all frames. What had to be larger than any link's packet is no
+// longer kept. With more than twice as many frames as are worth keeping, as one frame was
+// thousands of segments, the others are let go, and more says so.
+func (x *Path) Release(keep int) (more bool) {
+	for _, f := range x.scratch[:x.made] {
+		if len(f.Buf) > scratchKept {
+			f.Buf = nil
+		}
 	}
+	x.made = 0
+	if more = len(x.scratch) > 2*keep; more {
+		x.scratch = slices.Clone(x.scratch[:keep])
+	}
+	return more
 }

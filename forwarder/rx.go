@@ -20,9 +20,18 @@ func (x *Path) rx(p *Packet) Verdict {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
 	if dst := f.DstMAC(); dst != p.In.MAC && !dst.IsGroup() {
-		return verdict.Dropped(verdict.NotForRouter)
+		return verdict.Noise(verdict.NotForRouter)
 	}
 	return pass
+}
+
+// refuse drops a packet by what its frame says: it is lost if it was sent to this
+// station, and noise if it was for a group, which no router is a member of.
+func (p *Packet) refuse(r Reason) Verdict {
+	if p.Frame.DstMAC().IsGroup() {
+		return verdict.Noise(r)
+	}
+	return verdict.Dropped(r)
 }
 
 func rxFacts(p *Packet, f *Facts) {

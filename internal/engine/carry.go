@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
 )
@@ -13,6 +14,12 @@ import (
 const (
 	icmpRate  = 1000
 	icmpBurst = 200
+)
+
+// DefendInterval is how seldom the router defends its addresses on a port (RFC 5227 1.1).
+const (
+	DefendInterval = 10 * time.Second
+	defenceRate    = float64(time.Second) / float64(DefendInterval) // a second
 )
 
 // carryOut does what is to be done because of a packet whose way has ended.
@@ -39,11 +46,28 @@ func (w *worker) carryOut(t *transit) {
 // answer sends what the router says to a packet that it took. An ARP request is
 // counted by how it is answered, even by silence.
 func (w *worker) answer(t *transit, c *forwarder.Consequence) {
-	if c.Made != forwarder.EchoReply {
+	if c.Asked {
 		t.in.arpRequests[c.ARP].Add(1)
 	}
+	if c.ARP == arpproxy.Conflict {
+		w.complain(t, c)
+		if c.Frame != nil && !t.in.defence.allow(w.now(), defenceRate, 1) {
+			c.Withheld = forwarder.TooSoon
+		}
+	}
 	t.note(c)
-	w.cause(t, c)
+	if c.Withheld == forwarder.NotWithheld {
+		w.cause(t, c)
+	}
+}
+
+// complain tells of a claim to an address of the router (RFC 5227 2.4 (c)): of the
+// first one, and whenever there are twice as many.
+func (w *worker) complain(t *transit, c *forwarder.Consequence) {
+	if n := t.in.conflicts.Add(1); n&(n-1) == 0 {
+		w.router.log.Warn("another station claims an address of this router: find out who has that MAC, and give it an address of its own",
+			"port", t.In.Name, "address", c.Addr, "mac", c.MAC, "claims", n)
+	}
 }
 
 // tell tells the source of a packet what became of it, and counts what is said or
@@ -140,8 +164,8 @@ func (l *limiter) at(now time.Time, rate, burst float64) float64 {
 	return min(burst, l.tokens+now.Sub(l.last).Seconds()*rate)
 }
 
-// would says whether there is a token.
-func (l *limiter) would(now time.Time, rate, burst float64) bool {
+// allows says what allow would, and takes nothing.
+func (l *limiter) allows(now time.Time, rate, burst float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at(now, rate, burst) >= 1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -126,7 +127,7 @@ func (d *DryRun) held(t *transit) {
 		return
 	}
 	waits, ask := due[0], due[1]
-	switch h := d.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, t.Size()); {
+	switch h := d.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, t.size()); {
 	case h.Known: // since this began
 		d.path.Neighbors = d.router.neighbors.Snapshot()
 		d.run(t, forwarder.Neigh)
@@ -138,7 +139,7 @@ func (d *DryRun) held(t *transit) {
 		}
 		return
 	case !h.Ask:
-		ask.Withheld = forwarder.JustAsked
+		ask.Withheld = forwarder.TooSoon
 	}
 	t.Judged(&t.Packet, t.At(), verdict.Verdict{Kind: verdict.Hold})
 	t.note(&waits)
@@ -183,8 +184,12 @@ func (d *DryRun) list(t *transit, when string) {
 		note := ""
 		switch c.Action {
 		case forwarder.Tell, forwarder.Relay:
-			if when == "" && c.Withheld == forwarder.NotWithheld && !t.in.limiter.would(time.Now(), icmpRate, icmpBurst) {
+			if when == "" && c.Withheld == forwarder.NotWithheld && !t.in.limiter.allows(time.Now(), icmpRate, icmpBurst) {
 				c.Withheld = forwarder.RateLimited
+			}
+		case forwarder.Answer:
+			if c.ARP == arpproxy.Conflict && c.Frame != nil && !t.in.defence.allows(time.Now(), defenceRate, 1) {
+				c.Withheld = forwarder.TooSoon
 			}
 		case forwarder.Learn:
 			known, waiting := d.router.neighbors.WouldLearn(t.In.ID, c.Addr)
@@ -202,7 +207,7 @@ func (d *DryRun) list(t *transit, when string) {
 // due tells one consequence, and what is made because of it.
 func (d *DryRun) due(t *transit, c forwarder.Consequence, when, note string) {
 	t.rec.AddDue(trace.Due{Consequence: c, When: when, Note: note})
-	if d.alone {
+	if d.alone || c.Withheld != forwarder.NotWithheld {
 		return
 	}
 	q := &transit{}

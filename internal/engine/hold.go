@@ -16,16 +16,16 @@ func (w *worker) hold(t *transit) {
 		return
 	}
 	waits, ask := &due[0], &due[1]
-	q := t.keep(ForNeighbor)
+	q := t.keep(ForNeighbor, w.router.trace)
 	if q.rec != nil { // now: as soon as it is held, it may be another worker's
-		if !w.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, q.Size()).Ask {
-			ask.Withheld = forwarder.JustAsked
+		if !w.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, q.size()).Ask {
+			ask.Withheld = forwarder.TooSoon
 		}
 		q.note(waits)
 		q.note(ask)
 		ask.Withheld = forwarder.NotWithheld
 	}
-	h := w.router.neighbors.Hold(time.Now(), waits.Out.ID, waits.Addr, q, q.Size())
+	h := w.router.neighbors.Hold(time.Now(), waits.Out.ID, waits.Addr, q, q.size())
 	for _, old := range h.Evicted {
 		w.failAt(old, forwarder.Neigh, verdict.NeighborQueueFull)
 	}

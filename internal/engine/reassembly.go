@@ -23,7 +23,7 @@ const (
 	// send does well to be shorter, as Linux is.
 	ReassemblyTimeout  = 30 * time.Second
 	MaxReassemblies    = 256     // datagrams
-	MaxReassemblyBytes = 4 << 20 // of all fragments that wait
+	MaxReassemblyBytes = 4 << 20 // of memory, all fragments that wait
 	maxFragments       = 64      // of one datagram
 )
 
@@ -68,7 +68,7 @@ type reassembler struct {
 // the whole datagram and goes on at the step that asked for it; the fragments
 // before it are consumed there.
 func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
-	whole, parts, failed := w.router.fragments.add(w.now(), t, c)
+	whole, parts, failed := w.router.fragments.add(w.now(), t, c, w.path.Borrow)
 	for _, q := range failed {
 		w.failAt(q, q.At(), verdict.ReassemblyLimit)
 	}
@@ -82,11 +82,11 @@ func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
 	w.forward(t, t.At())
 }
 
-// add keeps a copy of the fragment p, or returns the datagram that it completes
-// with the other fragments of it. failed are fragments to be dropped: p itself,
+// add keeps a copy of the fragment p, or returns the datagram that it completes, in a
+// frame that is lent, with the other fragments of it. failed are fragments to be dropped: p itself,
 // if it does not fit in with the others or there is no room, and those that made
 // room for it.
-func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence) (whole *packet.Frame, parts, failed []*transit) {
+func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, lend func() *packet.Frame) (whole *packet.Frame, parts, failed []*transit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := keyOf(p.IP)
@@ -103,15 +103,16 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence) (
 		r.results[ReassemblyRefused].Add(1)
 		return nil, nil, append(append(failed, r.take(key)...), p)
 	}
-	if whole = d.complete(p, at); whole != nil {
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, lend())
 		r.results[ReassemblyOK].Add(1)
 		return whole, r.take(key), failed
 	}
-	q := p.keep(ForFragments)
+	q := p.keep(ForFragments, p.in.hub)
 	q.note(c)
 	d.parts = slices.Insert(d.parts, at, q)
-	d.bytes += q.Frame.Len
-	r.bytes += q.Frame.Len
+	d.bytes += q.size()
+	r.bytes += q.size()
 	for r.bytes > MaxReassemblyBytes {
 		failed = append(failed, r.dropOldest()...)
 	}
@@ -145,9 +146,9 @@ func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
 
 func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
 
-// complete puts the datagram together if p, which belongs at a place, is the last
-// fragment missing. The header is the first fragment's.
-func (d *datagram) complete(p *transit, at int) *packet.Frame {
+// complete returns all fragments of the datagram, in order, if p, which belongs at a
+// place, is the last one missing.
+func (d *datagram) complete(p *transit, at int) []*transit {
 	all := slices.Insert(slices.Clone(d.parts), at, p)
 	end := 0
 	for _, q := range all {
@@ -156,12 +157,15 @@ func (d *datagram) complete(p *transit, at int) *packet.Frame {
 		}
 		end = fragmentEnd(q.IP)
 	}
-	first, last := all[0].IP, all[len(all)-1].IP
-	if last.MF() {
+	if all[len(all)-1].IP.MF() {
 		return nil
 	}
-	hl := first.HeaderLen()
-	f := &packet.Frame{}
+	return all
+}
+
+// join puts a datagram together in a frame. The header is the first fragment's.
+func join(all []*transit, f *packet.Frame) *packet.Frame {
+	hl, end := all[0].IP.HeaderLen(), fragmentEnd(all[len(all)-1].IP)
 	f.Reset(packet.EthernetLen + hl + end)
 	copy(f.Bytes(), all[0].Frame.Bytes()[:packet.EthernetLen+hl])
 	for _, q := range all {
@@ -264,5 +268,8 @@ func (r *reassembler) peek(p *transit) (whole *packet.Frame, fits bool, then pro
 	if !fits {
 		return nil, false, then
 	}
-	return d.complete(p, at), true, progressOf(slices.Insert(d.headers(), at, p.IP))
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, &packet.Frame{})
+	}
+	return whole, true, progressOf(slices.Insert(d.headers(), at, p.IP))
 }

@@ -36,8 +36,22 @@ func (w *worker) flush() {
 	for len(w.out) > 0 {
 		w.writePort(w.out[0].t.Out)
 	}
-	w.path.Release(scratchMax)
 	w.madeLen, w.recLen = 0, 0
+	if w.path.Release(scratchMax) {
+		w.forget()
+	}
+}
+
+// forget lets go of frames that are needed no more, wherever the last batch has left
+// a pointer to them.
+func (w *worker) forget() {
+	w.out, w.mine, w.batch = nil, nil, nil
+	for i := range w.packets {
+		w.packets[i].Forget()
+	}
+	for _, t := range w.made {
+		t.Forget()
+	}
 }
 
 // writePort writes all that leaves by one port, and keeps the rest queued.

@@ -33,11 +33,13 @@ type port struct {
 type portState struct {
 	queues      []*queue
 	hub         *trace.Hub
-	unrecorded  atomic.Uint64 // bit n: the next packet that is dropped for reason n is recorded
-	late        ledger        // of packets that came in here and had to wait
+	unrecorded  [2]atomic.Uint64 // losses, noise; bit n: the next packet that is dropped for reason n is recorded
+	late        ledger           // of packets that came in here and had to wait
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
+	defence     limiter // of the router's addresses, against who claims them here
+	conflicts   atomic.Uint64
 	readErrors  atomic.Uint64
 }
 
@@ -47,7 +49,8 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int // in worker.queues
+	slot   int    // in worker.queues
+	frames uint64 // read
 	counts Tally
 }
 
@@ -60,13 +63,20 @@ func newPort(c forwarder.PortConfig, id int, s *portState) *port {
 const _ = uint(64 - verdict.NumReasons)
 
 // record has the next packet of each reason recorded that came in here.
-func (p *portState) record() { p.unrecorded.Store(^uint64(0)) }
+func (p *portState) record() {
+	for i := range p.unrecorded {
+		p.unrecorded[i].Store(^uint64(0))
+	}
+}
 
 // wants says, once, whether a packet that is dropped for a reason is to be recorded.
 // In a flood of drops it costs the look at a word that is seldom written.
-func (p *portState) wants(r verdict.Reason) bool {
-	bit := uint64(1) << r
-	return p.unrecorded.Load()&bit != 0 && p.unrecorded.And(^bit)&bit != 0
+func (p *portState) wants(v verdict.Verdict) bool {
+	bit, word := uint64(1)<<v.Reason, &p.unrecorded[0]
+	if v.Noise {
+		word = &p.unrecorded[1]
+	}
+	return word.Load()&bit != 0 && word.And(^bit)&bit != 0
 }
 
 // queueFor is the queue by which a worker writes.

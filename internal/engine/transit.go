@@ -2,8 +2,10 @@ package engine
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -83,7 +85,7 @@ func (t *transit) end(s *forwarder.Step, v verdict.Verdict) {
 	default:
 		return
 	}
-	if v.Kind == verdict.Drop && t.in.wants(v.Reason) {
+	if v.Kind == verdict.Drop && t.in.wants(v) {
 		t.keepRecord(way)
 	}
 }
@@ -121,12 +123,11 @@ func (t *transit) countTunnels(r *Router) {
 }
 
 // keep copies the packet for as long as it has to wait, and enters it as held.
-func (t *transit) keep(waits uint8) *transit {
+func (t *transit) keep(waits uint8, hub *trace.Hub) *transit {
 	q := &transit{t.Keep(), t.books}
 	q.waits = waits
-	if t.rec != nil {
-		rec := *t.rec
-		q.rec, q.Watch = &rec, q
+	if q.rec = hub.Hold(t.rec); q.rec != nil {
+		q.Watch = q
 	}
 	if t.queue != nil {
 		t.queue.counts.Waits[waits].Held += t.weight
@@ -134,4 +135,16 @@ func (t *transit) keep(waits uint8) *transit {
 		q.queue, q.late, q.sampled = nil, &t.in.late, false
 	}
 	return q
+}
+
+// transitSize is the memory in bytes that a packet takes beside what its frame holds.
+const transitSize = int(unsafe.Sizeof(transit{}) + unsafe.Sizeof(packet.Frame{}))
+
+// size is the memory in bytes that a packet takes while it waits, without its record.
+func (t *transit) size() int {
+	n := transitSize + len(t.Frame.Buf)
+	for _, f := range t.Extra() {
+		n += len(f.Buf)
+	}
+	return n
 }

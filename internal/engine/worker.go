@@ -16,7 +16,7 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
-	// sampleEvery is how seldom a packet's steps are timed for the histogram.
+	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
 
@@ -46,7 +46,6 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
-	ticks   uint64
 	clock   time.Time // of this batch; zero: not looked at yet
 }
 
@@ -181,8 +180,8 @@ func (w *worker) relieve() {
 
 // watch decides whether the packet's steps are timed or recorded.
 func (w *worker) watch(t *transit, listeners *trace.Listeners) {
-	w.ticks++
-	t.sampled = w.ticks%sampleEvery == 0
+	t.queue.frames++
+	t.sampled = t.queue.frames%sampleEvery == 0
 	if listeners != nil {
 		if wanted := listeners.Wanted(t.Frame.Bytes(), t.In.Name); wanted != 0 {
 			t.rec = w.record(t.Frame, t.In.Name)

@@ -16,6 +16,7 @@ type Table[P any] struct {
 	mu         sync.Mutex
 	entries    map[key]*entry[P]
 	incomplete int // entries in state Incomplete
+	permanent  int // entries in state Permanent, which strangers cannot make more of
 	waiting    int // bytes in all queues
 	snapshot   atomic.Pointer[Snapshot]
 }
@@ -67,7 +68,7 @@ func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time
 	k := key{port, a}
 	e := t.entries[k]
 	if e == nil {
-		e = &entry[P]{state: Permanent}
+		e = &entry[P]{state: Stale}
 		t.entries[k] = e
 	}
 	t.setState(e, Permanent)
@@ -169,7 +170,7 @@ func (t *Table[P]) newEntry(now time.Time) *entry[P] {
 	if t.incomplete >= MaxIncomplete || !t.makeRoom() {
 		return nil
 	}
-	t.incomplete++
+	t.count(Incomplete, 1)
 	return &entry[P]{state: Incomplete, since: now}
 }
 
@@ -186,7 +187,7 @@ func (t *Table[P]) makeRoom() bool {
 
 // victim is an entry that may make room, if the table is full and there is one.
 func (t *Table[P]) victim() (k key, full bool) {
-	if len(t.entries) < MaxNeighbors {
+	if len(t.entries)-t.permanent < MaxNeighbors {
 		return key{}, false
 	}
 	for k, e := range t.entries {
@@ -332,13 +333,19 @@ func (t *Table[P]) List(now time.Time) []Info {
 }
 
 func (t *Table[P]) setState(e *entry[P], s State) {
-	if e.state == Incomplete {
-		t.incomplete--
-	}
-	if s == Incomplete {
-		t.incomplete++
-	}
+	t.count(e.state, -1)
+	t.count(s, 1)
 	e.state = s
+}
+
+// count keeps the numbers of entries in the states that are bounded, or not.
+func (t *Table[P]) count(s State, n int) {
+	switch s {
+	case Incomplete:
+		t.incomplete += n
+	case Permanent:
+		t.permanent += n
+	}
 }
 
 func (t *Table[P]) publish(k key, e *entry[P]) {
@@ -358,15 +365,14 @@ func (t *Table[P]) unpublish(k key, e *entry[P]) {
 }
 
 func (t *Table[P]) remove(k key, e *entry[P]) {
-	if e.state == Incomplete {
-		t.incomplete--
-	}
+	t.count(e.state, -1)
 	t.unpublish(k, e)
 	delete(t.entries, k)
 }
 
 func (t *Table[P]) takeOldest(e *entry[P]) P {
 	w := e.queue[0]
+	e.queue[0] = waiting[P]{} // the array lives on, the packet must not
 	e.queue = e.queue[1:]
 	t.waiting -= w.bytes
 	return w.packet

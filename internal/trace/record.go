@@ -4,6 +4,8 @@
 package trace
 
 import (
+	"unsafe"
+
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -41,7 +43,12 @@ type Record struct {
 
 	consequences    [maxConsequences]Due
 	numConsequences int
+
+	held bool // its packet waits, or has waited (Hub.Hold)
 }
+
+// RecordSize is the memory in bytes that a record takes.
+const RecordSize = int(unsafe.Sizeof(Record{}))
 
 type step struct {
 	step    *forwarder.Step
@@ -63,7 +70,7 @@ type snap struct {
 // Begin empties the record and keeps the frame as it came.
 func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	r.ID, r.Cause, r.Time, r.In, r.Out = id, 0, timeNS, in, ""
-	r.Outcome = verdict.Verdict{}
+	r.Outcome, r.held = verdict.Verdict{}, false
 	r.When, r.numSteps, r.numSnaps, r.numConsequences = "", 0, 0, 0
 	r.keep(f)
 	packets, _ := f.OnWire()

@@ -10,13 +10,14 @@ import (
 
 // Way is how a received packet went through the router: the steps that changed it,
 // and its end. The bits, from the lowest: the steps (32), the one at which it ended
-// (8), its kind of end (8), the drop reason (8). Two of them may have the same name:
-// a step that passes a packet may have something to say, too.
+// (8), its kind of end (7), whether that is noise (1), the drop reason (8). Two of them may
+// have the same name: a step that passes a packet may have something to say, too.
 type Way uint64
 
 const (
 	wayStep   = 32
 	wayKind   = 40
+	wayNoise  = 47
 	wayReason = 48
 )
 
@@ -33,7 +34,11 @@ var quietSteps = func() (set forwarder.StepSet) {
 // WayOf is the way of a packet that some steps have changed, and that ended at a
 // step: at tx, if it was sent.
 func WayOf(edited forwarder.StepSet, end *forwarder.Step, v verdict.Verdict) Way {
-	return Way(edited) | Way(end.Number())<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
+	w := Way(edited) | Way(end.Number())<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
+	if v.Noise {
+		w |= 1 << wayNoise
+	}
+	return w
 }
 
 // Way is the record's, of a packet that was received.
@@ -52,14 +57,18 @@ func (r *Record) Way() Way {
 
 // Named is the way less what its name does not tell: of ways with the same name it is
 // the same.
-func (w Way) Named() Way { return w&^Way(1<<wayStep-1) | Way(w.Edited()&quietSteps) }
+func (w Way) Named() Way {
+	return w&^Way(1<<wayStep-1|1<<wayNoise) | Way(w.Edited()&quietSteps)
+}
 
 // Edited are the steps that changed the packet.
 func (w Way) Edited() forwarder.StepSet { return forwarder.StepSet(w) }
 
 // End is the step at which the packet's way ended, and the verdict.
 func (w Way) End() (*forwarder.Step, verdict.Verdict) {
-	return forwarder.Steps()[w>>wayStep&0xff], verdict.Verdict{Kind: verdict.Kind(w >> wayKind), Reason: verdict.Reason(w >> wayReason)}
+	return forwarder.Steps()[w>>wayStep&0xff], verdict.Verdict{
+		Kind: verdict.Kind(w >> wayKind & 0x7f), Reason: verdict.Reason(w >> wayReason), Noise: w>>wayNoise&1 != 0,
+	}
 }
 
 // Outcome is the word for its end, as it is counted: forwarded, consumed, dropped, waits.
