@@ -112,13 +112,18 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	return n, n.importAll()
 }
 
+// processors is how many this program may use: those of the machine, or fewer by a
+// cgroup's limit, or what GOMAXPROCS says in the environment. Asked for now, as
+// newPollers sets another number.
+var processors = runtime.GOMAXPROCS(0)
+
 // workers is how many threads forward: as configured, or else one for every two
 // processors, as what the workloads do with their packets needs the others.
 func workers(c *config.Host) int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return max(1, runtime.NumCPU()/2)
+	return min(max(1, processors/2), config.MaxWorkers)
 }
 
 // newPollers makes a poller for each worker. A worker that has something to do does
@@ -134,7 +139,7 @@ func newPollers(count int) (all []link.Poller, err error) {
 		}
 		all = append(all, p)
 	}
-	runtime.GOMAXPROCS(runtime.NumCPU() + count)
+	runtime.GOMAXPROCS(processors + count)
 	return all, nil
 }
 
