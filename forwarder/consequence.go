@@ -11,7 +11,8 @@ import (
 
 // What is to be done because of a packet, besides sending it.
 const (
-	Answer      Action = iota + 1 // say Frame, by Out or by the route to whom it is for
+	Send        Action = iota + 1 // it is sent by Out, cut into Bytes frames: not appended, as it follows from Pass
+	Answer                        // say Frame, by Out or by the route to whom it is for
 	Tell                          // tell the source what became of the packet
 	Relay                         // the same about a packet in a tunnel, of which About is what is known
 	Ask                           // who is at Addr, by Out
@@ -46,7 +47,7 @@ type Consequence struct {
 }
 
 var actionWords = [...]string{
-	0: "", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", Learn: "learn", Lower: "lower_mtu", LeaveToHost: "host",
+	Send: "send", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", Learn: "learn", Lower: "lower_mtu", LeaveToHost: "host",
 }
 
 // String is the word of the trace.
@@ -55,6 +56,8 @@ func (a Action) String() string { return actionWords[a] }
 // Say is the consequence in words.
 func (c *Consequence) Say() (text string) {
 	switch c.Action {
+	case Send:
+		text = fmt.Sprintf("sent by %s in %d frames", c.Out.Name, c.Bytes)
 	case Answer:
 		text = "answers: " + c.Made.String()
 		if c.Out != nil {
@@ -82,6 +85,11 @@ func (c *Consequence) Say() (text string) {
 		text += " (withheld: " + c.Withheld.String() + ")"
 	}
 	return text
+}
+
+// Sent is the consequence of a packet that has passed all steps.
+func (p *Packet) Sent() Consequence {
+	return Consequence{Action: Send, Out: p.Out, Bytes: 1 + len(p.extra)}
 }
 
 // add appends a consequence: at its place, as it has many fields.

@@ -23,6 +23,9 @@ type Packet struct {
 	Frame  []byte `json:"frame,omitempty"` // from the Ethernet header on
 	IP     []byte `json:"ip,omitempty"`
 	Length int    `json:"length,omitempty"` // bytes on the wire, where fewer were kept
+	// Exact says that the frame is meant as it is: one in hex digits. A capture may be of
+	// another machine, or of another day, and has other MAC addresses.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // Reader reads a capture packet by packet.

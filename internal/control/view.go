@@ -113,6 +113,21 @@ func neighbors(n *node.Node) []Neighbor {
 	return list
 }
 
+// held is what waits, the oldest first.
+func held(n *node.Node) []Held {
+	list := []Held{}
+	for _, h := range n.Router.Held() {
+		v := Held{For: h.For, Port: h.Port, Packets: h.Packets, Bytes: h.Bytes, Age: h.Age.Seconds(), Missing: h.Missing}
+		if h.For == engine.ForNextHop {
+			v.NextHop = h.NextHop.String()
+		} else {
+			v.Src, v.Dst, v.ID, v.Proto = h.Src.String(), h.Dst.String(), int(h.ID), int(h.Protocol)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
 func tunnels(n *node.Node) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range n.Router.Stats().Tunnels {
@@ -211,7 +226,7 @@ func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
 	}
 	neighbor = "unknown: the first packet asks"
 	for _, i := range n.Router.Neighbors() {
-		if i.Addr == a {
+		if i.Addr == a && i.Port == r.Port {
 			neighbor = i.State.String()
 			if i.MAC != (packet.MAC{}) {
 				neighbor = i.MAC.String()

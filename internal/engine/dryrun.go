@@ -111,6 +111,9 @@ func (d *DryRun) explain(t *transit, from *forwarder.Step, cause uint64, when st
 func (d *DryRun) run(t *transit, from *forwarder.Step) {
 	switch v := d.path.Run(&t.Packet, from); v.Kind {
 	case verdict.Pass:
+		if c := t.Sent(); len(t.Extra()) > 0 {
+			t.note(&c)
+		}
 		t.Judged(&t.Packet, forwarder.TX, v)
 	case verdict.Hold:
 		d.held(t)
@@ -207,6 +210,9 @@ func (d *DryRun) list(t *transit, when string) {
 // due tells one consequence, and what is made because of it.
 func (d *DryRun) due(t *transit, c forwarder.Consequence, when, note string) {
 	t.rec.AddDue(trace.Due{Consequence: c, When: when, Note: note})
+	if when == "" {
+		when = t.rec.When
+	}
 	if d.alone || c.Withheld != forwarder.NotWithheld {
 		return
 	}

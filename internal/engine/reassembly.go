@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -212,47 +211,6 @@ func (r *reassembler) take(key datagramKey) []*transit {
 	}
 	r.bytes -= d.bytes
 	return d.parts
-}
-
-// progress is how far a datagram has come.
-type progress struct {
-	have, of int // fragments; of is a guess: a gap is taken for as many as would fill it
-	from     int // the first byte that is missing
-}
-
-// String is what is missing: "2 of 3, from byte 2960".
-func (p progress) String() string { return fmt.Sprintf("%d of %d, from byte %d", p.have, p.of, p.from) }
-
-// progressOf is that of a datagram, with one more fragment.
-func progressOf(parts []packet.IPv4) progress {
-	p, end, longest := progress{have: len(parts), from: -1}, 0, 1
-	for _, ip := range parts {
-		longest = max(longest, len(ip.Payload()))
-	}
-	gap := func(to int) {
-		if p.from < 0 {
-			p.from = end
-		}
-		p.of += max(1, (to-end+longest-1)/longest)
-	}
-	for _, ip := range parts {
-		if ip.FragOffset() > end {
-			gap(ip.FragOffset())
-		}
-		end = fragmentEnd(ip)
-	}
-	if len(parts) > 0 && parts[len(parts)-1].MF() {
-		gap(end + 1)
-	}
-	p.of += p.have
-	return p
-}
-
-func (d *datagram) headers() (list []packet.IPv4) {
-	for _, q := range d.parts {
-		list = append(list, q.IP)
-	}
-	return list
 }
 
 // peek says what add would do with a fragment: complete its datagram, refuse it, or keep

@@ -25,6 +25,10 @@ func (w *worker) send(t *transit) {
 	for i, f := range t.Extra() {
 		w.out = append(w.out, outgoing{f, t, i == len(t.Extra())-1})
 	}
+	if t.rec != nil && len(t.Extra()) > 0 {
+		c := t.Sent()
+		t.note(&c)
+	}
 	if n := t.Pieces(); n > 0 {
 		portOf(t.Out).tx.fragments.Add(uint64(n))
 	}

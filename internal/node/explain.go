@@ -47,7 +47,11 @@ func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Pa
 	if err != nil || len(c.Frame) < packet.EthernetLen {
 		return packets, why, err
 	}
-	if was := packet.MAC(c.Frame); was != e.dst && was.IsUnicast() {
+	switch was := packet.MAC(c.Frame); {
+	case was == e.dst || !was.IsUnicast():
+	case c.Exact:
+		why = append(why, fmt.Sprintf("the frame is for %s; the IPv4 packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
+	default:
 		why = append(why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
 	}
 	return packets, why, nil
@@ -114,8 +118,8 @@ func (d *dryRun) entrance(src netip.Addr) (*entrance, error) {
 }
 
 // enter makes a frame of a captured packet, and says where it comes in. What of it
-// was not kept is zeros. A frame for another station is taken as one for the port: a
-// capture of another machine, or of another day, has other MAC addresses.
+// was not kept is zeros. A captured frame for another station is taken as one for the
+// port: a capture of another machine, or of another day, has other MAC addresses.
 func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	bytes := c.Frame
 	if bytes == nil {
@@ -132,7 +136,7 @@ func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	switch {
 	case c.Frame == nil:
 		f.SetEthernet(e.dst, e.src, packet.EtherTypeIPv4)
-	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast():
+	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast() && !c.Exact:
 		f.SetEthernet(e.dst, f.SrcMAC(), f.EtherType())
 	}
 	return e, f, nil
