@@ -18,10 +18,12 @@ func (x *Path) check(p *Packet) Verdict {
 	if reason := badHeader(p.IP); reason != verdict.None {
 		return p.refuse(reason)
 	}
-	p.Frame.Trim(p.IP.TotalLen())
-	p.IP = packet.IPv4(p.Frame.Payload())
-	if !p.Frame.OffloadValid() { // again, now that what is not the packet's is gone
-		return p.refuse(verdict.FrameTooShort)
+	if n := p.IP.TotalLen(); n < len(p.IP) { // what is behind it is not the packet's
+		p.Frame.Trim(n)
+		p.IP = p.IP[:n]
+		if !p.Frame.OffloadValid() {
+			return p.refuse(verdict.FrameTooShort)
+		}
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
 		return p.refuse(reason)
@@ -55,14 +57,26 @@ func (x *Path) badAddress(p *Packet) Reason {
 		return verdict.MartianSource // RFC 1812 5.3.7; nobody else speaks for this host
 	case notOneHost(dst):
 		return verdict.MartianDestination
-	case isLinkLocal(src):
+	case x.crossesLink(p, src, dst):
 		return verdict.LinkLocal
-	case isLinkLocal(dst) && (p.IP.Dst() != x.Gateway || p.In.Kind == Uplink):
-		return verdict.LinkLocal // RFC 3927 7; but the gateway's address is the router's own
 	case p.Frame.DstMAC().IsGroup():
 		return verdict.L2Broadcast
 	}
 	return verdict.None
+}
+
+// crossesLink says whether a packet from or to 169.254/16 would leave its link (RFC 3927 7). One that
+// the host itself sends to a workload, or gets, does not, nor does one to the gateway.
+func (x *Path) crossesLink(p *Packet, src, dst []byte) bool {
+	switch {
+	case isLinkLocal(src) && p.In.Kind == Host:
+		return !x.isOwn(p.IP.Src())
+	case isLinkLocal(src):
+		return p.In.Kind != Uplink || !x.isOwn(p.IP.Dst())
+	case isLinkLocal(dst):
+		return !x.isOwn(p.IP.Dst()) && (p.IP.Dst() != x.Gateway || p.In.Kind == Uplink)
+	}
+	return false
 }
 
 // notOneHost: 0/8 and 127/8, and from 224 on multicast, class E and the limited

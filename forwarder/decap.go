@@ -21,7 +21,7 @@ const (
 // is the inner one, and meets the same steps as any other.
 var Decap = &Step{
 	Word: "decap", Help: "IP-in-IP from a known peer to this host is unpacked", RFC: "RFC 2003 3, RFC 6040 4.2", Quiet: true,
-	run: (*Path).decap, say: saysDecap,
+	run: (*Path).decap, facts: noteFacts, say: saysDecap,
 }
 
 func (x *Path) decap(p *Packet) Verdict {
@@ -33,7 +33,7 @@ func (x *Path) decap(p *Packet) Verdict {
 		return verdict.Dropped(verdict.IPIPUnknownPeer)
 	}
 	if p.IP.IsFragment() {
-		p.add().Action = WaitRest
+		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
 	outer := p.IP
@@ -57,7 +57,7 @@ func (x *Path) decap(p *Packet) Verdict {
 	if p.IP.TOS()&ecnMask != ecn {
 		p.IP.SetECN(ecn)
 	}
-	if x.badAddress(p) != verdict.None || x.isLocal(p.IP.Src()) {
+	if x.badAddress(p) != verdict.None || x.isLocal(p.IP.Src()) || isLinkLocal(p.IP[12:16]) || isLinkLocal(p.IP[16:20]) {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	p.From = t
@@ -96,6 +96,8 @@ func saysDecap(o *Seen) string {
 		return fmt.Sprintf("from %s to %s: no peer of this host", outer.Src(), outer.Dst())
 	case o.Kind == verdict.Consume:
 		return finished
+	case o.Reason == verdict.ReassemblyLimit:
+		return o.Note
 	case o.Kind == verdict.Drop || outer == nil || inner == nil:
 		return ""
 	}

@@ -25,7 +25,7 @@ func (x *Path) encap(p *Packet) Verdict {
 	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
-	r := x.RouteTo(end, p.IP)
+	r := p.toEnd
 	if r == nil || r.Type != rib.Unicast || x.Port(r.Port) == nil {
 		return verdict.Dropped(verdict.NoRoute)
 	}
@@ -35,7 +35,7 @@ func (x *Path) encap(p *Packet) Verdict {
 	if p.Frame.Offload.IsGSO() {
 		x.segment(p)
 	}
-	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.sourceFor(end), Dst: end}
+	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
 	x.wrap(p.Frame, h)
 	for _, f := range p.extra {
 		x.wrap(f, h)
@@ -57,13 +57,17 @@ func (x *Path) wrap(f *packet.Frame, h packet.Header) {
 	packet.PutIPv4(f.Payload(), &h)
 }
 
-func encapFacts(p *Packet, f *Facts) { f.Addr = p.NextHop }
+func encapFacts(p *Packet, f *Facts) {
+	if p.Route.Encap == rib.IPIP {
+		f.Addr = p.Route.Via
+	}
+}
 
 func saysEncap(o *Seen) string {
 	ip := header(o.After)
 	switch {
 	case o.Reason == verdict.NoRoute:
-		return "no route to the tunnel's end " + o.Addr.String()
+		return "no route contains " + o.Addr.String() + ", the tunnel's other end"
 	case o.Kind == verdict.Pass:
 		return "the route has no encapsulation"
 	case o.Kind == verdict.Drop || ip == nil:

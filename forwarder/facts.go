@@ -13,7 +13,7 @@ import (
 // is filled in on the path and put into words by whoever reads it.
 type Facts struct {
 	Route fmt.Stringer // route
-	Addr  netip.Addr   // neigh: the next hop
+	Addr  netip.Addr   // neigh: the next hop; encap: the tunnel's other end
 	Addrs []netip.Addr // rpf: the sources allowed
 	MAC   packet.MAC   // rx: the router's own
 	Known *Neighbor    // neigh: by whom; whoever watches makes an Age of it
@@ -21,7 +21,7 @@ type Facts struct {
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, local, neigh: a constant, never made for one packet
+	Note                          string // arp, decap, local, mtu, neigh: a constant, never made for one packet
 }
 
 // FactsOf are those of one step.

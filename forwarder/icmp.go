@@ -44,7 +44,7 @@ func (x *Path) tell(p *Packet, r Reason) {
 	}
 	c, ip := p.add(), packet.IPv4(p.Frame.Payload())[p.outer:]
 	c.Action, c.Meaning, c.Bytes, c.Addr = Tell, m, int(p.limit), ip.Src()
-	c.Withheld = x.withheld(ip, p.Frame.DstMAC())
+	c.Withheld = x.withheld(ip, p.In, p.Frame.DstMAC())
 }
 
 // tellsOfLocal: what the router itself does not speak. A closed port is said with its
@@ -60,7 +60,7 @@ func tellsOfLocal(protocol byte) Meaning {
 }
 
 // withheld says why the source of a packet may not be told (RFC 1812 4.3.2.7).
-func (x *Path) withheld(ip packet.IPv4, to packet.MAC) Withheld {
+func (x *Path) withheld(ip packet.IPv4, in *Port, to packet.MAC) Withheld {
 	switch {
 	case packet.IsICMPError(ip):
 		return AboutError
@@ -68,7 +68,7 @@ func (x *Path) withheld(ip packet.IPv4, to packet.MAC) Withheld {
 		return AboutFragment
 	case to.IsGroup():
 		return AboutBroadcast
-	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) || x.isBroadcast(ip.Src()):
+	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) && in.Kind != Host || x.isBroadcast(ip.Src()):
 		return AboutSource
 	}
 	return NotWithheld

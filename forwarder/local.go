@@ -96,6 +96,8 @@ func saysLocal(o *Seen) string {
 		return o.Note
 	case o.Kind == verdict.Hold:
 		return waitsForRest
+	case o.Reason == verdict.ReassemblyLimit:
+		return o.Note
 	case ip == nil:
 		return ""
 	case o.Reason == verdict.NotForRouter:

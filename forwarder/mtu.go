@@ -19,11 +19,9 @@ var MTU = &Step{
 func (x *Path) mtu(p *Packet) Verdict {
 	limit, size := p.Out.MTU, p.Frame.IPLen()
 	if p.Route.Encap == rib.IPIP {
-		if t := x.Tunnel(p.Route.Via); t != nil && t.PathMTU != 0 {
-			limit = min(limit, t.PathMTU)
-		}
-		limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		limit = x.outerLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
+	limit = carries(p.Route, limit)
 	p.limit, p.size = int32(limit), int32(size)
 	if size <= limit {
 		return pass
@@ -33,6 +31,27 @@ func (x *Path) mtu(p *Packet) Verdict {
 	}
 	x.fragment(p, limit)
 	return edit
+}
+
+// outerLimit is what fits through a tunnel, with the outer header.
+func (x *Path) outerLimit(p *Packet) int {
+	end, limit := p.Route.Via, p.Out.MTU
+	if p.toEnd = x.RouteTo(end, p.IP); p.toEnd != nil {
+		limit = carries(p.toEnd, limit)
+	}
+	if t := x.Tunnel(end); t != nil && t.PathMTU != 0 {
+		limit = min(limit, t.PathMTU)
+	}
+	return limit
+}
+
+// carries is how much goes by a route, where its link takes so much. Linux forwards by a route's
+// MTU too, locked or not (ip_dst_mtu_maybe_forward).
+func carries(r *rib.Route, link int) int {
+	if r.MTU == 0 {
+		return link
+	}
+	return min(link, int(r.MTU))
 }
 
 // fragment cuts the packet, segments first where the frame is offloaded, as a
@@ -79,8 +98,16 @@ func (x *Path) addFrame(p *Packet) *packet.Frame {
 
 func mtuFacts(p *Packet, f *Facts) {
 	f.Fit, f.Size, f.Pieces, f.MTU = int(p.limit), int(p.size), int(p.pieces), p.Out.MTU
-	if p.Route.Encap == rib.IPIP {
-		f.Outer = packet.IPv4MinLen
+	switch {
+	case p.Route.MTU != 0 && f.Fit == int(p.Route.MTU):
+		f.Note = "by the mtu of the route "
+		return
+	case p.Route.Encap != rib.IPIP:
+		return
+	}
+	f.Outer = packet.IPv4MinLen
+	if p.toEnd != nil && p.toEnd.MTU != 0 && f.Fit == int(p.toEnd.MTU)-f.Outer {
+		f.Note = "by the mtu of the route to the tunnel's end "
 	}
 }
 
@@ -98,7 +125,10 @@ func (f *Facts) sum() string {
 	if f.Outer > 0 {
 		fit = fmt.Sprintf("%d - %d = %d", link, f.Outer, f.Fit)
 	}
-	if link < f.MTU {
+	switch {
+	case f.Note != "":
+		fit = f.Note + fit
+	case link < f.MTU:
 		fit = "the tunnel's path carries " + fit
 	}
 	return fmt.Sprintf("%d bytes, %s fit", f.Size, fit)

@@ -49,7 +49,7 @@ type Packet struct {
 	extra []*packet.Frame // besides Frame, from the step on that cut it
 
 	// Valid as far as the steps say so, and not cleared for the next packet.
-	note         string         // once arp or local took it: why; a constant
+	note         string         // once arp, decap or local took or refused it: why; a constant
 	consequences [3]Consequence // of them, the first due
 }
 
@@ -59,6 +59,7 @@ type known struct {
 	In       *Port         // it came by; nil: the router made it
 	IP       packet.IPv4   // from check on: in Frame, less the outer header that encap puts in front
 	Route    *rib.Route    // from route on
+	toEnd    *rib.Route    // from mtu on: to the other end of the tunnel that Route puts it into; nil: there is none
 	Out      *Port         // from route on
 	NextHop  netip.Addr    // from route on; through a tunnel, from encap on that of the outer packet
 	Neighbor *Neighbor     // from neigh on
@@ -67,6 +68,7 @@ type known struct {
 	Watch    Observer      // nil: nobody wants to know what the steps do
 	Edited   StepSet       // the steps that have changed it so far
 	Origin   Origin
+	lies     bool  // it is too short, or its offload header speaks of another frame (Frame.Admit)
 	Waited   bool  // from neigh on: for its next hop, which has answered
 	lowered  bool  // from ttl on: the TTL was
 	outer    uint8 // from encap on: bytes of outer header in front of IP
@@ -82,10 +84,13 @@ type Observer interface {
 	Judged(p *Packet, s *Step, v Verdict)
 }
 
-// Begin makes p a frame that came in by a port.
-func (p *Packet) Begin(f *packet.Frame, in *Port) {
-	p.known = known{Frame: f, In: in}
+// Begin makes p a frame that came in by a port, and says whether what is said of its
+// offloads is true of it.
+func (p *Packet) Begin(f *packet.Frame, in *Port) (honest bool) {
+	honest = f.Admit()
+	p.known = known{Frame: f, In: in, lies: !honest}
 	p.extra = p.extra[:0]
+	return honest
 }
 
 // BeginOwn makes p a packet of the router's own: it goes through the steps from Route
@@ -116,6 +121,9 @@ func (p *Packet) Keep() Packet {
 	}
 	return q
 }
+
+// Because notes why a packet that waits is refused: a constant.
+func (p *Packet) Because(why string) { p.note = why }
 
 // At is the step at which the packet's way ended, or at which it waits.
 func (p *Packet) At() *Step { return steps[p.at] }

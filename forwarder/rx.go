@@ -15,11 +15,10 @@ var RX = &Step{
 }
 
 func (x *Path) rx(p *Packet) Verdict {
-	f := p.Frame
-	if f.Len < packet.EthernetLen || !f.OffloadValid() {
+	if p.lies {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
-	if dst := f.DstMAC(); dst != p.In.MAC && !dst.IsGroup() {
+	if dst := p.Frame.DstMAC(); dst != p.In.MAC && !dst.IsGroup() {
 		return verdict.Noise(verdict.NotForRouter)
 	}
 	return pass

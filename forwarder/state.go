@@ -53,11 +53,19 @@ type Tunnel struct {
 // Settings are what the packet path knows besides ports, routes and neighbours.
 type Settings struct {
 	Gateway netip.Addr
-	Uplink  []netip.Prefix // the uplink's addresses, the primary one first
-	Own     []netip.Addr   // every address of the host, the uplink's among them
-	RPF     bool           // workloads may send from their own addresses alone
-	Peers   []netip.Addr   // whose IP-in-IP is unpacked
-	Ends    []netip.Addr   // to whom IP-in-IP is sent
+	Uplink  []Subnet     // of the uplink, the one with the primary address first
+	Own     []netip.Addr // every address of the host, the uplink's among them
+	RPF     bool         // workloads may send from their own addresses alone
+	Peers   []netip.Addr // whose IP-in-IP is unpacked
+	Ends    []netip.Addr // to whom IP-in-IP is sent
+	Source  netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+}
+
+// Subnet is one on the uplink's link, or a peer, and the address that the router has
+// there.
+type Subnet struct {
+	netip.Prefix
+	Address netip.Addr
 }
 
 // State is an immutable snapshot: settings, ports and tunnels.
@@ -88,19 +96,29 @@ func (s *State) Tunnel(peer netip.Addr) *Tunnel {
 // 4.3.2.4), or of the gateway while the uplink has none.
 func (s *State) source() netip.Addr {
 	if len(s.Uplink) > 0 {
-		return s.Uplink[0].Addr()
+		return s.Uplink[0].Address
 	}
 	return s.Gateway
 }
 
-// sourceFor is the uplink's address in the subnet of a next hop.
+// sourceFor is the uplink's address in the subnet of a next hop: in the smallest one, as the
+// host's own table has it.
 func (s *State) sourceFor(a netip.Addr) netip.Addr {
+	source, bits := s.source(), -1
 	for _, p := range s.Uplink {
-		if p.Contains(a) {
-			return p.Addr()
+		if p.Bits() > bits && p.Contains(a) {
+			source, bits = p.Address, p.Bits()
 		}
 	}
-	return s.source()
+	return source
+}
+
+// tunnelSource is what IP-in-IP to that end comes from.
+func (s *State) tunnelSource(end netip.Addr) netip.Addr {
+	if s.Source.IsValid() {
+		return s.Source
+	}
+	return s.sourceFor(end)
 }
 
 func (s *State) isOwn(a netip.Addr) bool { return slices.Contains(s.Own, a) }

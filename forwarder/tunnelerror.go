@@ -86,7 +86,7 @@ func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
 	}
 	c := p.add()
 	c.Action, c.Meaning, c.About, c.Tunnel, c.Addr = Relay, m, inner, t, inner.Src()
-	if c.Withheld = x.withheld(inner, p.In.MAC); x.isOwn(inner.Src()) {
+	if c.Withheld = x.withheld(inner, p.In, p.In.MAC); x.isOwn(inner.Src()) {
 		c.Withheld = AboutSource // we need no telling
 	}
 }

@@ -109,7 +109,8 @@ type Route struct {
 	Via      string `json:"via,omitempty"`
 	Dev      string `json:"dev,omitempty"`
 	Protocol string `json:"protocol"`
-	Metric   int    `json:"metric"`
+	Metric   int64  `json:"metric"`
+	MTU      int    `json:"mtu,omitempty"` // that the route gives; 0: none
 	Encap    string `json:"encap"`
 	Used     bool   `json:"used"`    // the best of those to its prefix
 	Text     string `json:"text"`    // in the words of `ip route`

@@ -177,7 +177,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
-		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),
+		Metric: int64(r.Metric), MTU: int(r.MTU), Encap: r.Encap.String(), Used: used, Text: r.String(),
 	}
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()

@@ -57,7 +57,7 @@ func newBed(t testing.TB) *bed {
 	b.router = engine.New(b.rib, slog.New(slog.DiscardHandler), nil, pollers()...)
 	b.settings = forwarder.Settings{
 		Gateway: addr(gateway),
-		Uplink:  []netip.Prefix{prefix(hostIP + "/24")}, Own: []netip.Addr{addr(hostIP)},
+		Uplink:  []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr(hostIP)}}, Own: []netip.Addr{addr(hostIP)},
 		RPF: true, Peers: []netip.Addr{addr(peerIP)},
 	}
 	b.router.Configure(b.settings)
@@ -97,9 +97,12 @@ func (b *bed) add(c forwarder.PortConfig, m *link.Memory) int {
 }
 
 // offloads has ports take frames with checksums and segments left to do.
-func (b *bed) offloads(ports ...*link.Memory) {
+func (b *bed) offloads(ports ...*link.Memory) { b.leaves(true, ports...) }
+
+// leaves has ports take such frames, or not.
+func (b *bed) leaves(offload bool, ports ...*link.Memory) {
 	for _, m := range ports {
-		m.Offload = true
+		m.Offload = offload
 		for _, p := range b.router.Stats().Ports {
 			if b.port(p.Name) == m {
 				b.router.UpdatePort(p.ID, p.PortConfig)

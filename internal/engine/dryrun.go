@@ -152,9 +152,10 @@ func (d *DryRun) held(t *transit) {
 
 // fragment tells what becomes of a fragment for the router itself.
 func (d *DryRun) fragment(t *transit, waits forwarder.Consequence) {
-	whole, fits, then := d.router.fragments.peek(t)
+	whole, why, then := d.router.fragments.judge(t, d.path.Borrow)
 	switch {
-	case !fits:
+	case why != "":
+		t.Because(why)
 		d.refuse(t, verdict.ReassemblyLimit)
 		return
 	case whole != nil:

@@ -40,16 +40,26 @@ func (w *worker) hold(t *transit) {
 	}
 }
 
-// resume sends packets on that have waited, with the neighbours as they are now.
+// resume sends packets on that have waited, with the neighbours and ports as they are now:
+// the router's own address may have changed meanwhile.
 func (w *worker) resume(packets []*transit) {
 	if len(packets) > 0 {
-		w.path.Neighbors = w.router.neighbors.Snapshot()
+		w.state = w.router.state.Load()
+		w.path.State, w.path.Neighbors = &w.state.State, w.router.neighbors.Snapshot()
 	}
 	for _, t := range packets {
-		t.Waited = true
+		t.Out, t.Waited = w.portNow(t.Out), true
 		w.conclude(t, w.path.Run(&t.Packet, forwarder.Neigh))
 		w.relieve() // a waiting packet may stand for many segments
 	}
+}
+
+// portNow is a port as it is now; one that was removed is as it was, and takes nothing any more.
+func (w *worker) portNow(was *forwarder.Port) *forwarder.Port {
+	if p := w.path.Port(was.ID); p != nil && p.Owner == was.Owner {
+		return p
+	}
+	return was
 }
 
 // failAt ends the way of a packet that has waited in vain, at the step it waits for.

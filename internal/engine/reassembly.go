@@ -97,10 +97,10 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 		}
 		r.datagrams[key] = d
 	}
-	at, fits := d.place(p.IP)
-	if !fits {
+	at, why := d.place(p.IP)
+	if why != "" {
 		r.results[ReassemblyRefused].Add(1)
-		return nil, nil, append(append(failed, r.take(key)...), p)
+		return nil, nil, append(append(failed, because(why, r.take(key))...), because(why, []*transit{p})...)
 	}
 	if all := d.complete(p, at); all != nil {
 		whole = join(all, lend())
@@ -118,29 +118,61 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 	return nil, nil, failed
 }
 
-// place finds where a fragment belongs. It does not fit if it overlaps another
-// one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
+// judge says what add would do with the fragment p, and does nothing: why it would be
+// dropped, or the datagram that it completes, or what is then missing.
+func (r *reassembler) judge(p *transit, lend func() *packet.Frame) (whole *packet.Frame, why string, then progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.datagrams[keyOf(p.IP)]
+	if d == nil {
+		d = &datagram{}
+	}
+	at, why := d.place(p.IP)
+	if why != "" {
+		return nil, why, then
+	}
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, lend())
+	}
+	return whole, "", progressOf(slices.Insert(d.headers(), at, p.IP))
+}
+
+// because notes why fragments are dropped.
+func because(why string, list []*transit) []*transit {
+	for _, t := range list {
+		t.Because(why)
+	}
+	return list
+}
+
+// place finds where a fragment belongs, or says why it does not fit: it overlaps
+// another one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
 // longer than IPv4 can say, or is one too many.
-func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
+func (d *datagram) place(ip packet.IPv4) (at int, why string) {
 	from, to := ip.FragOffset(), fragmentEnd(ip)
 	header, end := ip.HeaderLen(), to
 	for _, q := range d.parts { // the first fragment's header may be longer than the others'
 		header, end = max(header, q.IP.HeaderLen()), max(end, fragmentEnd(q.IP))
 	}
-	if to == from || header+end > packet.IPv4MaxLen || len(d.parts) >= maxFragments || ip.MF() && (to-from)%8 != 0 {
-		return 0, false
+	switch {
+	case to == from:
+		return 0, "a fragment without data"
+	case header+end > packet.IPv4MaxLen:
+		return 0, "the datagram would be longer than 65,535 bytes"
+	case ip.MF() && (to-from)%8 != 0:
+		return 0, "more fragments follow one whose length is no multiple of 8"
+	case len(d.parts) >= maxFragments:
+		return 0, "too many fragments of one datagram"
 	}
 	at, _ = slices.BinarySearchFunc(d.parts, from, func(q *transit, off int) int { return cmp.Compare(q.IP.FragOffset(), off) })
-	if at > 0 && fragmentEnd(d.parts[at-1].IP) > from {
-		return 0, false
+	before, after := at > 0, at < len(d.parts)
+	switch {
+	case before && fragmentEnd(d.parts[at-1].IP) > from, after && d.parts[at].IP.FragOffset() < to:
+		return 0, "it overlaps another fragment of its datagram"
+	case before && !d.parts[at-1].IP.MF(), after && !ip.MF():
+		return 0, "a fragment behind the last one"
 	}
-	if at > 0 && !d.parts[at-1].IP.MF() {
-		return 0, false // it lies behind the last one
-	}
-	if at < len(d.parts) && (d.parts[at].IP.FragOffset() < to || !ip.MF()) {
-		return 0, false
-	}
-	return at, true
+	return at, ""
 }
 
 func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
@@ -200,7 +232,7 @@ func (r *reassembler) dropOldest() []*transit {
 		}
 	}
 	r.results[ReassemblyRefused].Add(1)
-	return r.take(oldest)
+	return because("too many fragments wait, and its datagram has waited longest", r.take(oldest))
 }
 
 func (r *reassembler) take(key datagramKey) []*transit {
@@ -211,23 +243,4 @@ func (r *reassembler) take(key datagramKey) []*transit {
 	}
 	r.bytes -= d.bytes
 	return d.parts
-}
-
-// peek says what add would do with a fragment: complete its datagram, refuse it, or keep
-// it, and what is then missing. It changes nothing.
-func (r *reassembler) peek(p *transit) (whole *packet.Frame, fits bool, then progress) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	d := r.datagrams[keyOf(p.IP)]
-	if d == nil {
-		d = &datagram{}
-	}
-	at, fits := d.place(p.IP)
-	if !fits {
-		return nil, false, then
-	}
-	if all := d.complete(p, at); all != nil {
-		whole = join(all, &packet.Frame{})
-	}
-	return whole, true, progressOf(slices.Insert(d.headers(), at, p.IP))
 }

@@ -319,6 +319,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 		w.relieve()
 	}
 	w.flush()
+	w.end()
 }
 
 func (r *Router) portGone(id int) {

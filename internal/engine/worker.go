@@ -71,6 +71,7 @@ func (w *worker) run() {
 			w.begin()
 			w.runBatch(frames, from)
 			w.flush()
+			w.end()
 			w.mu.Unlock()
 		}
 		if err != nil {
@@ -148,6 +149,11 @@ func (w *worker) begin() {
 	w.clock = time.Time{}
 }
 
+// end lets go of them: an idle worker keeps no table alive that is out of date.
+func (w *worker) end() {
+	w.state, w.path.State, w.path.FIB, w.path.Neighbors = nil, nil, nil, nil
+}
+
 // runBatch takes frames through the pipeline; from[i] is the slot of the queue that
 // frames[i] came by.
 func (w *worker) runBatch(frames []packet.Frame, from []int) {
@@ -156,12 +162,12 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	listeners := w.router.trace.Listeners()
 	for i := range frames {
 		t, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
+		in := w.state.ports[q.port]
+		honest := t.Begin(f, in.Port)
 		packets, bytes := uint64(1), uint64(f.Len)
-		if f.Offload.IsGSO() && f.OffloadValid() {
+		if honest && f.Offload.IsGSO() {
 			packets, bytes = f.OnWire()
 		}
-		in := w.state.ports[q.port]
-		t.Begin(f, in.Port)
 		t.books = books{in: in, queue: q, weight: packets, bytes: bytes}
 		q.counts.Packets += packets
 		q.counts.Bytes += bytes

@@ -168,7 +168,10 @@ func (c *carrier) take(now time.Duration, f *packet.Frame, from int) {
 // packets are those that a frame stands for, as they are on a wire. They are valid
 // until the next call.
 func (c *carrier) packets(f *packet.Frame) []*packet.Frame {
-	if !f.Offload.IsGSO() || !f.OffloadValid() {
+	if !f.Admit() {
+		return nil
+	}
+	if !f.Offload.IsGSO() {
 		f.FinishChecksum()
 		c.whole[0] = f
 		return c.whole[:]

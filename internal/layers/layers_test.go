@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/workload", "internal/guard", "internal/timeline", "internal/engine"},
+	{"internal/config", "internal/workload", "internal/guard", "internal/hostroutes", "internal/timeline", "internal/engine"},
 	{"internal/trace", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
 	{"forwarder"},
@@ -41,7 +41,7 @@ var elsewhere = map[string][]string{
 	"forwarder":       {"encoding/binary", "fmt", "math/bits", "net/netip", "slices", "strings", "github.com/gaissmai/bart"},
 	"arpproxy":        {"net/netip"},
 	"internal/ipv4":   {"net/netip"},
-	"internal/packet": {"bytes", "encoding/binary", "fmt", "math", "math/bits", "net/netip", "slices"},
+	"internal/packet": {"bytes", "encoding/binary", "fmt", "hash/crc32", "math", "math/bits", "net/netip", "slices"},
 }
 
 // forbidden is what a package may not import from elsewhere.

@@ -51,6 +51,9 @@ type Node struct {
 	again     bool        // look at the host again at the next tick
 	connected []rib.Route // as they were entered
 	mirror    mirror      // of the host's routes
+	reach     reach       // of next hops in no subnet of the uplink
+	changed   int         // routes, since memory was last given back
+	giveBack  *time.Timer // nil: not needed so far
 	told      map[string]map[string]bool
 	lock      io.Closer   // held on the uplink
 	gone      chan string // ports whose device vanished
