@@ -23,6 +23,8 @@ type DryRun struct {
 
 	records []*trace.Record // of this packet, and of those that it causes
 	alone   bool            // without those that it causes
+	packet  transit         // of Way, as is the next
+	record  trace.Record
 }
 
 // What becomes of a packet that waits in vain.
@@ -87,8 +89,12 @@ func (d *DryRun) take(port string, f *packet.Frame) error {
 		return err
 	}
 	d.path.Neighbors, d.id, d.records = d.router.neighbors.Snapshot(), uint16(d.router.ids.Load()), nil
-	t := &transit{books: books{in: in}}
+	t := &transit{}
+	if d.alone {
+		t = &d.packet
+	}
 	t.Begin(f, in.Port)
+	t.books = books{in: in}
 	d.explain(t, forwarder.RX, 0, "")
 	d.path.Release(scratchMax)
 	return nil
@@ -96,7 +102,9 @@ func (d *DryRun) take(port string, f *packet.Frame) error {
 
 // explain makes a record of a packet, and of what it causes.
 func (d *DryRun) explain(t *transit, from *forwarder.Step, cause uint64, when string) {
-	t.rec = &trace.Record{}
+	if t.rec = &d.record; !d.alone {
+		t.rec = &trace.Record{}
+	}
 	in := ""
 	if t.In != nil {
 		in = t.In.Name
