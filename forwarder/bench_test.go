@@ -99,6 +99,6 @@ func hostPath(b *testing.B) *forwarder.Path {
 		FIB: routes.FIB(),
 		Neighbors: new(forwarder.Neighbors).With(0, addr("10.70.1.1"), &forwarder.Neighbor{MAC: mac(1)}).
 			With(2, addr("192.168.0.12"), &forwarder.Neighbor{MAC: mac(12)}),
-		NextID: func() uint16 { return 1 },
+		Numbers: new(counter),
 	}
 }

@@ -32,7 +32,7 @@ func Example() {
 			Ports:    []*forwarder.Port{ns1, uplink},
 		},
 		FIB: routes.FIB(), Neighbors: neighbors,
-		NextID: func() uint16 { return 1 },
+		Numbers: new(counter),
 	}
 	for _, dst := range []byte{2, 3} {
 		var p forwarder.Packet
@@ -43,7 +43,7 @@ func Example() {
 			fmt.Println("by", p.Out.Name, "to", p.NextHop, "ttl", p.IP.TTL())
 		}
 		for _, c := range p.Consequences() {
-			fmt.Println(c.Say())
+			fmt.Println(c.Said())
 		}
 	}
 	// Output:
@@ -62,3 +62,15 @@ func datagram(dst byte) *forwarder.Frame {
 	forwarder.IPv4(b[14:]).SetChecksum()
 	return forwarder.FrameOf(b)
 }
+
+// counter numbers datagrams one after the other, and remembers none.
+type counter uint16
+
+func (n *counter) Next(*forwarder.Tunnel) uint16 {
+	*n++
+	return uint16(*n)
+}
+
+func (*counter) Gave(*forwarder.Tunnel, uint16) bool { return false }
+
+func (*counter) Lately(*forwarder.Tunnel) uint32 { return 0 }

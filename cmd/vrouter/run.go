@@ -104,7 +104,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		go logError(log, "control.listen", func() error { return s.ServeRemote(remote) })
 	}
 	if scrape != nil {
-		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion()}
+		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion(), Ports: n.Ports}
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)

@@ -131,7 +131,7 @@ func held(n *node.Node) []Held {
 func tunnels(n *node.Node) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range n.Router.Stats().Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx}
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"

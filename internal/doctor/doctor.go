@@ -64,6 +64,8 @@ var checks = []check{
 	{"addresses", "no interface of the host has a workload's or the gateway's address", true, addresses},
 	{"routes", "no other program leads the workloads' addresses elsewhere", true, routes},
 	{"import", "the host's routes to import are there, and leave by the uplink", true, imports},
+	{"next_hops", "the next hops of the routes are on the uplink's link, or the host has a way to them", true, nextHops},
+	{"ipip_source", "the other hosts know this one by the address that its IP-in-IP comes from", true, tunnelSource},
 	{"old_guard", "no guard of a killed router is left", false, oldGuards},
 	{"old_workloads", "no workload is left that nobody serves", true, oldWorkloads},
 	{"old_socket", "no socket of a killed router is left", false, oldSocket},

@@ -74,7 +74,8 @@ func wantPing(t *testing.T, list []timeline.Way, forth, back string) {
 	if got := seenAt(w, timeline.PartReply); got != back {
 		t.Errorf("the reply is seen at %s, want %s", got, back)
 	}
-	if w.Outcome != timeline.Delivered || w.Reply != timeline.ReplyArrived || w.NS <= 0 || w.ReplyNS <= w.NS {
+	// The reply may be in before the worker that has delivered the request is done with it.
+	if w.Outcome != timeline.Delivered || w.Reply != timeline.ReplyArrived || w.NS <= 0 || w.ReplyNS <= 0 {
 		t.Errorf("%s after %d ns, reply %s after %d ns", w.Outcome, w.NS, w.Reply, w.ReplyNS)
 	}
 	for i, p := range w.Packets {

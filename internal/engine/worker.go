@@ -51,7 +51,7 @@ type worker struct {
 
 // newWriter is a worker that reads nothing.
 func newWriter(r *Router) *worker {
-	return &worker{router: r, path: forwarder.Path{NextID: r.nextID}}
+	return &worker{router: r, path: forwarder.Path{Numbers: r}}
 }
 
 func newWorker(r *Router, number int, p link.Poller) *worker {
@@ -146,6 +146,7 @@ func (w *worker) begin() {
 	w.path.State = &w.state.State
 	w.path.FIB = w.router.rib.FIB()
 	w.path.Neighbors = w.router.neighbors.Snapshot()
+	w.path.Keys = *w.router.idents.keys.Load()
 	w.clock = time.Time{}
 }
 
@@ -223,6 +224,9 @@ func (w *worker) forward(t *transit, from *forwarder.Step) {
 func (w *worker) conclude(t *transit, v verdict.Verdict) {
 	switch v.Kind {
 	case verdict.Pass:
+		if len(t.Consequences()) > 0 {
+			w.carryOut(t)
+		}
 		w.send(t)
 	case verdict.Hold:
 		w.hold(t)

@@ -309,8 +309,11 @@ func TestSplit(t *testing.T) {
 				f.Payload()[20+8+2], f.Payload()[20+8+3] = 0, 0
 				IPv4(f.Payload()[28:]).SetChecksum()
 			}
+			if name == "ipv4" { // joined with its checksum complete
+				f.Offload = Offload{Flags: 2, GSOType: GSOTCPv4, GSOSize: 1400}
+			}
 			var all, big []*Frame
-			if !Split(f, func() *Frame { big = append(big, &Frame{}); return big[len(big)-1] }) {
+			if !f.Admit() || !Split(f, func() *Frame { big = append(big, &Frame{}); return big[len(big)-1] }) {
 				t.Fatal("it cannot be split")
 			}
 			for _, s := range big {

@@ -70,7 +70,7 @@ var noiseWords = [...]string{NeverNoise: "", GroupNoise: "to a group", AlwaysNoi
 func (n NoiseRule) String() string { return noiseWords[n] }
 
 var reasonTable = [NumReasons]ReasonInfo{
-	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or than its offload header says"},
+	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or with an offload header that cannot be about this frame"},
 	NotForRouter:       {Word: "not_for_router", Noise: AlwaysNoise, Help: "addressed to another station's MAC, or to the host itself"},
 	UnknownEthertype:   {Word: "unknown_ethertype", Noise: GroupNoise, Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
 	ARPMalformed:       {Word: "arp_malformed", Noise: GroupNoise, Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},
@@ -101,7 +101,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", Tell: MeansNotAssembled, Mend: "some fragments are lost on the way; send what fits the path MTU"},
 	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
 	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", Tell: MeansNoProtocol, Mend: "send to a workload's address; the router itself answers pings alone"},
-	TXError:            {Word: "tx_error", Help: "the kernel refused the frame", Mend: "is the port up? vrouter show ports"},
+	TXError:            {Word: "tx_error", Help: "the kernel, or the far end of the link, refused the frame", Mend: "is the port up, and its far end? have both the same MTU? vrouter show ports"},
 	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue in the kernel is full", Mend: "the receiver is slower than the sender, who is to slow down"},
 }
 
