@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -65,9 +66,9 @@ const maxBusyRoutes = 100
 // moment is all counters at once, or nearly so.
 type moment struct {
 	at     time.Time
-	stats  *forwarder.Stats
-	ports  map[string]*forwarder.PortStats
-	routes *forwarder.RouteCounts
+	stats  *engine.Stats
+	ports  map[string]*engine.PortStats
+	routes *engine.RouteCounts
 }
 
 // moment reads them, for all who ask at the same time.
@@ -80,7 +81,7 @@ func (s *Server) moment(ctx context.Context) (*moment, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*forwarder.PortStats{}}
+	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*engine.PortStats{}}
 	for i := range m.stats.Ports {
 		m.ports[m.stats.Ports[i].Name] = &m.stats.Ports[i]
 	}
@@ -113,7 +114,7 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 	for _, now := range m.stats.Ports {
 		was := o.ports[now.Name]
 		if was == nil {
-			was = &forwarder.PortStats{}
+			was = &engine.PortStats{}
 		}
 		_, _, dropped := now.Received.Ended()
 		_, _, droppedBefore := was.Received.Ended()
@@ -131,8 +132,8 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 }
 
 func (m *moment) stepRates(o *moment, p period) (list []StepRate) {
-	for _, s := range verdict.Steps() {
-		now, was := &m.stats.Steps[s], &o.stats.Steps[s]
+	for _, s := range forwarder.Steps() {
+		now, was := &m.stats.Steps[s.Number()], &o.stats.Steps[s.Number()]
 		of := func(k verdict.Kind) float64 { return p.rate(now[k], was[k]) }
 		list = append(list, StepRate{s.String(), of(verdict.Pass), of(verdict.Edit), of(verdict.Drop), of(verdict.Consume)})
 	}

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/share"
@@ -36,12 +36,12 @@ type Server struct {
 
 	looks    *share.Looks
 	counters share.Gather[counters]
-	counts   share.Gather[*forwarder.RouteCounts]
+	counts   share.Gather[*engine.RouteCounts]
 }
 
 // counters are all that the router counts, and when they were read.
 type counters struct {
-	*forwarder.Stats
+	*engine.Stats
 	at time.Time
 }
 
@@ -81,7 +81,7 @@ func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v 
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
 	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{n.Router.Stats(), time.Now()} }
-	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *forwarder.RouteCounts { return n.Router.RouteCounts() }
+	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
 		Handler:     s.inTurn(guardChanges(s.routes(), mayChange)),
 		ConnContext: withPeer, ConnState: share.State,
@@ -129,7 +129,7 @@ func (s *Server) routes() http.Handler {
 	do := func(pattern string, f func(*http.Request) (any, error)) {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
 	}
-	counted := func(pattern string, f func(*forwarder.Stats) any) {
+	counted := func(pattern string, f func(*engine.Stats) any) {
 		do(pattern, func(r *http.Request) (any, error) {
 			c, err := s.counted(r.Context())
 			if err != nil {
@@ -149,12 +149,13 @@ func (s *Server) routes() http.Handler {
 		v.Node = s.node.Config().Node
 		return v, nil
 	})
-	counted("GET /v1/ports", func(c *forwarder.Stats) any { return ports(c) })
-	counted("GET /v1/paths", func(c *forwarder.Stats) any { return ways(c) })
-	counted("GET /v1/workers", func(c *forwarder.Stats) any { return workers(c) })
-	counted("GET /v1/tunnels", func(c *forwarder.Stats) any { return tunnels(c) })
+	counted("GET /v1/ports", func(c *engine.Stats) any { return ports(c) })
+	counted("GET /v1/paths", func(c *engine.Stats) any { return ways(c) })
+	counted("GET /v1/workers", func(c *engine.Stats) any { return workers(c) })
+	counted("GET /v1/tunnels", func(c *engine.Stats) any { return tunnels(c) })
 	do("GET /v1/drops", s.drops)
 	listed("GET /v1/neighbors", func(n *node.Node) any { return neighbors(n) })
+	listed("GET /v1/held", func(n *node.Node) any { return held(n) })
 	listed("GET /v1/workloads", func(n *node.Node) any { return workloads(n) })
 	m.HandleFunc("GET /v1/packets", s.recorded)
 	m.HandleFunc("GET /v1/packets/{id}", s.recorded)
@@ -196,7 +197,7 @@ func (s *Server) counted(ctx context.Context) (c counters, err error) {
 	return c, err
 }
 
-func (s *Server) routeCounts(ctx context.Context) (counts *forwarder.RouteCounts, err error) {
+func (s *Server) routeCounts(ctx context.Context) (counts *engine.RouteCounts, err error) {
 	share.Wait(ctx, func() { counts, err = s.counts.Get(ctx, 0) })
 	return counts, err
 }
