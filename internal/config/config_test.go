@@ -86,7 +86,7 @@ func TestEveryKey(t *testing.T) {
 			{To: prefix("10.70.9.0/24"), Type: RouteBlackhole},
 			{To: prefix("0.0.0.0/0"), Type: RouteProhibit},
 		}),
-		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, Source: Source{addr("192.168.0.50")}},
+		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, MinPathMTU: 1280, Source: Source{addr("192.168.0.50")}},
 		Gateway: Gateway{Address: addr("10.70.1.254"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
 		Kernel:  Kernel{Import: []string{"static", "bird", "186"}},
 		RPF:     RPFOff,
@@ -111,7 +111,7 @@ routes:
   - {to: 10.70.2.1/32, via: 192.168.0.13, encap: none, metric: 4294967295}
   - {to: 10.70.9.0/24, type: blackhole}
   - {to: 0.0.0.0/0, type: prohibit}
-ipip: {mode: cross-subnet, peers: [192.168.0.12], source: 192.168.0.50}
+ipip: {mode: cross-subnet, peers: [192.168.0.12], min_path_mtu: 1280, source: 192.168.0.50}
 gateway: {address: 10.70.1.254, mac: 12:34:56:01:02:03}
 kernel: {import: [static, bird, 186], guard: false}
 rpf: off

@@ -102,6 +102,7 @@ func TestErrorsOfSettings(t *testing.T) {
 		{"ipip:\n  peers:\n    - 192.168.0.12\n    - 192.168.0.12\n", "6:7: ipip.peers[1]: 192.168.0.12 is already taken by ipip.peers[0] in line 5: remove one of them"},
 		{"ipip: {peers: ['::1']}\n", `3:16: ipip.peers[0]: "::1" is IPv6, and vrouter forwards IPv4: give an IPv4 address`},
 		{"ipip: {peers: [127.0.0.1]}\n", "3:16: ipip.peers[0]: 127.0.0.1 is a loopback address: give the address of one host"},
+		{"ipip: {min_path_mtu: 67}\n", `3:22: ipip.min_path_mtu: "67" is not an MTU in bytes: write a whole number from 68 to 65521`},
 		{"ipip: {peers: [~]}\n", `3:16: ipip.peers[0]: "" is not an IPv4 address: write it like 192.168.0.12`},
 		{"gateway: {address: 0.0.0.0}\n", "3:20: gateway.address: 0.0.0.0 means this network: give the address of one host"},
 		{"gateway: {mac: ee-ee}\n", `3:16: gateway.mac: "ee-ee" is not a MAC address of 6 bytes: write it like ee:ee:ee:ee:ee:ee`},

@@ -20,13 +20,14 @@ type Port struct {
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them, or that it could not read
 	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
 	Forwarded uint64            `json:"forwarded"` // of the received ones
 	Consumed  uint64            `json:"consumed"`
 	Dropped   uint64            `json:"dropped"`
+	Noise     uint64            `json:"noise"`           // of the dropped ones: what nobody sent to this router
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
 }
 
@@ -50,10 +51,11 @@ type Worker struct {
 type Drop struct {
 	Reason  string            `json:"reason"`
 	Packets uint64            `json:"packets"`
+	Noise   uint64            `json:"noise"` // of them, what nobody sent to this router
 	Ports   map[string]uint64 `json:"ports,omitempty"`
 	Help    string            `json:"help"`
 	RFC     string            `json:"rfc,omitempty"`
-	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded
+	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded; noise where nothing is lost
 }
 
 // Recorded names a dropped packet whose record is kept.
@@ -82,6 +84,22 @@ type Neighbor struct {
 	State   string  `json:"state"`
 	Age     float64 `json:"age_seconds"` // since it was last known to be right
 	Waiting int     `json:"waiting"`     // packets
+}
+
+// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
+// fragments of a datagram for the router itself.
+type Held struct {
+	For     string  `json:"for"`                // next_hop or fragments
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
+	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
+	Dst     string  `json:"dst,omitempty"`
+	ID      int     `json:"id,omitempty"`
+	Proto   int     `json:"proto,omitempty"`
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`       // of memory
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Missing string  `json:"missing"`
 }
 
 // Route is a line of `vrouter route list`.
@@ -169,8 +187,9 @@ type Tunnel struct {
 	Peer      string  `json:"peer"`
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
-	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
-	Age       float64 `json:"age_seconds"` // since it told
+	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"`    // since it told
+	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
 }
@@ -181,8 +200,16 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+}
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.
