@@ -11,8 +11,10 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -22,8 +24,10 @@ import (
 type Collector struct {
 	Router  *engine.Router
 	RIB     *rib.Table
+	Looks   *share.Looks
 	Version string
-	Ports   func() []string // that are configured: their series exist though a port may be gone; nil: none are
+	Ports   func() []string             // that are configured: their series exist though a port may be gone; nil: none are
+	Repairs func() map[host.Kind]uint64 // nil: of a router without a host
 }
 
 // Registry is the collector's own, with Go's and the process's usual metrics.
@@ -80,6 +84,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	traceLost.value(ch, float64(lost))
 	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
+	collectLooks(ch, c.Looks, c.Router.Trace())
+	if c.Repairs != nil {
+		for kind, n := range c.Repairs() {
+			repairs.value(ch, float64(n), string(kind))
+		}
+	}
 }
 
 // addAbsent adds the ports that are configured and not there, which have counted nothing.

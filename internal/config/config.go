@@ -83,6 +83,9 @@ type Host struct {
 	Metrics   Metrics    `yaml:"metrics"`
 	Control   Control    `yaml:"control"`
 	Log       Log        `yaml:"log"`
+	// Lab is what the names of this host's namespaces begin with, where it is one of a lab: all hosts of
+	// that are on one machine.
+	Lab string `yaml:"-"`
 }
 
 // Uplink is the interface towards the other hosts.

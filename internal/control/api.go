@@ -200,8 +200,16 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+}
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.

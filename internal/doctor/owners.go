@@ -43,11 +43,18 @@ func addresses(h *Host) (found []Finding, err error) {
 		}
 		found = append(found, Finding{
 			State: Fail, Means: fmt.Sprintf("%s of this host has %s, the address of %s: the host's own stack takes its packets", l.Attrs().Name, ip, whose[ip]),
-			Mend: fmt.Sprintf("ip addr del %s dev %s", a.IPNet, l.Attrs().Name),
-			fix:  func() error { return netlink.AddrDel(l, &a) },
+			Mend: h.mendAddress(whose[ip], a.IPNet.String(), l),
 		})
 	}
 	return found, err
+}
+
+// mendAddress gives the command, which is nobody's to type but who has that address. The uplink's is the host's own.
+func (h *Host) mendAddress(whose, address string, l netlink.Link) string {
+	if l.Attrs().Name == h.Config.Uplink.Interface {
+		return "give " + whose + " another address"
+	}
+	return fmt.Sprintf("ip addr del %s dev %s", address, l.Attrs().Name)
 }
 
 // routes of the host's main table that lead the workloads' addresses, of this host or
@@ -89,7 +96,7 @@ func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
 	return Finding{}, false
 }
 
-// mendRoute gives the command. The subnet of an interface is that interface's; whether
+// mendRoute gives the command: a route that the router has not made is not its own to delete. The subnet of an interface is that interface's; whether
 // somebody needs it a person has to say.
 func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link) Finding {
 	if r.Protocol == unix.RTPROT_KERNEL {
@@ -98,7 +105,6 @@ func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link
 		return f
 	}
 	f.Mend = fmt.Sprintf("ip route del %s dev %s", prefix, out.Attrs().Name)
-	f.fix = func() error { return netlink.RouteDel(&r) }
 	return f
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/workload"
 )
 
 // In `always` nothing but IP-in-IP (and ARP) is between the hosts, eth0 is 20
@@ -98,6 +99,46 @@ func TestIPIPCrossSubnet(t *testing.T) {
 			t.Errorf("tunnel %+v", x)
 		}
 	}
+}
+
+// A real router between the hosts whose next link carries less: what the kernel there says
+// is believed, and the workload hears what fits inside.
+func TestIPIPPathMTU(t *testing.T) {
+	h := labUp(t, read(t, "../../examples/lab-cross-subnet.yaml"))[0]
+	const there, narrow = "10.70.3.1", 1300
+	wantEcho(t, h.ns1, there, 62)
+	in(t, workload.Named("vrouter-fabric"), func() error {
+		return withLink("link1", func(l netlink.Link) error { return netlink.LinkSetMTU(l, narrow) })
+	})
+	fits := func() (mtu int) { // as the workload's kernel has it
+		in(t, h.ns1, func() error {
+			c, err := net.Dial("udp", there+":9")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			raw, err := c.(*net.UDPConn).SyscallConn()
+			if err != nil {
+				return err
+			}
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+			})
+			_, _ = c.Write(make([]byte, 1400)) // too long, when that is known
+			return raw.Control(func(fd uintptr) { mtu, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU) })
+		})
+		return mtu
+	}
+	eventually(t, "the tunnel's path MTU is what the router told", func() bool {
+		fits()
+		for _, x := range decode[[]control.Tunnel](t, h.ask(t, "show", "tunnels", "-o", "json").wantOK(t)) {
+			if x.Peer == "192.168.1.13" {
+				return x.PathMTU == narrow && x.Cause == "192.168.0.1" && x.Refused == 0
+			}
+		}
+		return false
+	})
+	eventually(t, "the workload knows what fits inside", func() bool { return fits() == narrow-20 })
 }
 
 func TestDemoIPIP(t *testing.T) {

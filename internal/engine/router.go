@@ -264,6 +264,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 			}
 		}
 	}
+	r.trace.Refill(now)
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
 	turned := r.idents.turn(now)

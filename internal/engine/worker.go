@@ -190,7 +190,7 @@ func (w *worker) watch(t *transit, listeners *trace.Listeners) {
 	t.queue.frames++
 	t.sampled = t.queue.frames%sampleEvery == 0
 	if listeners != nil {
-		if wanted := listeners.Wanted(t.Frame.Bytes(), t.In.Name); wanted != 0 {
+		if wanted := listeners.Wanted(t.Frame.Bytes(), t.In.Name, t.queue.frames%trace.WeighEvery == 0); wanted != 0 {
 			t.rec = w.record(t.Frame, t.In.Name)
 			t.rec.For(listeners, wanted)
 		}

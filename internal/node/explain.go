@@ -85,7 +85,7 @@ func (n *Node) newDryRun(in string) *dryRun {
 		case p.Kind == forwarder.Workload:
 			e.sources = p.Addresses
 			if w := n.workloads[p.Name]; w != nil {
-				e.src = w.MAC
+				e.src = w.mac
 			}
 		case p.Kind == forwarder.Host && n.host != nil:
 			e.src, e.sources = n.host.mac, n.uplink.own
