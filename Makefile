@@ -5,6 +5,7 @@ SEED       ?= 1
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
+PACKAGES   ?= ./...
 RACE       ?= ./...
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -16,6 +17,12 @@ ARCH       ?= $(shell $(GO) env GOARCH)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # A Debian version begins with a digit, and is higher than that of what it comes after.
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
+
+# What a router takes for the number of processors: with WORKERS=2 every one that is not
+# told how many workers to have has two, as on a machine with four.
+ifdef WORKERS
+export GOMAXPROCS := $(shell echo $$((2 * $(WORKERS))))
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tshark tutorial docs clean help
@@ -59,8 +66,8 @@ deb: ## build bin/vrouter_VERSION_ARCH.deb
 debtest: deb ## build the Debian package, install it below a scratch directory and try what is in it
 	DEB=$$(echo $(CURDIR)/bin/*.deb) CGO_ENABLED=0 $(GO) test -tags deb -count=1 $(GOFLAGS_TEST) ./packaging
 
-test: ## run all tests; GOFLAGS_TEST=-v shows each
-	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...
+test: ## run all tests, or those of PACKAGES; GOFLAGS_TEST=-v shows each; here and elsewhere WORKERS=2 gives each router two
+	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) $(PACKAGES)
 
 # GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
 race: RUN ?= .
@@ -110,7 +117,7 @@ difffuzz: ## compare random packets with the kernel for DURATION (10m); SEED nam
 hostile: ## flood the router from a workload and from the uplink, and print what is left of honest traffic
 	cd internal/e2e && $(GO) test -count=1 -timeout 10m -run '^TestHostile' -hostile
 
-peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
+peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user-mode-linux and gcc)
 	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)

@@ -1,9 +1,13 @@
 package forwarder_test
 
 import (
+	"bytes"
 	"testing"
+	"time"
 
 	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -139,5 +143,100 @@ func TestARPRequestsAreCounted(t *testing.T) {
 		if p.ARPRequests != want[p.Name] {
 			t.Errorf("%s: %v, want %v", p.Name, p.ARPRequests, want[p.Name])
 		}
+	}
+}
+
+// A9: the router stays who it is, and says so once in ten seconds to who claims to be
+// it (RFC 5227 2.4), whoever is asked for.
+func TestARPDefence(t *testing.T) {
+	defence := func(of string) *packet.Frame {
+		return arp(packet.ARPRequest, gatewayMAC, of, packet.MAC{}, of, packet.Broadcast)
+	}
+	for name, c := range map[string]struct {
+		claim *packet.Frame
+		of    string
+	}{
+		"announcement":  {asks(gateway, gateway), gateway},
+		"for_another":   {asks(gateway, farIP), gateway},
+		"for_nobody":    {asks(gateway, "10.99.0.1"), gateway},
+		"reply":         {arp(packet.ARPReply, ns1MAC, gateway, gatewayMAC, ns1IP, gatewayMAC), gateway},
+		"of_the_host":   {asks(hostIP, hostIP), hostIP},
+		"by_who_is_one": {asks(hostIP, gateway), hostIP},
+	} {
+		inTime(t, "A9_"+name, func(b *bed) {
+			for range 3 {
+				for range 20 {
+					b.ns1.Send(c.claim)
+				}
+				if got := one(b.t, b.ns1); !bytes.Equal(got.Bytes(), defence(c.of).Bytes()[:got.Len]) || got.Len != 42 {
+					b.t.Errorf("it was defended by %s", decode(got))
+				}
+				b.ns1.Send(asks(ns1IP, gateway), asks(nobody, gateway)) // an ordinary request is answered at once, a probe too
+				for _, f := range b.ns1.Sent() {
+					if m, _ := packet.ParseARP(f.Payload()); m.Op != packet.ARPReply || m.SenderIP != addr(gateway) {
+						b.t.Errorf("the answer is %+v", m)
+					}
+				}
+				pass(9900 * time.Millisecond)
+				b.ns1.Send(c.claim)
+				b.silent("ns1")
+				pass(200 * time.Millisecond)
+			}
+			b.silent("ns2")
+			b.silent("ens160")
+			b.dropsAre("ns1", "", 0)
+			s := b.router.Stats()
+			if made := s.Made; made[forwarder.ARPRequest] != 3 || made[forwarder.ARPReply] != 6 {
+				b.t.Errorf("%v were made", made)
+			}
+		})
+	}
+	inTime(t, "A9_each_port_on_its_own", func(b *bed) {
+		b.ns1.Send(asks(gateway, gateway))
+		b.ns2.Send(arp(packet.ARPRequest, ns2MAC, gateway, packet.MAC{}, gateway, packet.Broadcast))
+		one(b.t, b.ns1)
+		one(b.t, b.ns2)
+	})
+	inTime(t, "A9_its_own_words_back", func(b *bed) {
+		b.ns1.Send(defence(gateway))
+		one(b.t, b.ns1) // a reply, as to anybody who asks: no defence
+		b.dropsAre("ns1", "", 0)
+		if n := b.router.Stats().Ports[0].ARPRequests[arpproxy.Conflict]; n != 0 {
+			b.t.Errorf("%d conflicts", n)
+		}
+	})
+	inTime(t, "A9_on_the_uplink_the_hosts_own_stack", func(b *bed) {
+		for _, of := range []string{hostIP, gateway} {
+			for _, target := range []string{hostIP, farIP, of} {
+				b.uplink.Send(arp(packet.ARPRequest, peerMAC, of, packet.MAC{}, target, packet.Broadcast))
+			}
+		}
+		for _, port := range []string{"ns1", "ns2", "ens160"} {
+			b.silent(port)
+		}
+		for _, n := range b.router.Neighbors() {
+			if n.Addr == addr(hostIP) || n.Addr == addr(gateway) {
+				b.t.Errorf("learnt: %+v", n)
+			}
+		}
+	})
+}
+
+// The host's own stack asks by vrouter0 from the host's addresses, and claims nothing.
+func TestARPFromTheHost(t *testing.T) {
+	b := newBed(t)
+	host := link.NewMemory()
+	b.add(forwarder.PortConfig{Name: "vrouter0", Kind: forwarder.Host, Interface: "vrouter0", MAC: gatewayMAC, MTU: 1500}, host)
+	for range 3 {
+		host.Send(arp(packet.ARPRequest, ns2MAC, hostIP, packet.MAC{}, gateway, packet.Broadcast))
+		if m, _ := packet.ParseARP(one(t, host).Payload()); m.Op != packet.ARPReply || m.SenderIP != addr(gateway) {
+			t.Errorf("the answer is %+v", m)
+		}
+	}
+	for range 3 {
+		host.Send(arp(packet.ARPRequest, ns2MAC, gateway, packet.MAC{}, gateway, packet.Broadcast))
+	}
+	if m, _ := packet.ParseARP(one(t, host).Payload()); m.Op != packet.ARPRequest || m.SenderIP != addr(gateway) || m.SenderMAC != gatewayMAC {
+		t.Errorf("the defence is %+v", m)
 	}
 }

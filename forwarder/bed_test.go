@@ -3,6 +3,7 @@ package forwarder_test
 import (
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -52,10 +53,10 @@ type bed struct {
 func newBed(t testing.TB) *bed {
 	t.Helper()
 	b := &bed{t: t, rib: rib.NewTable()}
-	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil, link.NewMemoryPoller())
+	b.router = forwarder.New(b.rib, slog.New(slog.DiscardHandler), nil, pollers()...)
 	b.settings = forwarder.Settings{
 		Gateway: addr(gateway),
-		Uplink:  []netip.Prefix{prefix(hostIP + "/24")}, Own: []netip.Addr{addr(hostIP)},
+		Uplink:  []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr(hostIP)}}, Own: []netip.Addr{addr(hostIP)},
 		RPF: true, Peers: []netip.Addr{addr(peerIP)},
 	}
 	b.router.Configure(b.settings)
@@ -72,6 +73,14 @@ func newBed(t testing.TB) *bed {
 		b.router.Close()
 	})
 	return b
+}
+
+// pollers are as many as a router has workers if nobody says how many.
+func pollers() (all []link.Poller) {
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		all = append(all, link.NewMemoryPoller())
+	}
+	return all
 }
 
 func (b *bed) add(c forwarder.PortConfig, m *link.Memory) int {

@@ -9,15 +9,17 @@ import (
 func (x *path) check(p *Packet) verdict.Verdict {
 	p.ip = packet.IPv4(p.frame.Payload())
 	if reason := badHeader(p.ip); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
-	p.frame.Trim(p.ip.TotalLen())
-	p.ip = packet.IPv4(p.frame.Payload())
-	if !p.frame.OffloadValid() { // again, now that what is not the packet's is gone
-		return verdict.Dropped(verdict.FrameTooShort)
+	if n := p.ip.TotalLen(); n < len(p.ip) { // what is behind it is not the packet's
+		p.frame.Trim(n)
+		p.ip = p.ip[:n]
+		if !p.frame.OffloadValid() {
+			return p.refuse(verdict.FrameTooShort)
+		}
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
-		return verdict.Dropped(reason)
+		return p.refuse(reason)
 	}
 	return pass
 }
@@ -48,14 +50,26 @@ func (x *path) badAddress(p *Packet) verdict.Reason {
 		return verdict.MartianSource // RFC 1812 5.3.7; nobody else speaks for this host
 	case notOneHost(dst):
 		return verdict.MartianDestination
-	case isLinkLocal(src):
+	case x.crossesLink(p, src, dst):
 		return verdict.LinkLocal
-	case isLinkLocal(dst) && (p.ip.Dst() != x.Gateway || p.in.Kind == Uplink):
-		return verdict.LinkLocal // RFC 3927 7; but the gateway's address is the router's own
 	case p.frame.DstMAC().IsGroup():
 		return verdict.L2Broadcast
 	}
 	return verdict.None
+}
+
+// crossesLink says whether a packet from or to 169.254/16 would leave its link (RFC 3927 7). One that
+// the host itself sends to a workload, or gets, does not, nor does one to the gateway.
+func (x *path) crossesLink(p *Packet, src, dst []byte) bool {
+	switch {
+	case isLinkLocal(src) && p.in.Kind == Host:
+		return !x.isOwn(p.ip.Src())
+	case isLinkLocal(src):
+		return p.in.Kind != Uplink || !x.isOwn(p.ip.Dst())
+	case isLinkLocal(dst):
+		return !x.isOwn(p.ip.Dst()) && (p.ip.Dst() != x.Gateway || p.in.Kind == Uplink)
+	}
+	return false
 }
 
 // notOneHost: 0/8 and 127/8, and from 224 on multicast, class E and the limited

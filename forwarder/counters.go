@@ -47,6 +47,7 @@ type Counters struct {
 type Verdicts struct {
 	Steps   [verdict.NumSteps][verdict.NumKinds]uint64
 	Drops   [verdict.NumReasons]uint64
+	Noise   [verdict.NumReasons]uint64 // of the drops: what nobody sent to this router
 	Lookups [NumLookups]uint64
 }
 
@@ -88,6 +89,9 @@ func (c *Verdicts) enter(w trace.Way, packets uint64) {
 	}
 	if v.Kind == verdict.Drop {
 		c.Drops[v.Reason] += packets
+	}
+	if v.Noise {
+		c.Noise[v.Reason] += packets
 	}
 }
 
@@ -198,6 +202,17 @@ func (h *Histogram) add(o *Histogram) {
 		h.Buckets[i] += o.Buckets[i]
 	}
 	h.Sum += o.Sum
+}
+
+// Lost is how many packets that were for this router were dropped for a reason.
+func (c *Verdicts) Lost(r verdict.Reason) uint64 { return c.Drops[r] - c.Noise[r] }
+
+// AllNoise is the sum of the noise.
+func (c *Verdicts) AllNoise() (sum uint64) {
+	for _, n := range c.Noise {
+		sum += n
+	}
+	return sum
 }
 
 // Drop is the count of a reason, by its word.

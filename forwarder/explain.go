@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -13,13 +14,14 @@ import (
 // nothing, counts nothing and changes nothing. One goroutine at a time uses it.
 type DryRun struct {
 	path   path
+	parts  *reassembler
 	packet Packet // of Way, as is the next
 	record trace.Record
 }
 
 // DryRun begins one.
 func (r *Router) DryRun() *DryRun {
-	return &DryRun{path: path{state: r.state.Load(), fib: r.rib.FIB(), neighbors: r.neighbors.Snapshot()}}
+	return &DryRun{path: path{state: r.state.Load(), fib: r.rib.FIB(), neighbors: r.neighbors.Snapshot()}, parts: &r.fragments}
 }
 
 // Ports are those of that moment.
@@ -49,10 +51,11 @@ func (d *DryRun) Explain(port string, f *packet.Frame) ([]*trace.Record, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &explanation{path: &d.path}
+	e := &explanation{path: &d.path, parts: d.parts}
+	lies := !f.Admit()
 	packets, _ := f.OnWire()
-	e.explain(&Packet{frame: f, in: in, weight: packets}, port, verdict.RX)
-	d.path.scratchLen = 0
+	e.explain(&Packet{frame: f, in: in, weight: packets, lies: lies}, port, verdict.RX)
+	d.path.giveBack()
 	return e.records, nil
 }
 
@@ -63,16 +66,17 @@ func (d *DryRun) Way(port string, f *packet.Frame) (trace.Way, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record}
-	e := explanation{path: &d.path, alone: true}
+	d.packet = Packet{frame: f, in: in, weight: 1, extra: d.packet.extra[:0], rec: &d.record, lies: !f.Admit()}
+	e := explanation{path: &d.path, parts: d.parts, alone: true}
 	e.run(&d.packet, port, verdict.RX)
-	d.path.scratchLen = 0
+	d.path.giveBack()
 	return d.record.Way(), nil
 }
 
 // explanation is a run without ports: each packet gets a record.
 type explanation struct {
 	path    *path
+	parts   *reassembler
 	records []*trace.Record
 	alone   bool // without what the router would send
 }
@@ -89,14 +93,19 @@ func (e *explanation) run(p *Packet, in string, from verdict.Step) {
 	if len(e.records) > 1 {
 		p.rec.Cause = 1
 	}
-	v := e.path.run(p, from)
+	e.conclude(p, e.path.run(p, from))
+}
+
+// conclude tells what would follow from a verdict.
+func (e *explanation) conclude(p *Packet, v verdict.Verdict) {
 	switch v.Kind {
 	case verdict.Hold:
 		e.held(p)
 	case verdict.Pass:
 		p.settle(verdict.TX, pass)
 	case verdict.Consume:
-		if p.answer != nil && !e.alone {
+		quiet := p.heard == arpproxy.Conflict && !p.in.defence.allows(p.start, defenceRate, 1)
+		if p.answer != nil && !e.alone && !quiet {
 			e.answer(p)
 		}
 	case verdict.Drop:
@@ -106,11 +115,23 @@ func (e *explanation) run(p *Packet, in string, from verdict.Step) {
 	}
 }
 
-// held tells what a packet would wait for.
+// held tells what a packet would wait for. A fragment goes on if the others have come.
 func (e *explanation) held(p *Packet) {
-	if p.asked != 0 {
-		p.note = "a fragment: kept until the rest of its datagram has come"
-		p.settle(p.asked, consume)
+	if from := p.asked; from != 0 {
+		whole, why := e.parts.judge(p, e.path.borrow)
+		switch {
+		case why != "":
+			v := verdict.Dropped(verdict.ReassemblyLimit)
+			p.note = why
+			p.settle(from, v)
+			e.conclude(p, v)
+		case whole != nil:
+			p.frame, p.ip, p.asked = whole, packet.IPv4(whole.Payload()), verdict.RX
+			e.conclude(p, e.path.run(p, from))
+		default:
+			p.note = "a fragment: kept until the rest of its datagram has come"
+			p.settle(from, consume)
+		}
 		return
 	}
 	p.unknown = true
@@ -119,7 +140,7 @@ func (e *explanation) held(p *Packet) {
 }
 
 func (e *explanation) answer(p *Packet) {
-	if p.kind == ARPReply {
+	if p.kind != EchoReply {
 		e.explain(&Packet{frame: p.answer, origin: p.kind, weight: 1, out: p.in}, "", verdict.TX)
 		return
 	}

@@ -105,7 +105,7 @@ func routeRows() []row {
 			b.route(rib.Route{Prefix: prefix("10.70.2.0/24"), Type: typ, Port: rib.NoPort, Protocol: "static", Source: rib.Static})
 		}
 	}
-	to := func(p, dev string, source rib.Source, metric int) func(*bed) {
+	to := func(p, dev string, source rib.Source, metric uint32) func(*bed) {
 		return func(b *bed) {
 			r := rib.Route{Prefix: prefix(p), Via: addr(peerIP), Dev: dev, Port: b.uplinkID, Source: source, Metric: metric}
 			if dev == "" {

@@ -46,7 +46,7 @@ func (x *path) mayTell(p *Packet) (why Suppressed, ok bool) {
 		return aboutFragment, false
 	case p.frame.DstMAC().IsGroup():
 		return aboutBroadcast, false
-	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) || x.isBroadcast(ip.Src()):
+	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) && p.in.Kind != Host || x.isBroadcast(ip.Src()):
 		return aboutSource, false
 	}
 	return 0, true
@@ -119,15 +119,25 @@ type limiter struct {
 func (l *limiter) allow(now time.Time, rate, burst float64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last.IsZero() {
-		l.tokens = burst
-	} else {
-		l.tokens = min(burst, l.tokens+now.Sub(l.last).Seconds()*rate)
-	}
-	l.last = now
+	l.tokens, l.last = l.at(now, rate, burst), now
 	if l.tokens < 1 {
 		return false
 	}
 	l.tokens--
 	return true
+}
+
+// allows says what allow would, and takes nothing.
+func (l *limiter) allows(now time.Time, rate, burst float64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at(now, rate, burst) >= 1
+}
+
+// at is how many tokens there are.
+func (l *limiter) at(now time.Time, rate, burst float64) float64 {
+	if l.last.IsZero() {
+		return burst
+	}
+	return min(burst, l.tokens+now.Sub(l.last).Seconds()*rate)
 }

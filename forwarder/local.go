@@ -26,8 +26,8 @@ func (x *path) local(p *Packet) verdict.Verdict {
 		return pass
 	}
 	if p.in.Kind == Uplink {
-		if p.tunnel, _ = x.tunnelError(p.ip); p.tunnel == nil {
-			return verdict.Dropped(verdict.NotForRouter)
+		if p.tunnel = x.tunnelError(p.ip); p.tunnel == nil {
+			return verdict.Noise(verdict.NotForRouter)
 		}
 		p.note = "taken: it is about a packet in one of this host's tunnels"
 		return consume

@@ -11,13 +11,9 @@ import (
 func (x *path) mtu(p *Packet) verdict.Verdict {
 	p.limit = p.out.MTU
 	if p.route.Encap == rib.IPIP {
-		if t := x.tunnel(p.route.Via); t != nil {
-			if path := t.pathMTU.Load(); path != nil {
-				p.limit = min(p.limit, path.Bytes)
-			}
-		}
-		p.limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		p.limit = x.outerLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
+	p.limit = carries(p.route, p.limit)
 	if p.ipLen = p.frame.IPLen(); p.ipLen <= p.limit {
 		return pass
 	}
@@ -26,6 +22,31 @@ func (x *path) mtu(p *Packet) verdict.Verdict {
 	}
 	x.fragment(p)
 	return edit
+}
+
+// outerLimit is what fits through a tunnel, with the outer header.
+func (x *path) outerLimit(p *Packet) int {
+	end := p.route.Via
+	p.toEnd = x.way(end, p.ip)
+	limit := p.out.MTU
+	if p.toEnd != nil {
+		limit = carries(p.toEnd, limit)
+	}
+	if t := x.tunnel(end); t != nil {
+		if path := t.pathMTU.Load(); path != nil {
+			limit = min(limit, path.Bytes)
+		}
+	}
+	return limit
+}
+
+// carries is how much goes by a route, where its link takes so much. Linux forwards by a route's
+// MTU too, locked or not (ip_dst_mtu_maybe_forward).
+func carries(r *rib.Route, link int) int {
+	if r.MTU == 0 {
+		return link
+	}
+	return min(link, int(r.MTU))
 }
 
 // fragment cuts the packet, segments first where the frame is offloaded, as a

@@ -2,8 +2,10 @@ package forwarder
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -32,7 +34,7 @@ func (w *worker) hold(p *Packet) {
 		w.reassemble(p)
 		return
 	}
-	q := p.keep()
+	q := p.keep(w.router.trace)
 	h := w.router.neighbors.Hold(time.Now(), p.out.ID, p.nextHop, q, q.size())
 	for _, old := range h.Evicted {
 		w.failAt(old, verdict.Neigh, verdict.NeighborQueueFull)
@@ -50,15 +52,25 @@ func (w *worker) hold(p *Packet) {
 	}
 }
 
-// resume sends packets on that have waited, with the neighbours as they are now.
+// resume sends packets on that have waited, with the neighbours and ports as they are now:
+// the router's own address may have changed meanwhile.
 func (w *worker) resume(packets []*Packet) {
 	if len(packets) > 0 {
-		w.path.neighbors = w.router.neighbors.Snapshot()
+		w.path.state, w.path.neighbors = w.router.state.Load(), w.router.neighbors.Snapshot()
 	}
 	for _, p := range packets {
+		p.out = w.path.now(p.out)
 		w.conclude(p, w.path.run(p, verdict.Neigh))
 		w.relieve() // a waiting packet may stand for many segments
 	}
+}
+
+// now is a port as it is now; one that was removed is as it was, and takes nothing any more.
+func (x *path) now(was *Port) *Port {
+	if p := x.port(was.ID); p != nil && p.portState == was.portState {
+		return p
+	}
+	return was
 }
 
 // failAt ends the way of a packet that has waited in vain, at the step it waits for.
@@ -78,7 +90,7 @@ func (w *worker) failAll(packets []*Packet) {
 
 // keep copies the packet for as long as it has to wait: the batch's buffers are
 // the reader's again as soon as the batch is written.
-func (p *Packet) keep() *Packet {
+func (p *Packet) keep(hub *trace.Hub) *Packet {
 	q := *p
 	q.frame = p.frame.Clone()
 	q.ip = packet.IPv4(q.frame.Payload())[q.outer:]
@@ -86,10 +98,7 @@ func (p *Packet) keep() *Packet {
 	for _, f := range p.extra {
 		q.extra = append(q.extra, f.Clone())
 	}
-	if p.rec != nil {
-		rec := *p.rec
-		q.rec = &rec
-	}
+	q.rec = hub.Hold(p.rec)
 	if p.queue != nil {
 		p.queue.counts.Waits[p.waitsFor()].Held += p.weight
 		p.countRoute()
@@ -106,10 +115,14 @@ func (p *Packet) waitsFor() int {
 	return ForNeighbor
 }
 
+// packetSize is the memory in bytes that a packet takes beside what its frame holds.
+const packetSize = int(unsafe.Sizeof(Packet{}) + unsafe.Sizeof(packet.Frame{}))
+
+// size is the memory in bytes that a packet takes while it waits, without its record.
 func (p *Packet) size() int {
-	n := p.frame.Len
+	n := packetSize + len(p.frame.Buf)
 	for _, f := range p.extra {
-		n += f.Len
+		n += len(f.Buf)
 	}
 	return n
 }

@@ -204,7 +204,8 @@ func udpWithDF() *packet.Frame {
 	return edited(sized(ns1MAC, ns1IP, farIP, 1500), func(ip packet.IPv4) { ip[6] = 0x40 })
 }
 
-// A checksum alone is left to the port, or finished for it.
+// A checksum alone is left to the port, or finished for it. In a tunnel it is
+// finished: a device that judges by the outer protocol would not find it.
 func TestOffloadChecksum(t *testing.T) {
 	for _, offload := range []bool{false, true} {
 		b := newBed(t)
@@ -212,24 +213,23 @@ func TestOffloadChecksum(t *testing.T) {
 		tunnel(b)
 		b.ns2.Offload, b.uplink.Offload = offload, offload
 		for _, c := range []struct {
-			to   string
-			via  string
-			move uint16
+			to    string
+			via   string
+			outer int
 		}{{ns2IP, "ns2", 0}, {farIP, "ens160", 0}, {tunnelIP, "ens160", 20}} {
 			in := partial(sized(ns1MAC, ns1IP, c.to, 300), 6)
 			b.ns1.Send(in)
 			out := one(t, b.port(c.via))
 			want := packet.Offload{}
-			if offload {
+			if offload && c.outer == 0 {
 				want = in.Offload
-				want.CsumStart += c.move
 			}
 			if d := cmp.Diff(want, out.Offload); d != "" {
 				t.Errorf("to %s (-want +got):\n%s", c.to, d)
 			}
 			out.FinishChecksum()
 			in.FinishChecksum()
-			out.Strip(int(c.move))
+			out.Strip(c.outer)
 			if d := cmp.Diff(withTTL(in, 63).Payload(), out.Payload()); d != "" {
 				t.Errorf("to %s (-want +got):\n%s", c.to, d)
 			}

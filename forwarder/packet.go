@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -46,11 +47,13 @@ type Packet struct {
 	out       *Port           // from route on
 	nextHop   netip.Addr      // from route on; through a tunnel, from encap on
 	limit     int             // from mtu on: bytes of IP that fit through the next link
+	toEnd     *rib.Route      // from mtu on: the way to the tunnel's other end, nil if there is none
 	ipLen     int             // from mtu on: bytes of IP that came there, of the largest segment
 	neighbor  *neigh.Neighbor // from neigh on
 	dry       bool            // explain: nothing is counted, and nothing changes
 	unknown   bool            // explain: the next hop would be asked for
 	lowered   bool            // ttl has lowered the TTL
+	lies      bool            // it is too short, or its offload header speaks of another frame (Frame.Admit)
 	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
 	outer     int             // bytes of outer header that encap has put in front
 	fragments int             // how many mtu cut it into; 0: none
@@ -58,6 +61,7 @@ type Packet struct {
 	tunnel *Tunnel // that it came out of or went into
 
 	arp    packet.ARPMessage // of step arp
+	heard  arpproxy.Answer   // of step arp
 	note   string            // why arp or local took it: a constant
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer
@@ -71,6 +75,21 @@ type Packet struct {
 	start   time.Time
 	last    time.Duration
 	rec     *trace.Record
+}
+
+// mtuFacts are what the limit comes of.
+func (p *Packet) mtuFacts(f *trace.Facts) {
+	switch {
+	case p.route.MTU != 0 && p.limit == int(p.route.MTU):
+		f.Note = "by the mtu of the route "
+		return
+	case p.route.Encap != rib.IPIP:
+		return
+	}
+	f.Outer = packet.IPv4MinLen
+	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int(p.toEnd.MTU)-f.Outer {
+		f.Note = "by the mtu of the route to the tunnel's end "
+	}
 }
 
 // settle notes the verdict of a step: the one place where packets are counted
@@ -102,7 +121,7 @@ func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
 	default:
 		return
 	}
-	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
+	if v.Kind == verdict.Drop && p.in.wants(v) {
 		p.keepRecord(way)
 	}
 }
@@ -145,7 +164,7 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.in != nil {
 			f.MAC = p.in.MAC
 		}
-	case verdict.ARP, verdict.Local:
+	case verdict.ARP, verdict.Decap, verdict.Local:
 		f.Note = p.note
 	case verdict.RPF:
 		if p.in != nil {
@@ -157,8 +176,10 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		}
 	case verdict.MTU:
 		f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.ipLen, p.fragments, p.out.MTU
+		p.mtuFacts(&f)
+	case verdict.Encap:
 		if p.route.Encap == rib.IPIP {
-			f.Outer = packet.IPv4MinLen
+			f.Addr = p.route.Via
 		}
 	case verdict.Neigh:
 		f.Addr = p.nextHop

@@ -69,6 +69,10 @@ func (x *path) run(p *Packet, from verdict.Step) verdict.Verdict {
 	return pass
 }
 
+// scratchKept is the largest buffer in bytes that stays with the scratch memory: a
+// packet of any Ethernet, jumbo frames among them, costs no allocation.
+const scratchKept = 10 << 10
+
 // borrow lends an empty frame, until the batch is written. Its buffer grows with what
 // it is used for: of the largest size, a thousand of them would be 64 MB.
 func (x *path) borrow() *packet.Frame {
@@ -79,4 +83,15 @@ func (x *path) borrow() *packet.Frame {
 	x.scratchLen++
 	f.Reset(0)
 	return f
+}
+
+// giveBack ends the loan of all frames. What had to be larger than any link's packet is
+// no longer kept.
+func (x *path) giveBack() {
+	for _, f := range x.scratch[:x.scratchLen] {
+		if len(f.Buf) > scratchKept {
+			f.Buf = nil
+		}
+	}
+	x.scratchLen = 0
 }

@@ -21,7 +21,7 @@ const (
 	// send does well to be shorter, as Linux is.
 	ReassemblyTimeout  = 30 * time.Second
 	MaxReassemblies    = 256     // datagrams
-	MaxReassemblyBytes = 4 << 20 // of all fragments that wait
+	MaxReassemblyBytes = 4 << 20 // of memory, all fragments that wait
 	maxFragments       = 64      // of one datagram
 )
 
@@ -62,7 +62,7 @@ type reassembler struct {
 // the whole datagram and goes on at the step that asked for it; the fragments
 // before it are consumed there.
 func (w *worker) reassemble(p *Packet) {
-	whole, parts, failed := w.router.fragments.add(w.now(), p)
+	whole, parts, failed := w.router.fragments.add(w.now(), p, w.path.borrow)
 	for _, q := range failed {
 		w.failAt(q, q.asked, verdict.ReassemblyLimit)
 	}
@@ -79,14 +79,14 @@ func (w *worker) reassemble(p *Packet) {
 	w.conclude(p, w.path.run(p, from))
 }
 
-// add keeps a copy of the fragment p, or returns the datagram that it completes
-// with the other fragments of it. failed are fragments to be dropped: p itself,
+// add keeps a copy of the fragment p, or returns the datagram that it completes, in a
+// frame that is lent, with the other fragments of it. failed are fragments to be dropped: p itself,
 // if it does not fit in with the others or there is no room, and those that made
 // room for it.
-func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts, failed []*Packet) {
+func (r *reassembler) add(now time.Time, p *Packet, lend func() *packet.Frame) (whole *packet.Frame, parts, failed []*Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := datagramKey{p.ip.Src(), p.ip.Dst(), p.ip.ID(), p.ip.Protocol()}
+	key := keyOf(p.ip)
 	d := r.datagrams[key]
 	if d == nil {
 		d = &datagram{since: now}
@@ -95,55 +95,92 @@ func (r *reassembler) add(now time.Time, p *Packet) (whole *packet.Frame, parts,
 		}
 		r.datagrams[key] = d
 	}
-	at, fits := d.place(p.ip)
-	if !fits {
+	at, why := d.place(p.ip)
+	if why != "" {
 		r.results[ReassemblyRefused].Add(1)
-		return nil, nil, append(append(failed, r.take(key)...), p)
+		return nil, nil, append(append(failed, because(why, r.take(key))...), because(why, []*Packet{p})...)
 	}
-	if whole = d.complete(p, at); whole != nil {
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, lend())
 		r.results[ReassemblyOK].Add(1)
 		return whole, r.take(key), failed
 	}
-	q := p.keep()
+	q := p.keep(p.in.hub)
 	d.parts = slices.Insert(d.parts, at, q)
-	d.bytes += q.frame.Len
-	r.bytes += q.frame.Len
+	d.bytes += q.size()
+	r.bytes += q.size()
 	for r.bytes > MaxReassemblyBytes {
 		failed = append(failed, r.dropOldest()...)
 	}
 	return nil, nil, failed
 }
 
-// place finds where a fragment belongs. It does not fit if it overlaps another
-// one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
+// judge says what add would do with the fragment p, and does nothing: why it would be
+// dropped, or the datagram that it completes.
+func (r *reassembler) judge(p *Packet, lend func() *packet.Frame) (whole *packet.Frame, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.datagrams[keyOf(p.ip)]
+	if d == nil {
+		d = &datagram{}
+	}
+	at, why := d.place(p.ip)
+	if why != "" {
+		return nil, why
+	}
+	if all := d.complete(p, at); all != nil {
+		whole = join(all, lend())
+	}
+	return whole, ""
+}
+
+func keyOf(ip packet.IPv4) datagramKey {
+	return datagramKey{ip.Src(), ip.Dst(), ip.ID(), ip.Protocol()}
+}
+
+// because notes why fragments are dropped.
+func because(why string, list []*Packet) []*Packet {
+	for _, p := range list {
+		p.note = why
+	}
+	return list
+}
+
+// place finds where a fragment belongs, or says why it does not fit: it overlaps
+// another one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
 // longer than IPv4 can say, or is one too many.
-func (d *datagram) place(ip packet.IPv4) (at int, fits bool) {
+func (d *datagram) place(ip packet.IPv4) (at int, why string) {
 	from, to := ip.FragOffset(), fragmentEnd(ip)
 	header, end := ip.HeaderLen(), to
 	for _, q := range d.parts { // the first fragment's header may be longer than the others'
 		header, end = max(header, q.ip.HeaderLen()), max(end, fragmentEnd(q.ip))
 	}
-	if to == from || header+end > packet.IPv4MaxLen || len(d.parts) >= maxFragments || ip.MF() && (to-from)%8 != 0 {
-		return 0, false
+	switch {
+	case to == from:
+		return 0, "a fragment without data"
+	case header+end > packet.IPv4MaxLen:
+		return 0, "the datagram would be longer than 65,535 bytes"
+	case ip.MF() && (to-from)%8 != 0:
+		return 0, "more fragments follow one whose length is no multiple of 8"
+	case len(d.parts) >= maxFragments:
+		return 0, "too many fragments of one datagram"
 	}
 	at, _ = slices.BinarySearchFunc(d.parts, from, func(q *Packet, off int) int { return cmp.Compare(q.ip.FragOffset(), off) })
-	if at > 0 && fragmentEnd(d.parts[at-1].ip) > from {
-		return 0, false
+	before, after := at > 0, at < len(d.parts)
+	switch {
+	case before && fragmentEnd(d.parts[at-1].ip) > from, after && d.parts[at].ip.FragOffset() < to:
+		return 0, "it overlaps another fragment of its datagram"
+	case before && !d.parts[at-1].ip.MF(), after && !ip.MF():
+		return 0, "a fragment behind the last one"
 	}
-	if at > 0 && !d.parts[at-1].ip.MF() {
-		return 0, false // it lies behind the last one
-	}
-	if at < len(d.parts) && (d.parts[at].ip.FragOffset() < to || !ip.MF()) {
-		return 0, false
-	}
-	return at, true
+	return at, ""
 }
 
 func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
 
-// complete puts the datagram together if p, which belongs at a place, is the last
-// fragment missing. The header is the first fragment's.
-func (d *datagram) complete(p *Packet, at int) *packet.Frame {
+// complete returns all fragments of the datagram, in order, if p, which belongs at a
+// place, is the last one missing.
+func (d *datagram) complete(p *Packet, at int) []*Packet {
 	all := slices.Insert(slices.Clone(d.parts), at, p)
 	end := 0
 	for _, q := range all {
@@ -152,12 +189,15 @@ func (d *datagram) complete(p *Packet, at int) *packet.Frame {
 		}
 		end = fragmentEnd(q.ip)
 	}
-	first, last := all[0].ip, all[len(all)-1].ip
-	if last.MF() {
+	if all[len(all)-1].ip.MF() {
 		return nil
 	}
-	hl := first.HeaderLen()
-	f := &packet.Frame{}
+	return all
+}
+
+// join puts a datagram together in a frame. The header is the first fragment's.
+func join(all []*Packet, f *packet.Frame) *packet.Frame {
+	hl, end := all[0].ip.HeaderLen(), fragmentEnd(all[len(all)-1].ip)
 	f.Reset(packet.EthernetLen + hl + end)
 	copy(f.Bytes(), all[0].frame.Bytes()[:packet.EthernetLen+hl])
 	for _, q := range all {
@@ -193,7 +233,7 @@ func (r *reassembler) dropOldest() []*Packet {
 		}
 	}
 	r.results[ReassemblyRefused].Add(1)
-	return r.take(oldest)
+	return because("too many fragments wait, and its datagram has waited longest", r.take(oldest))
 }
 
 func (r *reassembler) take(key datagramKey) []*Packet {

@@ -272,6 +272,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 		w.relieve()
 	}
 	w.flush()
+	w.path.release()
 }
 
 func (r *Router) portGone(id int) {

@@ -50,11 +50,13 @@ type Port struct {
 type portState struct {
 	queues      []*queue
 	hub         *trace.Hub
-	unrecorded  atomic.Uint64 // bit n: the next packet that is dropped for reason n is recorded
-	late        ledger        // of packets that came in here and had to wait
+	unrecorded  [2]atomic.Uint64 // losses, noise; bit n: the next packet that is dropped for reason n is recorded
+	late        ledger           // of packets that came in here and had to wait
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
+	defence     limiter // of the router's addresses, against who claims them here
+	conflicts   atomic.Uint64
 	readErrors  atomic.Uint64
 }
 
@@ -64,7 +66,8 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int // in worker.queues
+	slot   int    // in worker.queues
+	frames uint64 // read
 	counts Tally
 }
 
@@ -75,13 +78,20 @@ func (p *portState) canOffload() bool { return p.queues[0].link.CanOffload() }
 const _ = uint(64 - verdict.NumReasons)
 
 // record has the next packet of each reason recorded that came in here.
-func (p *portState) record() { p.unrecorded.Store(^uint64(0)) }
+func (p *portState) record() {
+	for i := range p.unrecorded {
+		p.unrecorded[i].Store(^uint64(0))
+	}
+}
 
 // wants says, once, whether a packet that is dropped for a reason is to be recorded.
 // In a flood of drops it costs the look at a word that is seldom written.
-func (p *portState) wants(r verdict.Reason) bool {
-	bit := uint64(1) << r
-	return p.unrecorded.Load()&bit != 0 && p.unrecorded.And(^bit)&bit != 0
+func (p *portState) wants(v verdict.Verdict) bool {
+	bit, word := uint64(1)<<v.Reason, &p.unrecorded[0]
+	if v.Noise {
+		word = &p.unrecorded[1]
+	}
+	return word.Load()&bit != 0 && word.And(^bit)&bit != 0
 }
 
 // queueFor is the queue by which a worker writes.
@@ -95,11 +105,19 @@ type txCounters struct {
 // Settings are what the packet path knows besides ports, routes and neighbours.
 type Settings struct {
 	Gateway netip.Addr
-	Uplink  []netip.Prefix // the uplink's addresses, the primary one first
-	Own     []netip.Addr   // every address of the host, the uplink's among them
-	RPF     bool           // workloads may send from their own address alone
-	Peers   []netip.Addr   // whose IP-in-IP is unpacked
-	Ends    []netip.Addr   // to whom IP-in-IP is sent
+	Uplink  []Subnet     // of the uplink, the one with the primary address first
+	Own     []netip.Addr // every address of the host, the uplink's among them
+	RPF     bool         // workloads may send from their own address alone
+	Peers   []netip.Addr // whose IP-in-IP is unpacked
+	Ends    []netip.Addr // to whom IP-in-IP is sent
+	Source  netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+}
+
+// Subnet is one on the uplink's link, or a peer, and the address that the router has
+// there.
+type Subnet struct {
+	netip.Prefix
+	Address netip.Addr
 }
 
 // state is an immutable snapshot: settings and ports.
@@ -157,19 +175,29 @@ func (s *state) setTunnels() {
 // 4.3.2.4), or of the gateway while the uplink has none.
 func (s *state) source() netip.Addr {
 	if len(s.Uplink) > 0 {
-		return s.Uplink[0].Addr()
+		return s.Uplink[0].Address
 	}
 	return s.Gateway
 }
 
-// sourceFor is the uplink's address in the subnet of a next hop.
+// sourceFor is the uplink's address in the subnet of a next hop: in the smallest one, as the
+// host's own table has it.
 func (s *state) sourceFor(a netip.Addr) netip.Addr {
+	source, bits := s.source(), -1
 	for _, p := range s.Uplink {
-		if p.Contains(a) {
-			return p.Addr()
+		if p.Bits() > bits && p.Contains(a) {
+			source, bits = p.Address, p.Bits()
 		}
 	}
-	return s.source()
+	return source
+}
+
+// tunnelSource is what IP-in-IP to that end comes from.
+func (s *state) tunnelSource(end netip.Addr) netip.Addr {
+	if s.Source.IsValid() {
+		return s.Source
+	}
+	return s.sourceFor(end)
 }
 
 func (s *state) isOwn(a netip.Addr) bool { return slices.Contains(s.Own, a) }

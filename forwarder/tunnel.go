@@ -54,7 +54,7 @@ func (x *path) decap(p *Packet) verdict.Verdict {
 	if p.ip.TOS()&ecnMask != ecn {
 		p.ip.SetECN(ecn)
 	}
-	if x.badAddress(p) != verdict.None || x.isLocal(p.ip.Src()) {
+	if x.badAddress(p) != verdict.None || x.isLocal(p.ip.Src()) || isLinkLocal(p.ip[12:16]) || isLinkLocal(p.ip[16:20]) {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	p.tunnel = t
@@ -93,7 +93,7 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	if p.origin == Received && (x.isOwn(p.ip.Src()) || p.ip.Src() == end || p.ip.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
-	r := x.way(end, p.ip)
+	r := p.toEnd
 	if r == nil || r.Type != rib.Unicast || x.port(r.Port) == nil {
 		return verdict.Dropped(verdict.NoRoute)
 	}
@@ -103,7 +103,7 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	if p.frame.Offload.IsGSO() {
 		x.segment(p)
 	}
-	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.sourceFor(end), Dst: end}
+	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
 	x.wrap(p.frame, h)
 	for _, f := range p.extra {
 		x.wrap(f, h)

@@ -31,29 +31,43 @@ type PathMTU struct {
 var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPathMTU}
 
 // tunnelError finds the tunnel that an ICMP error sent to this host is about: it
-// quotes an outer header of ours, to an end that we send to, around a packet that
-// our routes put into that tunnel. Anything else is not about us.
-func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, quote packet.IPv4) {
-	b := ip.Payload()
-	if ip.Protocol() != packet.ProtocolICMP || ip.IsFragment() || !packet.IsICMPError(ip) || len(b) < packet.ICMPHeaderLen+2*packet.IPv4MinLen || packet.Checksum(b) != 0 {
-		return nil, nil
+// quotes an outer header of ours, to an end that we send to, around what may be a
+// packet that our routes put into that tunnel. A router need quote no more of that
+// one than 8 bytes (RFC 792), which have no address. Anything else is not about us.
+func (x *path) tunnelError(ip packet.IPv4) *Tunnel {
+	quote := packet.Quoted(ip)
+	if len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
+		return nil
 	}
-	quote = packet.IPv4(b[packet.ICMPHeaderLen:])
-	if quote.Version() != 4 || quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
-		return nil, nil
+	if quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
+		return nil
 	}
-	if t = x.tunnel(quote.Dst()); t == nil || t.tx.Load() == 0 {
-		return nil, nil
+	t := x.tunnel(quote.Dst())
+	if t == nil || t.tx.Load() == 0 {
+		return nil
 	}
-	inner := quote[packet.IPv4MinLen:]
-	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || min(len(inner), inner.TotalLen()) < inner.HeaderLen() {
-		return nil, nil
+	inner := innerOf(quote)
+	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || inner.TotalLen() < inner.HeaderLen() {
+		return nil
 	}
-	if !x.goesInto(t.Peer, inner.Dst()) {
-		return nil, nil
+	if len(inner) >= packet.IPv4MinLen && !x.goesInto(t.Peer, inner.Dst()) {
+		return nil
 	}
-	return t, quote
+	return t
 }
+
+// innerOf is what the quote of a packet in a tunnel has of the inner one. Who quotes
+// 8 bytes of it may fill up with zeros (RFC 4884 4.3), and 0.0.0.0 is nobody.
+func innerOf(outer packet.IPv4) packet.IPv4 {
+	inner := outer[packet.IPv4MinLen:]
+	if len(inner) >= packet.IPv4MinLen && inner.Dst().IsUnspecified() {
+		return inner[:8]
+	}
+	return inner
+}
+
+// whole says whether a quote has the whole header of a packet.
+func whole(quote packet.IPv4) bool { return len(quote) >= quote.HeaderLen() }
 
 // goesInto says whether the routes put packets to dst into the tunnel to a peer:
 // some of them, where there are several next hops.
@@ -66,17 +80,21 @@ func (x *path) goesInto(peer, dst netip.Addr) bool {
 	return into(*r) || slices.ContainsFunc(r.Multipath.Paths(), into)
 }
 
-// takeTunnelError acts on an ICMP error about a tunnel (RFC 2003 4 and 5.1).
+// takeTunnelError acts on an ICMP error about a tunnel (RFC 2003 4 and 5.1). Whose
+// packet it was is known from a whole inner header alone.
 func (w *worker) takeTunnelError(p *Packet) {
-	b := p.ip.Payload()
-	quote := packet.IPv4(b[packet.ICMPHeaderLen:])
+	b, quote := p.ip.Payload(), packet.Quoted(p.ip)
 	if b[0] == packet.ICMPUnreachable && b[1] == packet.CodeFragNeeded {
 		told := int(binary.BigEndian.Uint16(b[6:]))
 		p.tunnel.lower(told, quote.TotalLen(), p.ip.Src(), w.now())
 		return
 	}
-	if e, relay := w.path.relayed(b[0], b[1], quote[packet.IPv4MinLen:]); relay {
-		w.relay(p, e, quote[packet.IPv4MinLen:])
+	inner := innerOf(quote)
+	if !whole(inner) {
+		return
+	}
+	if e, relay := w.path.relayed(b[0], b[1], inner); relay {
+		w.relay(p, e, inner)
 	}
 }
 

@@ -98,6 +98,63 @@ func TestTunnelRelaysQuotes(t *testing.T) {
 	}
 }
 
+// T12: a router on the way need quote no more than 28 bytes (RFC 792), which have
+// no inner address: they lower the path MTU, and nobody is told of a packet whose
+// source they do not have.
+func TestTunnelShortQuotes(t *testing.T) {
+	for n := 28; n <= 70; n++ {
+		t.Run(fmt.Sprintf("T12_quoting_%d", n), func(t *testing.T) {
+			b := newBed(t)
+			tunnel(b)
+			in := withOptions(sized(ns1MAC, ns1IP, tunnelIP, 1400), 148, 4, 0, 0)
+			b.takes(about(3, 1, 0, b.tunnelled(in)[:n]))
+			if relayed := b.ns1.Sent(); (len(relayed) == 1) != (n >= 44) {
+				t.Errorf("%d errors were relayed", len(relayed))
+			}
+			b.takes(about(3, 4, 1300, b.tunnelled(in)[:n]))
+			b.pathIs(1300)
+			b.silent("ns1")
+			b.dropsAre("ens160", "", 0)
+		})
+	}
+	for name, quote := range map[string]func(sent packet.IPv4) []byte{
+		"padded":       func(sent packet.IPv4) []byte { return append(bytes.Clone(sent[:28]), make([]byte, 100)...) },
+		"extended":     func(sent packet.IPv4) []byte { return extended(sent[:128]) },
+		"short_header": func(sent packet.IPv4) []byte { return sent[:40] },
+	} {
+		t.Run("T12_"+name, func(t *testing.T) {
+			b := newBed(t)
+			tunnel(b)
+			sent := b.tunnelled(sized(ns1MAC, ns1IP, tunnelIP, 1400))
+			rest := 1300
+			if name == "extended" {
+				rest |= 128 / 4 << 16
+			}
+			b.takes(about(3, 4, rest, quote(sent)))
+			b.pathIs(1300)
+		})
+	}
+}
+
+// T6: what follows a quote is no part of it (RFC 4884).
+func TestTunnelExtendedErrors(t *testing.T) {
+	for typ, code := range map[byte]byte{3: 1, 11: 0} {
+		b := newBed(t)
+		tunnel(b)
+		in := sized(ns1MAC, ns1IP, tunnelIP, 1000)
+		b.takes(about(typ, code, 128/4<<16, extended(b.tunnelled(in)[:128])))
+		out := packet.IPv4(one(t, b.ns1).Payload())
+		if got, want := out[28:], in.Payload()[:108]; !bytes.Equal(got, want) {
+			t.Errorf("type %d: the quote is\n% x, want\n% x", typ, []byte(got), want)
+		}
+	}
+}
+
+// extended is a quote with an MPLS label stack behind it (RFC 4950 3).
+func extended(quote []byte) []byte {
+	return append(bytes.Clone(quote), 0x20, 0, 0xdf, 0xff, 0, 8, 1, 1, 0x12, 0x34, 0x51, 0x40)
+}
+
 // T6: relayed errors keep the rules of all errors (RFC 1812 4.3.2.7 and 8).
 func TestTunnelRelayIsLimited(t *testing.T) {
 	inTime(t, "T6_rate", func(b *bed) {
@@ -199,7 +256,7 @@ func TestTunnelForgedErrors(t *testing.T) {
 		}
 	}
 	t.Run("T5_of_every_length", func(t *testing.T) {
-		for n := range 44 {
+		for n := range 28 {
 			b := newBed(t)
 			tunnel(b)
 			sent := b.tunnelled(withOptions(ping(tunnelIP), 148, 4, 0, 0))

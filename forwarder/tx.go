@@ -16,10 +16,10 @@ type outgoing struct {
 	last  bool // of its packet
 }
 
-// send queues a packet's frames for its port. A port that cannot finish what the
-// kernel left undone gets it finished.
+// send queues a packet's frames for its port. What was left undone, and the port
+// cannot do, is done here.
 func (w *worker) send(p *Packet) {
-	if p.frame.Offload.Pending() && (!p.out.canOffload() || p.frame.InTunnel()) {
+	if p.frame.Offload.Pending() && (!p.out.canOffload() || !p.frame.Plain()) {
 		w.path.finish(p)
 	}
 	w.out = append(w.out, outgoing{p.frame, p, len(p.extra) == 0})
@@ -49,9 +49,23 @@ func (w *worker) flush() {
 	for len(w.out) > 0 {
 		w.writePort(w.out[0].p.out)
 	}
-	w.path.scratchLen, w.madeLen, w.recLen = 0, 0, 0
-	if len(w.path.scratch) > 2*scratchMax {
-		w.path.scratch = slices.Clone(w.path.scratch[:scratchMax]) // one frame was thousands of segments
+	w.path.giveBack()
+	w.madeLen, w.recLen = 0, 0
+	if len(w.path.scratch) > 2*scratchMax { // one frame was thousands of segments
+		w.path.scratch = slices.Clone(w.path.scratch[:scratchMax])
+		w.forget()
+	}
+}
+
+// forget lets go of frames that are needed no more, wherever the last batch has left
+// a pointer to them.
+func (w *worker) forget() {
+	w.out, w.mine, w.batch = nil, nil, nil
+	for i := range w.packets {
+		w.packets[i].extra = nil
+	}
+	for _, p := range w.made {
+		p.extra = nil
 	}
 }
 

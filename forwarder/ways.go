@@ -70,6 +70,7 @@ func (c *Verdicts) add(o *Verdicts) {
 	}
 	for r := range c.Drops {
 		c.Drops[r] += o.Drops[r]
+		c.Noise[r] += o.Noise[r]
 	}
 	for l := range c.Lookups {
 		c.Lookups[l] += o.Lookups[l]

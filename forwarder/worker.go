@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -17,7 +18,7 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
-	// sampleEvery is how seldom a packet's steps are timed for the histogram.
+	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
 
@@ -46,7 +47,6 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
-	ticks   uint64
 	clock   time.Time // of this batch; zero: not looked at yet
 }
 
@@ -68,6 +68,7 @@ func (w *worker) run() {
 			w.begin()
 			w.runBatch(frames, from)
 			w.flush()
+			w.path.release()
 			w.mu.Unlock()
 		}
 		if err != nil {
@@ -144,6 +145,9 @@ func (w *worker) begin() {
 	w.clock = time.Time{}
 }
 
+// release lets go of them: an idle worker keeps no table alive that is out of date.
+func (x *path) release() { x.state, x.fib, x.neighbors = nil, nil, nil }
+
 // runBatch takes frames through the pipeline; from[i] is the slot of the queue that
 // frames[i] came by.
 func (w *worker) runBatch(frames []packet.Frame, from []int) {
@@ -152,11 +156,12 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	listeners := w.router.trace.Listeners()
 	for i := range frames {
 		p, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
+		honest := f.Admit()
 		packets, bytes := uint64(1), uint64(f.Len)
-		if f.Offload.IsGSO() && f.OffloadValid() {
+		if honest && f.Offload.IsGSO() {
 			packets, bytes = f.OnWire()
 		}
-		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, bytes: bytes, queue: q, extra: p.extra[:0]}
+		*p = Packet{frame: f, in: w.path.port(q.port), weight: packets, bytes: bytes, queue: q, extra: p.extra[:0], lies: !honest}
 		q.counts.Packets += packets
 		q.counts.Bytes += bytes
 		w.watch(p, listeners)
@@ -174,8 +179,8 @@ func (w *worker) relieve() {
 
 // watch decides whether the packet's steps are timed or recorded.
 func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
-	w.ticks++
-	p.sampled = w.ticks%sampleEvery == 0
+	p.queue.frames++
+	p.sampled = p.queue.frames%sampleEvery == 0
 	if listeners != nil {
 		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)
@@ -208,11 +213,11 @@ func (w *worker) conclude(p *Packet, v verdict.Verdict) {
 	case verdict.Consume:
 		w.answer(p)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	case verdict.Drop:
 		w.dropped(p, v.Reason)
 		w.deliver(p)
-		w.learn(p)
+		w.hear(p)
 	}
 }
 
@@ -222,7 +227,8 @@ func (w *worker) answer(p *Packet) {
 	case p.tunnel != nil:
 		w.takeTunnelError(p)
 	case p.answer == nil:
-	case p.kind == ARPReply:
+	case p.heard == arpproxy.Conflict && !p.in.defence.allow(w.now(), defenceRate, 1):
+	case p.kind == ARPReply || p.kind == ARPRequest:
 		w.originateAt(p.in, p.answer, p.kind, p)
 	default:
 		w.originate(p.answer, p.kind, p)

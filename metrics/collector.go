@@ -44,7 +44,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range s.Ports {
 		collectPort(ch, &s.Ports[i])
 	}
-	collectDrops(ch, s.Ports, c.Router.Trace().Kept(true))
+	kept := c.Router.Trace().Kept(true)
+	collectDrops(ch, s.Ports, kept)
+	collectLosses(ch, &s.Counters, kept)
 	for i, w := range s.Workers {
 		workerFrames.value(ch, float64(w.Frames), strconv.Itoa(i))
 		workerBatches.value(ch, float64(w.Batches), strconv.Itoa(i))
@@ -99,6 +101,17 @@ func collectDrops(ch chan<- prometheus.Metric, ports []forwarder.PortStats, reco
 			}
 			dropPackets.valueLike(ch, records[i], n, p.Name, r.String())
 		}
+	}
+}
+
+func collectLosses(ch chan<- prometheus.Metric, c *forwarder.Counters, records []*trace.Record) {
+	for _, r := range verdict.Reasons() {
+		i := slices.IndexFunc(records, func(k *trace.Record) bool { return k.Outcome == verdict.Dropped(r) })
+		if i < 0 {
+			lostPackets.value(ch, float64(c.Lost(r)), r.String())
+			continue
+		}
+		lostPackets.valueLike(ch, records[i], float64(c.Lost(r)), r.String())
 	}
 }
 

@@ -94,9 +94,11 @@ var (
 	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them; a packet is counted when its way ends.", "step", "verdict")
 	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason. Exemplars have the number of a packet: `vrouter show packets NUMBER` shows it.", "port", "reason")
 
+	lostPackets = counter("lost_packets_total", "Packets dropped that somebody had sent to this router: `vrouter_drop_packets_total` without the noise, which is what a link carries for others.", "reason")
+
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
 	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
-	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`.", "port", "answer")
+	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`. A `conflict` claims an address of the router, which defends it once in ten seconds.", "port", "answer")
 
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
 	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
@@ -116,7 +118,7 @@ var (
 	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
-	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
+	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

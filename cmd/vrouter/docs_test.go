@@ -127,7 +127,7 @@ Ethernet header. Go's and the process's usual metrics (`+"`go_…`, `process_…
 	table = newDocTable(w, "label", "of", "values")
 	table.row("`step`", "all metrics", words(verdict.NumSteps, func(i int) string { return verdict.Step(i).String() }))
 	table.row("`verdict`", "`vrouter_step_packets_total`", words(verdict.NumKinds, func(i int) string { return verdict.Kind(i).String() }))
-	table.row("`reason`", "`vrouter_drop_packets_total`", "see [Drop reasons](#drop-reasons)")
+	table.row("`reason`", "`vrouter_drop_packets_total`, `vrouter_lost_packets_total`", "see [Drop reasons](#drop-reasons)")
 	table.row("`reason`", "`vrouter_icmp_errors_suppressed_total`", suppressedWords())
 	table.row("`kind`", "`vrouter_originated_…`", words(forwarder.NumOrigins-1, func(i int) string { return forwarder.Origin(i + 1).String() }))
 	table.row("`kind`", "`vrouter_port_info`", code(forwarder.Workload.String())+" "+code(forwarder.Uplink.String())+" "+code(forwarder.Host.String()))
@@ -159,11 +159,12 @@ func writeSteps(w io.Writer) {
 }
 
 func writeReasons(w io.Writer) {
-	fmt.Fprint(w, "\n## Drop reasons\n\nThe ICMP error is what the source is told; without one the drop is silent.\n\n")
-	table := newDocTable(w, "reason", "meaning", "RFC", "ICMP error", "what to do")
+	fmt.Fprint(w, "\n## Drop reasons\n\nThe ICMP error is what the source is told; without one the drop is silent. Noise is what a link carries for others, in\n"+
+		"frames to a group of stations or to another one: nobody sent it to this router, and `vrouter_lost_packets_total` leaves it out.\n\n")
+	table := newDocTable(w, "reason", "meaning", "noise", "RFC", "ICMP error", "what to do")
 	for _, r := range verdict.Reasons() {
 		i := r.Info()
-		table.row(code(i.Word), i.Help, i.RFC, icmpError(r), i.Mend)
+		table.row(code(i.Word), i.Help, i.Noise.String(), i.RFC, icmpError(r), i.Mend)
 	}
 }
 

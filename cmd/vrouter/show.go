@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -31,9 +32,9 @@ func newShowPorts(c *cli) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX", "WORKERS"}}
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "NOISE", "TX", "WORKERS"}}
 				for _, p := range list {
-					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets, byWorker(p.Queues))
+					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.Noise, p.TxPackets, byWorker(p.Queues))
 				}
 				return t
 			})
@@ -76,7 +77,8 @@ func newShowWorkers(c *cli) *cobra.Command {
 func newShowDrops(c *cli) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "drops [REASON…]", Short: "Dropped packets by reason",
+		Use: "drops [REASON…]", Short: "Dropped packets by reason, what is lost before noise",
+		Long:              "Noise is what a link carries for others: nobody sent it to this router, and nothing is lost.",
 		ValidArgsFunction: completeReasons,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Drop
@@ -91,9 +93,10 @@ func newShowDrops(c *cli) *cobra.Command {
 				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"REASON", "PACKETS", "PORTS", "MEANS", "LAST RECORDED"}}
+				t := &table{headings: []string{"REASON", "PACKETS", "NOISE", "PORTS", "MEANS", "LAST RECORDED"}}
+				slices.SortStableFunc(list, func(a, b control.Drop) int { return cmp.Compare(min(b.Packets-b.Noise, 1), min(a.Packets-a.Noise, 1)) })
 				for _, d := range list {
-					t.add(d.Reason, d.Packets, portsOf(d.Ports), d.Help, lastOf(&d))
+					t.add(d.Reason, d.Packets, d.Noise, portsOf(d.Ports), d.Help, lastOf(&d))
 				}
 				return t
 			})

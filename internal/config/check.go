@@ -59,7 +59,7 @@ func (c *checker) host(raw *rawHost) Host {
 		Kernel:  c.kernel(raw.kernel),
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
-		Workers: c.number(raw.workers.or("0"), 0, maxWorkers, "a number of workers"),
+		Workers: c.number(raw.workers.or("0"), 0, MaxWorkers, "a number of workers"),
 		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen), DefaultMetricsListen, "metrics")},
 		Control: c.control(raw.control),
 		Log: Log{
@@ -140,6 +140,6 @@ const (
 	minMTU    = 68    // RFC 791 3.2: every module must be able to forward 68 bytes
 	maxMTU    = 65521 // the largest IPv4 packet, less the Ethernet header: what a TAP accepts
 	maxMetric = math.MaxUint32
-	// maxWorkers keeps the sockets of the uplink within what a fanout group takes (256).
-	maxWorkers = 64
+	// MaxWorkers keeps the sockets of the uplink within what a fanout group takes (256).
+	MaxWorkers = 64
 )

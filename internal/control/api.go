@@ -27,6 +27,7 @@ type Port struct {
 	Forwarded uint64            `json:"forwarded"` // of the received ones
 	Consumed  uint64            `json:"consumed"`
 	Dropped   uint64            `json:"dropped"`
+	Noise     uint64            `json:"noise"`           // of the dropped ones: what nobody sent to this router
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
 }
 
@@ -50,10 +51,11 @@ type Worker struct {
 type Drop struct {
 	Reason  string            `json:"reason"`
 	Packets uint64            `json:"packets"`
+	Noise   uint64            `json:"noise"` // of them, what nobody sent to this router
 	Ports   map[string]uint64 `json:"ports,omitempty"`
 	Help    string            `json:"help"`
 	RFC     string            `json:"rfc,omitempty"`
-	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded
+	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded; noise where nothing is lost
 }
 
 // Recorded names a dropped packet whose record is kept.
@@ -91,7 +93,8 @@ type Route struct {
 	Via      string `json:"via,omitempty"`
 	Dev      string `json:"dev,omitempty"`
 	Protocol string `json:"protocol"`
-	Metric   int    `json:"metric"`
+	Metric   int64  `json:"metric"`
+	MTU      int    `json:"mtu,omitempty"` // that the route gives; 0: none
 	Encap    string `json:"encap"`
 	Used     bool   `json:"used"`    // the best of those to its prefix
 	Text     string `json:"text"`    // in the words of `ip route`

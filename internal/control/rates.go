@@ -16,7 +16,7 @@ type Rates struct {
 	Host    string      `json:"host"`
 	Time    time.Time   `json:"time"`    // of the later moment
 	Seconds float64     `json:"seconds"` // that have passed since the one before
-	Ports   []PortRate  `json:"ports"`   // the busiest first, as are drops and routes
+	Ports   []PortRate  `json:"ports"`   // the busiest first, as are drops and routes; of drops what is lost before noise
 	Steps   []StepRate  `json:"steps"`   // in the order of the path
 	Drops   []DropRate  `json:"drops"`   // reasons that have ever counted
 	Routes  []RouteRate `json:"routes"`  // the busiest, of those that packets took
@@ -29,8 +29,9 @@ type PortRate struct {
 	RxBPS float64 `json:"rx_bits_per_second"`
 	TxPPS float64 `json:"tx_packets_per_second"`
 	TxBPS float64 `json:"tx_bits_per_second"`
-	Drops float64 `json:"drop_packets_per_second"` // of those received
-	Lost  float64 `json:"lost_packets_per_second"` // in the kernel, before the router read them
+	Drops float64 `json:"drop_packets_per_second"`  // of those received
+	Noise float64 `json:"noise_packets_per_second"` // of those dropped: what nobody sent to this router
+	Lost  float64 `json:"lost_packets_per_second"`  // in the kernel, before the router read them
 }
 
 // StepRate is packets a second by the verdicts of a step.
@@ -46,7 +47,8 @@ type StepRate struct {
 type DropRate struct {
 	Reason  string  `json:"reason"`
 	PPS     float64 `json:"packets_per_second"`
-	Packets uint64  `json:"packets"` // so far
+	Noise   float64 `json:"noise_packets_per_second"` // of them
+	Packets uint64  `json:"packets"`                  // so far
 }
 
 // RouteRate is what goes by a route, or by one of its next hops.
@@ -110,7 +112,7 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 			Port:  now.Name,
 			RxPPS: p.rate(now.Received.Packets, was.Received.Packets), RxBPS: 8 * p.rate(now.Received.Bytes, was.Received.Bytes),
 			TxPPS: p.rate(now.TxPackets, was.TxPackets), TxBPS: 8 * p.rate(now.TxBytes, was.TxBytes),
-			Drops: p.rate(dropped, droppedBefore), Lost: p.rate(now.Lost, was.Lost),
+			Drops: p.rate(dropped, droppedBefore), Noise: p.rate(now.Received.AllNoise(), was.Received.AllNoise()), Lost: p.rate(now.Lost, was.Lost),
 		})
 	}
 	slices.SortFunc(list, func(a, b PortRate) int {
@@ -132,11 +134,11 @@ func (m *moment) dropRates(o *moment, p period) []DropRate {
 	list := []DropRate{}
 	for _, r := range verdict.Reasons() {
 		if n := m.stats.Drops[r]; n > 0 {
-			list = append(list, DropRate{r.String(), p.rate(n, o.stats.Drops[r]), n})
+			list = append(list, DropRate{r.String(), p.rate(n, o.stats.Drops[r]), p.rate(m.stats.Noise[r], o.stats.Noise[r]), n})
 		}
 	}
 	slices.SortFunc(list, func(a, b DropRate) int {
-		return cmp.Or(cmp.Compare(b.PPS, a.PPS), cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(b.PPS-b.Noise, a.PPS-a.Noise), cmp.Compare(b.PPS, a.PPS), cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Reason, b.Reason))
 	})
 	return list
 }

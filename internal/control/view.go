@@ -27,6 +27,7 @@ func ports(n *node.Node) []Port {
 			v.Address = p.Address.String()
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
+		v.Noise = p.Received.AllNoise()
 		for _, r := range verdict.Reasons() {
 			if c := p.Received.Drops[r]; c > 0 {
 				v.Drops[r.String()] = c
@@ -51,12 +52,12 @@ func workers(n *node.Node) []Worker {
 func drops(n *node.Node) []Drop {
 	s := n.Router.Stats()
 	last := map[verdict.Reason]*Recorded{}
-	for _, r := range n.Router.Trace().Kept(true) {
+	for _, r := range lossesLast(n.Router.Trace().Kept(true)) {
 		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
 	}
 	list := []Drop{}
 	for _, r := range verdict.Reasons() {
-		d := Drop{Reason: r.String(), Packets: s.Drops[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC, Last: last[r]}
+		d := Drop{Reason: r.String(), Packets: s.Drops[r], Noise: s.Noise[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC, Last: last[r]}
 		for _, p := range s.Ports {
 			if c := p.Received.Drops[r]; c > 0 {
 				d.Ports[p.Name] = c
@@ -65,6 +66,20 @@ func drops(n *node.Node) []Drop {
 		list = append(list, d)
 	}
 	return list
+}
+
+// lossesLast has records of losses behind those of noise.
+func lossesLast(records []*trace.Record) []*trace.Record {
+	slices.SortStableFunc(records, func(a, b *trace.Record) int {
+		switch {
+		case a.Outcome.Noise == b.Outcome.Noise:
+			return 0
+		case a.Outcome.Noise:
+			return -1
+		}
+		return 1
+	})
+	return records
 }
 
 // ways are the packets by the way they took, the most first.
@@ -147,7 +162,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
-		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),
+		Metric: int64(r.Metric), MTU: int(r.MTU), Encap: r.Encap.String(), Used: used, Text: r.String(),
 	}
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()

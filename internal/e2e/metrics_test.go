@@ -128,6 +128,7 @@ func zeros(ports, peers string) []string {
 		product("port_receive_lost_packets_total", port),
 		product("step_packets_total", l("step", contractSteps), l("verdict", contractVerdicts)),
 		product("drop_packets_total", port, l("reason", contractReasons)),
+		product("lost_packets_total", l("reason", contractReasons)),
 		product("originated_packets_total", l("kind", "arp_request arp_reply echo_reply icmp_error")),
 		product("arp_requests_received_total", port, l("answer", "gateway proxy own ignored")),
 		product("neighbors", port, l("state", "incomplete reachable stale probe failed")),

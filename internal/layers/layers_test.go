@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/workload", "internal/guard", "internal/timeline", "forwarder"},
+	{"internal/config", "internal/workload", "internal/guard", "internal/hostroutes", "internal/timeline", "forwarder"},
 	{"arpproxy", "internal/neigh", "internal/trace", "rib", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
 	{"internal/packet", "internal/verdict"},

@@ -113,9 +113,10 @@ func setUp(fd, index int) error {
 const newGroup = -1
 
 // joinFanout makes a socket a member of a group, or of a new one, and returns the
-// group. Fragments go by their addresses, so they stay together.
+// group. Fragments go by their addresses, so they stay together. A kernel before 6.2
+// takes no notice of the flag, and copies for the filter what the host sends.
 func joinFanout(fd, group int) (int, error) {
-	const byFlow = unix.PACKET_FANOUT_HASH << 16
+	const byFlow = (unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING) << 16
 	if group != newGroup {
 		return group, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|byFlow)
 	}

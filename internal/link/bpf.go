@@ -17,9 +17,14 @@ const wholeFrame = 0x40000
 // ownTraffic is the classic BPF program that keeps the host's own traffic away
 // from the router: IPv4 to an own address, unless it is IP-in-IP, or an ICMP
 // error, which may be about a tunnel. Frames with a VLAN tag belong to another
-// interface. Everything else the router sees, and judges.
+// interface. What the host sends is no concern of the router's: it is asked for here,
+// as a fanout group takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything
+// else the router sees, and judges.
 func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	accept := []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
 		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},

@@ -87,3 +87,27 @@ func TestNeighborsAreBounded(t *testing.T) {
 	}
 	want(t, "seen by the packet path", size, MaxNeighbors-2)
 }
+
+// Workloads take no next hop's place, however many there are.
+func TestPermanentAreNotBounded(t *testing.T) {
+	n := NewTable[int]()
+	const workloads = MaxNeighbors + 10
+	for i := range workloads {
+		n.SetPermanent(ns1, host(i), mac1, at(0))
+		n.SetPermanent(ns1, host(i), mac2, at(0)) // once more
+	}
+	want(t, "asked for", n.Hold(at(0), ens160, peer, 1, 1), Held[int]{Ask: true})
+	for i := range MaxNeighbors - 1 {
+		if known, _ := n.Learn(at(0), ens160, host(workloads+i), mac1, true); !known {
+			t.Fatalf("the next hop %d finds no room", i)
+		}
+		n.Snapshot().Lookup(host(workloads + i)).Use()
+	}
+	want(t, "one too many", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.Forget(ns1, host(0))
+	want(t, "a workload less is no room", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.RemovePort(ns1)
+	want(t, "nor are all", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.SetPermanent(ns1, peer, mac1, at(0)) // one that was asked for
+	want(t, "room again", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Ask: true})
+}

@@ -110,13 +110,16 @@ func drawHost(t *rapid.T) netip.Addr { return host(rapid.IntRange(0, 3).Draw(t, 
 
 // check holds the table's own books together.
 func (m *model) check(t *rapid.T) {
-	waiting, incomplete, bytes, resolved := 0, 0, 0, 0
+	waiting, incomplete, permanent, bytes, resolved := 0, 0, 0, 0, 0
 	for _, i := range m.n.List(m.now) {
 		waiting += i.Waiting
 		seen := m.n.Snapshot().Lookup(i.Addr)
 		known := i.State != Incomplete && i.State != Failed
 		if known != (seen != nil) || known && (seen.MAC != i.MAC || seen.Port != i.Port || i.Waiting != 0) || !known && i.MAC != (packet.MAC{}) {
 			t.Fatalf("%+v is seen as %+v", i, seen)
+		}
+		if i.State == Permanent {
+			permanent++
 		}
 		if i.State == Incomplete {
 			incomplete++
@@ -134,6 +137,9 @@ func (m *model) check(t *rapid.T) {
 	}
 	if waiting != m.next-len(m.out) {
 		t.Fatalf("%d packets wait; %d were held, %d came out", waiting, m.next, len(m.out))
+	}
+	if permanent != m.n.permanent {
+		t.Fatalf("permanent %d, counted %d", permanent, m.n.permanent)
 	}
 	if incomplete != m.n.incomplete || bytes != m.n.waiting || bytes > MaxWaitingBytes {
 		t.Fatalf("incomplete %d, counted %d; bytes %d, counted %d", incomplete, m.n.incomplete, bytes, m.n.waiting)

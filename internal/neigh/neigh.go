@@ -50,10 +50,10 @@ const (
 
 // Limits on what strangers can make grow.
 const (
-	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports
+	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports: workloads are not among them
 	MaxIncomplete   = 1024    // of them, those being asked for the first time
 	MaxQueue        = 64      // packets that wait for one neighbour
-	MaxWaitingBytes = 8 << 20 // bytes that wait for all neighbours
+	MaxWaitingBytes = 8 << 20 // of memory, what waits for all neighbours
 )
 
 // Neighbor is what the packet path sees of an entry: it never changes, but for

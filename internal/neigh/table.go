@@ -17,6 +17,7 @@ type Table[P any] struct {
 	mu         sync.Mutex
 	entries    map[netip.Addr]*entry[P]
 	incomplete int // entries in state Incomplete
+	permanent  int // entries in state Permanent, which strangers cannot make more of
 	waiting    int // bytes in all queues
 	snapshot   atomic.Pointer[Snapshot]
 }
@@ -54,7 +55,7 @@ func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time
 	defer t.mu.Unlock()
 	e := t.entries[a]
 	if e == nil {
-		e = &entry[P]{state: Permanent}
+		e = &entry[P]{state: Stale}
 		t.entries[a] = e
 	}
 	t.setState(e, Permanent)
@@ -162,14 +163,14 @@ func (t *Table[P]) newEntry(port int, now time.Time) *entry[P] {
 	if t.incomplete >= MaxIncomplete || !t.makeRoom() {
 		return nil
 	}
-	t.incomplete++
+	t.count(Incomplete, 1)
 	return &entry[P]{port: port, state: Incomplete, since: now}
 }
 
 // makeRoom removes an entry that no packet goes by if the table is full, however young it
 // is: who sends requests from many addresses keeps no next hop out.
 func (t *Table[P]) makeRoom() bool {
-	if len(t.entries) < MaxNeighbors {
+	if len(t.entries)-t.permanent < MaxNeighbors {
 		return true
 	}
 	for a, e := range t.entries {
@@ -283,13 +284,19 @@ func (t *Table[P]) List(now time.Time) []Info {
 }
 
 func (t *Table[P]) setState(e *entry[P], s State) {
-	if e.state == Incomplete {
-		t.incomplete--
-	}
-	if s == Incomplete {
-		t.incomplete++
-	}
+	t.count(e.state, -1)
+	t.count(s, 1)
 	e.state = s
+}
+
+// count keeps the numbers of entries in the states that are bounded, or not.
+func (t *Table[P]) count(s State, n int) {
+	switch s {
+	case Incomplete:
+		t.incomplete += n
+	case Permanent:
+		t.permanent += n
+	}
 }
 
 func (t *Table[P]) publish(a netip.Addr, e *entry[P]) {
@@ -309,15 +316,14 @@ func (t *Table[P]) unpublish(a netip.Addr, e *entry[P]) {
 }
 
 func (t *Table[P]) remove(a netip.Addr, e *entry[P]) {
-	if e.state == Incomplete {
-		t.incomplete--
-	}
+	t.count(e.state, -1)
 	t.unpublish(a, e)
 	delete(t.entries, a)
 }
 
 func (t *Table[P]) takeOldest(e *entry[P]) P {
 	w := e.queue[0]
+	e.queue[0] = waiting[P]{} // the array lives on, the packet must not
 	e.queue = e.queue[1:]
 	t.waiting -= w.bytes
 	return w.packet

@@ -50,6 +50,9 @@ type Node struct {
 	again     bool        // look at the host again at the next tick
 	connected []rib.Route // as they were entered
 	mirror    mirror      // of the host's routes
+	reach     reach       // of next hops in no subnet of the uplink
+	changed   int         // routes, since memory was last given back
+	giveBack  *time.Timer // nil: not needed so far
 	told      map[string]map[string]bool
 	lock      io.Closer   // held on the uplink
 	gone      chan string // ports whose device vanished
@@ -111,13 +114,18 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	return n, n.importAll()
 }
 
+// processors is how many this program may use: those of the machine, or fewer by a
+// cgroup's limit, or what GOMAXPROCS says in the environment. Asked for now, as
+// newPollers sets another number.
+var processors = runtime.GOMAXPROCS(0)
+
 // workers is how many threads forward: as configured, or else one for every two
 // processors, as what the workloads do with their packets needs the others.
 func workers(c *config.Host) int {
 	if c.Workers > 0 {
 		return c.Workers
 	}
-	return max(1, runtime.NumCPU()/2)
+	return min(max(1, processors/2), config.MaxWorkers)
 }
 
 // newPollers makes a poller for each worker. A worker that has something to do does
@@ -133,7 +141,7 @@ func newPollers(count int) (all []link.Poller, err error) {
 		}
 		all = append(all, p)
 	}
-	runtime.GOMAXPROCS(runtime.NumCPU() + count)
+	runtime.GOMAXPROCS(processors + count)
 	return all, nil
 }
 

@@ -16,6 +16,9 @@ func (r *Record) detail(st *step, before, after []byte) string {
 	case verdict.Drop:
 		return dropDetail(st, before)
 	case verdict.Consume:
+		if st.facts.Note == "" {
+			return business(before) + ", which is between others: taken in silence"
+		}
 		return st.facts.Note
 	}
 	switch st.step {
@@ -63,6 +66,8 @@ func dropDetail(st *step, frame []byte) string {
 func dropFact(st *step, frame []byte) string {
 	f, ip := &st.facts, ipv4(frame)
 	switch st.verdict.Reason {
+	case verdict.ReassemblyLimit:
+		return f.Note
 	case verdict.RPFFailed:
 		return "the workload is " + f.Addr.String()
 	case verdict.MTUExceeded:
@@ -83,6 +88,9 @@ func dropFact(st *step, frame []byte) string {
 	}
 	switch st.verdict.Reason {
 	case verdict.NoRoute:
+		if f.Addr.IsValid() {
+			return "no route contains " + f.Addr.String() + ", the tunnel's other end"
+		}
 		return "no route contains " + ip.Dst().String()
 	case verdict.IPIPUnknownPeer:
 		return fmt.Sprintf("from %s to %s: no peer of this host", ip.Src(), ip.Dst())
@@ -163,7 +171,10 @@ func mtuSum(f *Facts) string {
 	if f.Outer > 0 {
 		fit = fmt.Sprintf("%d - %d = %d", link, f.Outer, f.Fit)
 	}
-	if link < f.MTU {
+	switch {
+	case f.Note != "":
+		fit = f.Note + fit
+	case link < f.MTU:
 		fit = "the tunnel's path carries " + fit
 	}
 	return fmt.Sprintf("%d bytes, %s fit", f.Size, fit)

@@ -13,7 +13,7 @@ import (
 
 const (
 	maxListeners = 16   // at once; bits of Record.wanted
-	ringSize     = 4096 // records that one listener may fall behind, of some 3 KB
+	ringSize     = 4096 // records that one listener may fall behind
 	// settle is how long a record is kept back, so that packets come in the order
 	// in which they arrived, whichever worker is done first.
 	settle = 2 * time.Millisecond
@@ -51,6 +51,7 @@ type Hub struct {
 	ids     atomic.Uint64
 	records atomic.Uint64
 	lost    atomic.Uint64
+	held    atomic.Int64 // records of packets that wait
 	kept    kept
 
 	mu        sync.Mutex
@@ -82,7 +83,7 @@ type Listener struct {
 
 // Gap is what is missing before a record.
 type Gap struct {
-	Lost    uint64 // records, as the reader fell behind
+	Lost    uint64 // records, as the reader fell behind, or too many packets waited
 	Skipped uint64 // packets that matched, but were too many for Rate
 }
 
@@ -196,14 +197,54 @@ func (r *Record) ForSame(cause *Record) {
 	r.listeners, r.wanted, r.Cause = cause.listeners, cause.wanted, cause.ID
 }
 
+// MaxHeld is how many records of packets that wait are kept, 8 MiB. Watching changes
+// nothing: where there is no room for a record, the packet waits without it.
+const MaxHeld = 8 << 20 / RecordSize
+
+// Hold copies the record, if there is one, of a packet that is to wait longer than the
+// record lives. It is lost to those it is for where too many are held.
+func (h *Hub) Hold(r *Record) *Record {
+	switch {
+	case r == nil || r.held:
+		return r
+	case h.held.Add(1) > int64(MaxHeld):
+		h.held.Add(-1)
+		r.each((*Listener).lose)
+		return nil
+	}
+	c := *r
+	c.held = true
+	return &c
+}
+
 // Deliver copies a finished record to those it is for. It never waits for them.
 func (h *Hub) Deliver(r *Record) {
+	if r.held {
+		h.held.Add(-1)
+	}
 	h.records.Add(1)
-	for i, l := range r.listeners.all {
-		if l != nil && r.wanted&(1<<i) != 0 && l.opts.keeps(r) {
+	r.each(func(l *Listener) {
+		if l.opts.keeps(r) {
 			l.put(r)
 		}
+	})
+}
+
+// each is called with those whom the record is for.
+func (r *Record) each(f func(*Listener)) {
+	for i, l := range r.listeners.all {
+		if l != nil && r.wanted&(1<<i) != 0 {
+			f(l)
+		}
 	}
+}
+
+// lose counts a record that the listener does not get.
+func (l *Listener) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gap.Lost++
+	l.hub.lost.Add(1)
 }
 
 // keeps judges a packet by the way it took.

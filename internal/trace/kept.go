@@ -8,7 +8,7 @@ import (
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// MaxKept is how many records of dropped packets are kept, each of some 3 KB.
+// MaxKept is how many records of dropped packets are kept.
 const MaxKept = 512
 
 // kept are records of dropped packets that stay though nobody listens, the oldest

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+	"unsafe"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -34,11 +35,15 @@ type Record struct {
 
 	listeners *Listeners // those there were when it began
 	wanted    uint64     // bit i: listener i asked for it
+	held      bool       // its packet waits, or has waited (Hub.Hold)
 	steps     [maxSteps]step
 	numSteps  int
 	snaps     [maxSnaps]snap
 	numSnaps  int
 }
+
+// RecordSize is the memory in bytes that a record takes.
+const RecordSize = int(unsafe.Sizeof(Record{}))
 
 type step struct {
 	step    verdict.Step
@@ -60,19 +65,19 @@ type snap struct {
 // Facts are what a step decided by, for the one line that says why.
 type Facts struct {
 	Route fmt.Stringer  // of route
-	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed
+	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed; encap: the tunnel's other end
 	MAC   packet.MAC    // rx: the router's own
 	Age   time.Duration // neigh: since ARP last confirmed it; 0: it is permanent
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, local, neigh: a constant, never made for one packet
+	Note                          string // arp, decap, local, mtu, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.
 func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	r.ID, r.Cause, r.Time, r.In, r.Out = id, 0, timeNS, in, ""
-	r.Outcome = verdict.Verdict{}
+	r.Outcome, r.held = verdict.Verdict{}, false
 	r.numSteps, r.numSnaps = 0, 0
 	r.keep(f)
 	packets, _ := f.OnWire()

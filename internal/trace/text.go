@@ -111,8 +111,8 @@ func (p *Packet) last() string {
 		return p.Outcome
 	}
 	line := Dropped + "  " + p.Reason
-	if r, ok := verdict.ReasonNamed(p.Reason); ok && r.Info().Mend != "" {
-		line += ": " + r.Info().Mend
+	if p.Mend != "" {
+		line += ": " + p.Mend
 	}
 	return line
 }

@@ -17,6 +17,8 @@ type Packet struct {
 	Out     string    `json:"out"`  // port; "" if it did not leave
 	Outcome string    `json:"outcome"`
 	Reason  string    `json:"reason"`
+	Noise   bool      `json:"noise,omitempty"` // of a drop: nobody sent it to this router
+	Mend    string    `json:"mend,omitempty"`  // of a drop: what to do about it
 	Summary string    `json:"summary"`
 	Src     string    `json:"src"`
 	Dst     string    `json:"dst"`
@@ -91,6 +93,9 @@ func (r *Record) View(host string) Packet {
 	}
 	if r.Packets > 1 {
 		p.Packets = r.Packets
+	}
+	if r.Outcome.Kind == verdict.Drop {
+		p.Noise, p.Mend = r.Outcome.Noise, r.mend()
 	}
 	before := r.frame(0)
 	for i := range p.Steps {

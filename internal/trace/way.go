@@ -9,14 +9,15 @@ import (
 
 // Way is how a received packet went through the router: the steps that changed it,
 // and its end. The bits, from the lowest: the steps (12), the one at which it ended
-// (4), its kind of end (2), the drop reason (6). Two of them may have the same name:
-// a step that passes a packet may have something to say, too.
+// (4), its kind of end (2), the drop reason (6), whether that is noise (1). Two of
+// them may have the same name: a step that passes a packet may have something to say, too.
 type Way uint32
 
 const (
 	wayStep   = 12
 	wayKind   = 16
 	wayReason = 18
+	wayNoise  = 24
 )
 
 // They fit.
@@ -40,7 +41,11 @@ var quietSteps = func() (set Steps) {
 // WayOf is the way of a packet that some steps have changed, and that ended at a
 // step: at tx, if it was sent.
 func WayOf(edited Steps, end verdict.Step, v verdict.Verdict) Way {
-	return Way(edited) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
+	w := Way(edited) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
+	if v.Noise {
+		w |= 1 << wayNoise
+	}
+	return w
 }
 
 // Way is the record's, of a packet that was received.
@@ -59,14 +64,18 @@ func (r *Record) Way() Way {
 
 // Named is the way less what its name does not tell: of ways with the same name it is
 // the same.
-func (w Way) Named() Way { return w&^Way(1<<wayStep-1) | Way(w.Edited()&quietSteps) }
+func (w Way) Named() Way {
+	return w&^Way(1<<wayStep-1|1<<wayNoise) | Way(w.Edited()&quietSteps)
+}
 
 // Edited are the steps that changed the packet.
 func (w Way) Edited() Steps { return Steps(w & (1<<wayStep - 1)) }
 
 // End is the step at which the packet's way ended, and the verdict.
 func (w Way) End() (verdict.Step, verdict.Verdict) {
-	return verdict.Step(w >> wayStep & 0xf), verdict.Verdict{Kind: verdict.Kind(w >> wayKind & 3), Reason: verdict.Reason(w >> wayReason)}
+	return verdict.Step(w >> wayStep & 0xf), verdict.Verdict{
+		Kind: verdict.Kind(w >> wayKind & 3), Reason: verdict.Reason(w >> wayReason & 0x3f), Noise: w>>wayNoise != 0,
+	}
 }
 
 // Outcome is the word for its end: forwarded, consumed or dropped.

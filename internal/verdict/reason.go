@@ -66,23 +66,39 @@ type ReasonInfo struct {
 	RFC  string
 	ICMP ICMPError
 	Mend string // what the reader of a trace can do about it; "" where nothing is wrong on this host
+	// Noise says which of these drops are noise: nobody sent the packet to this router.
+	Noise NoiseRule
 }
 
+// NoiseRule says which packets that are dropped for a reason are noise.
+type NoiseRule uint8
+
+const (
+	NeverNoise NoiseRule = iota
+	GroupNoise           // those in a frame to a group of stations
+	AlwaysNoise
+)
+
+var noiseWords = [...]string{NeverNoise: "", GroupNoise: "to a group", AlwaysNoise: "always"}
+
+// String is the word of the documentation.
+func (n NoiseRule) String() string { return noiseWords[n] }
+
 var reasonTable = [NumReasons]ReasonInfo{
-	FrameTooShort:      {Word: "frame_too_short", Help: "shorter than an Ethernet header, or than its offload header says"},
-	NotForRouter:       {Word: "not_for_router", Help: "addressed to another station's MAC, or to the host itself"},
-	UnknownEthertype:   {Word: "unknown_ethertype", Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
-	ARPMalformed:       {Word: "arp_malformed", Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},
-	ARPIgnored:         {Word: "arp_ignored", Help: "a request that this router has no business answering", RFC: "RFC 1027 2, RFC 5227 2.1", Mend: "is it the right gateway that is asked for? a workload's is `gateway.address`"},
-	IPTooShort:         {Word: "ip_too_short", Help: "fewer than 20 bytes of IPv4", RFC: "RFC 1812 5.2.2 (1)", Mend: "look at it: vrouter trace -o pcapng --reason ip_too_short"},
-	IPBadVersion:       {Word: "ip_bad_version", Help: "the version is not 4", RFC: "RFC 1812 5.2.2 (3)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_version"},
-	IPBadHeaderLength:  {Word: "ip_bad_header_length", Help: "the header length is under 20 bytes", RFC: "RFC 1812 5.2.2 (4)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_header_length"},
-	IPBadLength:        {Word: "ip_bad_length", Help: "the total length is under the header's, or over the frame's", RFC: "RFC 1812 5.2.2 (5)", Mend: "was it cut off on its way? compare with a capture at the sender"},
-	IPBadChecksum:      {Word: "ip_bad_checksum", Help: "the header checksum is wrong", RFC: "RFC 1812 5.2.2 (2)", Mend: "was it damaged on its way? compare with a capture at the sender"},
-	L2Broadcast:        {Word: "l2_broadcast", Help: "an IP unicast packet in an Ethernet broadcast or multicast frame", RFC: "RFC 1812 5.3.4", Mend: "the sender has a broadcast MAC for this address in its ARP table"},
-	MartianSource:      {Word: "martian_source", Help: "the source cannot be one host: 0/8, 127/8, multicast, class E, broadcast", RFC: "RFC 1812 5.3.7", Mend: "set the sender's address; 0.0.0.0 is a client of DHCP, which is not served here"},
-	MartianDestination: {Word: "martian_destination", Help: "the destination may not be forwarded: 0/8, 127/8, multicast, class E, a subnet's broadcast", RFC: "RFC 1812 5.3.7, RFC 2644", Mend: "multicast and broadcast are not routed; send to one host"},
-	LinkLocal:          {Word: "link_local", Help: "169.254/16 never leaves its link", RFC: "RFC 3927 7", Mend: "give both ends addresses outside 169.254.0.0/16"},
+	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or than its offload header says"},
+	NotForRouter:       {Word: "not_for_router", Noise: AlwaysNoise, Help: "addressed to another station's MAC, or to the host itself"},
+	UnknownEthertype:   {Word: "unknown_ethertype", Noise: GroupNoise, Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
+	ARPMalformed:       {Word: "arp_malformed", Noise: GroupNoise, Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},
+	ARPIgnored:         {Word: "arp_ignored", Noise: AlwaysNoise, Help: "a request that this router has no business answering", RFC: "RFC 1027 2, RFC 5227 2.1", Mend: "is it the right gateway that is asked for? a workload's is `gateway.address`"},
+	IPTooShort:         {Word: "ip_too_short", Noise: GroupNoise, Help: "fewer than 20 bytes of IPv4", RFC: "RFC 1812 5.2.2 (1)", Mend: "look at it: vrouter trace -o pcapng --reason ip_too_short"},
+	IPBadVersion:       {Word: "ip_bad_version", Noise: GroupNoise, Help: "the version is not 4", RFC: "RFC 1812 5.2.2 (3)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_version"},
+	IPBadHeaderLength:  {Word: "ip_bad_header_length", Noise: GroupNoise, Help: "the header length is under 20 bytes", RFC: "RFC 1812 5.2.2 (4)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_header_length"},
+	IPBadLength:        {Word: "ip_bad_length", Noise: GroupNoise, Help: "the total length is under the header's, or over the frame's", RFC: "RFC 1812 5.2.2 (5)", Mend: "was it cut off on its way? compare with a capture at the sender"},
+	IPBadChecksum:      {Word: "ip_bad_checksum", Noise: GroupNoise, Help: "the header checksum is wrong", RFC: "RFC 1812 5.2.2 (2)", Mend: "was it damaged on its way? compare with a capture at the sender"},
+	L2Broadcast:        {Word: "l2_broadcast", Noise: AlwaysNoise, Help: "an IP unicast packet in an Ethernet broadcast or multicast frame", RFC: "RFC 1812 5.3.4", Mend: "the sender has a broadcast MAC for this address in its ARP table"},
+	MartianSource:      {Word: "martian_source", Noise: GroupNoise, Help: "the source cannot be one host: 0/8, 127/8, multicast, class E, broadcast", RFC: "RFC 1812 5.3.7", Mend: "set the sender's address; 0.0.0.0 is a client of DHCP, which is not served here"},
+	MartianDestination: {Word: "martian_destination", Noise: GroupNoise, Help: "the destination may not be forwarded: 0/8, 127/8, multicast, class E, a subnet's broadcast", RFC: "RFC 1812 5.3.7, RFC 2644", Mend: "multicast and broadcast are not routed; send to one host"},
+	LinkLocal:          {Word: "link_local", Noise: GroupNoise, Help: "169.254/16 never leaves its link", RFC: "RFC 3927 7", Mend: "give both ends addresses outside 169.254.0.0/16"},
 	RPFFailed:          {Word: "rpf_failed", Help: "a workload sent from an address that is not its own", RFC: "RFC 3704 2.2", Mend: "send from the workload's address, or set `rpf: off`"},
 	TTLExceeded:        {Word: "ttl_exceeded", Help: "the time to live ran out here", RFC: "RFC 1812 5.3.1", ICMP: ttlExceeded, Mend: "raise the TTL, or look for a routing loop"},
 	NoRoute:            {Word: "no_route", Help: "no route contains the destination", RFC: "RFC 1812 5.2.7.1", ICMP: netUnreachable, Mend: "add one to `routes` in the configuration"},
@@ -98,7 +114,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	IPIPECN:            {Word: "ipip_ecn", Help: "congestion marked outside on a packet that cannot carry the mark inside", RFC: "RFC 6040 4.2", Mend: "a router between the hosts marks congestion on what did not ask for it"},
 	IPIPLoop:           {Word: "ipip_loop", Help: "a packet from or to the tunnel's own ends is not put into that tunnel again", RFC: "RFC 2003 3.2", Mend: "give the tunnel's end a route that is plain, and more specific"},
 	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", ICMP: reassemblyTime, Mend: "some fragments are lost on the way; send what fits the path MTU"},
-	ReassemblyLimit:    {Word: "reassembly_limit", Help: "too many fragments wait already, or these overlap", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; are there more fragments than an honest sender makes?"},
+	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
 	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", ICMP: protoUnreachable, Mend: "send to a workload's address; the router itself answers pings alone"},
 	TXError:            {Word: "tx_error", Help: "the kernel refused the frame", Mend: "is the port up? vrouter show ports"},
 	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue in the kernel is full", Mend: "the receiver is slower than the sender, who is to slow down"},

@@ -29,14 +29,18 @@ func (k Kind) String() string { return kindWords[k] }
 // Ends says whether no further step sees the packet.
 func (k Kind) Ends() bool { return k >= Drop }
 
-// Verdict is what a step returns: two bytes, so that returning it is free.
+// Verdict is what a step returns: three bytes, so that returning it is free.
 type Verdict struct {
 	Kind   Kind
 	Reason Reason // None unless Kind is Drop
+	Noise  bool   // of a drop: nobody sent it to this router, and nothing is lost
 }
 
 // Dropped is the verdict of a step that ends a packet's way for a reason.
-func Dropped(r Reason) Verdict { return Verdict{Drop, r} }
+func Dropped(r Reason) Verdict { return Verdict{Kind: Drop, Reason: r} }
+
+// Noise is Dropped for what a link carries for others: it was not sent to this router.
+func Noise(r Reason) Verdict { return Verdict{Kind: Drop, Reason: r, Noise: true} }
 
 // Step is a stage of the packet path. Steps are numbered in the order in which
 // a packet meets them.
