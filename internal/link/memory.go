@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 )
@@ -153,6 +154,15 @@ func (p *MemoryPoller) Read() ([]packet.Frame, []int, *ReadError) {
 		return nil, nil, nil
 	}
 }
+
+// Lap implements Poller. Nothing takes time here.
+func (p *MemoryPoller) Lap() time.Duration { return 0 }
+
+// Charge implements Poller.
+func (p *MemoryPoller) Charge(int, time.Duration) {}
+
+// Cost implements Poller.
+func (p *MemoryPoller) Cost(int) time.Duration { return 0 }
 
 // Wake implements Poller.
 func (p *MemoryPoller) Wake() {
