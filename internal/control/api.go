@@ -86,6 +86,22 @@ type Neighbor struct {
 	Waiting int     `json:"waiting"`     // packets
 }
 
+// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
+// fragments of a datagram for the router itself.
+type Held struct {
+	For     string  `json:"for"`                // next_hop or fragments
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
+	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
+	Dst     string  `json:"dst,omitempty"`
+	ID      int     `json:"id,omitempty"`
+	Proto   int     `json:"proto,omitempty"`
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`       // of memory
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Missing string  `json:"missing"`
+}
+
 // Route is a line of `vrouter route list`.
 type Route struct {
 	Prefix   string `json:"prefix"`

@@ -117,6 +117,7 @@ func (s *Server) routes() http.Handler {
 	do("GET /v1/packets", s.recorded)
 	do("GET /v1/packets/{id}", s.recorded)
 	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
+	do("GET /v1/held", func(*http.Request) (any, error) { return held(s.node), nil })
 	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
 	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
 	do("GET /v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })

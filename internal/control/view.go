@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -23,8 +23,8 @@ func ports(n *node.Node) []Port {
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
-		if p.Address.IsValid() {
-			v.Address = p.Address.String()
+		if len(p.Addresses) > 0 {
+			v.Address = p.Addresses[0].String()
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
 		v.Noise = p.Received.AllNoise()
@@ -113,6 +113,21 @@ func neighbors(n *node.Node) []Neighbor {
 	return list
 }
 
+// held is what waits, the oldest first.
+func held(n *node.Node) []Held {
+	list := []Held{}
+	for _, h := range n.Router.Held() {
+		v := Held{For: h.For, Port: h.Port, Packets: h.Packets, Bytes: h.Bytes, Age: h.Age.Seconds(), Missing: h.Missing}
+		if h.For == engine.ForNextHop {
+			v.NextHop = h.NextHop.String()
+		} else {
+			v.Src, v.Dst, v.ID, v.Proto = h.Src.String(), h.Dst.String(), int(h.ID), int(h.Protocol)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
 func tunnels(n *node.Node) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range n.Router.Stats().Tunnels {
@@ -159,7 +174,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 	}
 }
 
-func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
+func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
 		Metric: int64(r.Metric), MTU: int(r.MTU), Encap: r.Encap.String(), Used: used, Text: r.String(),
@@ -211,7 +226,7 @@ func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
 	}
 	neighbor = "unknown: the first packet asks"
 	for _, i := range n.Router.Neighbors() {
-		if i.Addr == a {
+		if i.Addr == a && i.Port == r.Port {
 			neighbor = i.State.String()
 			if i.MAC != (packet.MAC{}) {
 				neighbor = i.MAC.String()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/guard"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -30,7 +31,7 @@ const watchEvery = time.Second
 
 // Node is the running router of one host.
 type Node struct {
-	Router *forwarder.Router
+	Router *engine.Router
 	RIB    *rib.Table
 	log    *slog.Logger
 
@@ -78,7 +79,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err != nil {
 		return n, err
 	}
-	n.Router = forwarder.New(n.RIB, log, n.portGone, pollers...)
+	n.Router = engine.New(n.RIB, log, n.portGone, pollers...)
 	defer func() {
 		if err != nil {
 			n.abandon()
@@ -377,7 +378,7 @@ func (n *Node) followMTU() {
 func (n *Node) workloadPort(c *config.Workload, mtu int) forwarder.PortConfig {
 	return forwarder.PortConfig{
 		Name: c.Name, Kind: forwarder.Workload, Interface: c.Interface,
-		MAC: packet.MAC(n.config.Gateway.MAC), MTU: mtu, Address: c.Address.Addr(),
+		MAC: packet.MAC(n.config.Gateway.MAC), MTU: mtu, Addresses: []netip.Addr{c.Address.Addr()},
 	}
 }
 

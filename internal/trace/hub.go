@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -29,21 +30,12 @@ type Options struct {
 	Rate   uint64 // at most so many packets a second; 0: all
 
 	// Asked when its way has ended.
-	Port   string         // it came in or left by it; "": any
-	Out    string         // it left by it; "": any
-	Steps  Steps          // one of them changed it, or ended its way; none: any
-	Drops  bool           // only what was dropped
-	Reason verdict.Reason // only what was dropped for it; None: any
+	Port   string            // it came in or left by it; "": any
+	Out    string            // it left by it; "": any
+	Steps  forwarder.StepSet // one of them changed it, or ended its way; none: any
+	Drops  bool              // only what was dropped
+	Reason verdict.Reason    // only what was dropped for it; None: any
 }
-
-// Steps is a set of steps.
-type Steps uint16
-
-// With adds a step.
-func (s Steps) With(step verdict.Step) Steps { return s | 1<<step }
-
-// Has says whether a step is in the set.
-func (s Steps) Has(step verdict.Step) bool { return s&(1<<step) != 0 }
 
 // Hub hands the records of all workers to those who listen. While nobody does,
 // it costs the packet path one load a batch.
@@ -253,7 +245,7 @@ func (o *Options) keeps(r *Record) bool {
 	case o.Port != "" && o.Port != r.In && o.Port != r.Out,
 		o.Out != "" && o.Out != r.Out,
 		o.Steps != 0 && !r.touchedBy(o.Steps),
-		o.Drops && r.Outcome.Kind != verdict.Drop,
+		o.Drops && r.outcome() != Dropped,
 		o.Reason != verdict.None && o.Reason != r.Outcome.Reason:
 		return false
 	}
