@@ -41,6 +41,9 @@ type portState struct {
 	defence     limiter // of the router's addresses, against who claims them here
 	conflicts   atomic.Uint64
 	readErrors  atomic.Uint64
+	pace        pace
+	past        slowPast // under lane.mu, as is the next one
+	removed     bool
 }
 
 // queue is a socket or device through which a port's frames come and go. One
@@ -49,8 +52,9 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int    // in worker.queues
-	frames uint64 // read
+	slot   int           // in worker.queues
+	frames uint64        // read
+	cost   time.Duration // of its worker's time
 	counts Tally
 }
 

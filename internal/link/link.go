@@ -29,6 +29,13 @@ type Port interface {
 	Close() error
 }
 
+// SlowWriter is a Port that a thread of low priority may write to: others don't wait
+// for it meanwhile, which a Write would have them do that takes long.
+type SlowWriter interface {
+	// WriteSlowly sends a frame, as Write does.
+	WriteSlowly(f *packet.Frame) error
+}
+
 // Poller reads many ports in one thread: its owner alone calls its methods, but
 // for Wake and Sleeps, which anybody may. It shares the thread's time among the ports:
 // the owner tells it what each one's frames have cost.
