@@ -44,7 +44,10 @@ func ports(n *node.Node) []Port {
 func workers(n *node.Node) []Worker {
 	list := []Worker{}
 	for i, w := range n.Router.Stats().Workers {
-		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
+		list = append(list, Worker{
+			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps,
+			Seconds: w.Cost.Seconds(), SlowPorts: w.SlowPorts,
+		})
 	}
 	return list
 }

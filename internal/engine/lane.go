@@ -58,7 +58,6 @@ type slowLink interface {
 type slowPast struct {
 	stay  time.Duration
 	ended time.Time
-	lost  uint64 // packets that were handed over and not written
 }
 
 func newLane(r *Router) *lane {
@@ -158,7 +157,7 @@ func (l *lane) write(p *slowPort) {
 	p.writing = false
 	l.took(p, f)
 	if err != nil {
-		p.past.lost += packetsOf(f)
+		p.pace.lost.Add(packetsOf(f))
 	}
 }
 
@@ -199,7 +198,7 @@ func (l *lane) remove(port *portState) {
 		return
 	}
 	for _, f := range p.frames {
-		port.past.lost += packetsOf(f)
+		port.pace.lost.Add(packetsOf(f))
 		l.took(p, f)
 	}
 	p.frames = nil
@@ -214,13 +213,6 @@ func (l *lane) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	l.work.Signal()
-}
-
-// lost is how many packets for a port were handed over and not written.
-func (l *lane) lost(port *portState) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return port.past.lost
 }
 
 // heldSize is the memory in bytes that a copy of a frame takes.

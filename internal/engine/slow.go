@@ -30,10 +30,11 @@ const (
 // something may be wrong, the thread's own whether it is: somebody else may have had the
 // processor meanwhile.
 type pace struct {
-	slow    atomic.Bool  // it is written by the slow lane
-	watched atomic.Bool  // the thread's clock is asked
-	seen    atomic.Bool  // since the last tick a write seemed slow
-	excess  atomic.Int64 // ns that writes have taken beyond SlowWrite each
+	slow    atomic.Bool   // it is written by the slow lane
+	watched atomic.Bool   // the thread's clock is asked
+	seen    atomic.Bool   // since the last tick a write seemed slow
+	excess  atomic.Int64  // ns that writes have taken beyond SlowWrite each
+	lost    atomic.Uint64 // packets that the slow lane took and could not write
 }
 
 // over adds what some writes have taken too long, and says whether it was too much.

@@ -73,6 +73,7 @@ func (w *worker) run() {
 			w.begin()
 			w.runBatch(frames, from)
 			w.flush()
+			w.bookCosts(from)
 			w.end()
 			w.mu.Unlock()
 		}
