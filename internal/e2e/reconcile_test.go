@@ -235,10 +235,15 @@ func TestWorkloadCannotStopAStart(t *testing.T) {
 		}, true},
 		{"20,000 addresses", func(t *testing.T, w1 workload.Namespace) {
 			in(t, w1, func() error {
+				h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+				if err != nil {
+					return err
+				}
+				defer h.Close()
 				eth0 := mustLink("eth0")
 				for i := range 20_000 {
 					a := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(11, byte(i>>16), byte(i>>8), byte(i)), Mask: net.CIDRMask(32, 32)}}
-					if err := netlink.AddrAdd(eth0, a); err != nil {
+					if err := h.AddrAdd(eth0, a); err != nil {
 						return err
 					}
 				}

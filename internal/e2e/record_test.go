@@ -279,3 +279,30 @@ func TestRefusedReloadStrandsNobody(t *testing.T) {
 		t.Errorf("eth0 of w2 has index %d, before %d", now, index)
 	}
 }
+
+// What a version left that kept no record is taken over: an interface that can only be a router's goes with its
+// workload; the namespace, of which nobody knows who made it, stays.
+func TestTakesOverWithoutARecord(t *testing.T) {
+	ns := newHost(t)
+	startRouter(t, ns, defaultSocket, hostConfig).signal(t, syscall.SIGKILL)
+	if err := os.Remove("/run/vrouter/ens160.json"); err != nil {
+		t.Fatal(err)
+	}
+	w1 := workload.Named("w1")
+	before := stateOf(t, w1, "eth0")
+	startRouter(t, ns, defaultSocket, hostConfig)
+	wantEcho(t, w1, "169.254.1.1", 64)
+	if d := cmp.Diff(before, stateOf(t, w1, "eth0")); d != "" {
+		t.Errorf("eth0 (-before +now):\n%s", d)
+	}
+	vrouter(t, "workload", "del", "w1").wantOK(t)
+	if !w1.Exists() {
+		t.Fatal("the namespace is gone")
+	}
+	if links := linksOf(t, w1); slices.Contains(links, "interface eth0") {
+		t.Errorf("interfaces %v are left", links)
+	}
+	if err := w1.Delete(); err != nil {
+		t.Error(err)
+	}
+}

@@ -171,7 +171,7 @@ var goldens = []struct {
 `},
 	{"too_short", nil, "ns1", broken(ping(farIP), func(f *packet.Frame) { f.Len = 10 }), `
 #1 k8s-master-1  ns1 > -  10 bytes  0 bytes
-  rx     +0.0µs  drop  frame_too_short: shorter than an Ethernet header, or with an offload header that cannot be about this frame
+  rx     +0.0µs  drop  frame_too_short: shorter than an Ethernet header, or than its offload header says
   dropped  frame_too_short
 `},
 }

@@ -69,6 +69,13 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 	if len(withdraw) > 0 {
 		d.say("take back the host's routes to %v", withdraw)
 	}
+	var restore []netip.Prefix // also where a router was killed before it had put them back
+	for _, r := range entry.Replaced {
+		if was, ok := parseRoute(r.Raw); ok && !slices.Contains(x.To, was.prefix.Addr()) {
+			d.say("put back the route %s", r.Text)
+			restore = append(restore, was.prefix)
+		}
+	}
 	d.do = func() error {
 		var errs []error
 		for _, a := range enter {
@@ -78,7 +85,10 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 		for _, a := range withdraw {
 			errs = append(errs, withdrawExport(a, dev.Index))
 			written()
-			errs = append(errs, entry.putBack(netip.PrefixFrom(a, 32)))
+		}
+		for _, p := range restore {
+			errs = append(errs, it.entry.putBack(p))
+			written()
 		}
 		return errors.Join(errs...)
 	}

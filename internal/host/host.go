@@ -28,10 +28,11 @@ type Host struct {
 	watch   *watch
 	turns   turns
 	repairs map[Kind]*atomic.Uint64
+	rooms   rooms // while some objects are settled
 }
 
 // chunk is how many objects are written down together.
-const chunk = 256
+const chunk = 64
 
 // Open takes an uplink and its record for this process: the error is a *Busy if another one has it. socket is
 // where the router can be asked.
@@ -186,16 +187,30 @@ func (it *Item) id() ID {
 // settle brings about what is wanted of these items, kind by kind. What stood already and is to be what it was is
 // repaired.
 func (h *Host) settle(items []*Item, repair bool) error {
-	slices.SortStableFunc(items, func(a, b *Item) int { return rank(a.id().Kind) - rank(b.id().Kind) })
-	for len(items) > 0 {
-		n := 1
-		for n < min(len(items), chunk) && items[n].id().Kind == items[0].id().Kind {
-			n++
-		}
-		if err := h.settleChunk(items[:n], repair); err != nil {
+	for some := range slices.Chunk(items, chunk) {
+		if err := h.settleSome(some, repair); err != nil {
 			return err
 		}
-		items = items[n:]
+	}
+	return nil
+}
+
+func (h *Host) settleSome(items []*Item, repair bool) error {
+	h.rooms = rooms{}
+	defer func() {
+		h.rooms.leave()
+		h.rooms = nil
+	}()
+	for _, k := range kinds {
+		var of []*Item
+		for _, it := range items {
+			if it.id().Kind == k.Kind {
+				of = append(of, it)
+			}
+		}
+		if err := h.settleKind(of, repair); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -208,9 +223,9 @@ type plan struct {
 	repaired bool
 }
 
-// settleChunk looks at some items, writes down what is to be done about them, and does it. An error is about
+// settleKind looks at items of one kind, writes down what is to be done about them, and does it. An error is about
 // the record: then nothing was done.
-func (h *Host) settleChunk(items []*Item, repair bool) error {
+func (h *Host) settleKind(items []*Item, repair bool) error {
 	var plans []plan
 	changed := false
 	for _, it := range items {
@@ -242,6 +257,9 @@ func (h *Host) settleChunk(items []*Item, repair bool) error {
 	}
 	for _, p := range plans {
 		h.finish(p)
+	}
+	if slices.ContainsFunc(h.record.Objects, func(e *Entry) bool { return e.line == nil }) {
+		return h.record.save() // something that was replaced is put back, say
 	}
 	return nil
 }
@@ -281,6 +299,7 @@ func (h *Host) write(it *Item, e *Entry) bool {
 	}
 	h.forget(it)
 	if it.entry = e; e != nil {
+		e.line = nil
 		h.record.Objects = append(h.record.Objects, e)
 	}
 	return true

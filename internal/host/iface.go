@@ -41,7 +41,6 @@ func (i *Interface) grows(from Object) bool {
 	return same(&was, i)
 }
 
-// in does it in a namespace.
 func in(ns workload.Namespace, f func() error) error {
 	if ns == "" {
 		return f()
@@ -73,7 +72,10 @@ func (i *Interface) look(it *Item) (d *deeds, err error) {
 		}
 		return s.in(s.carryOut)
 	}
-	if err := in(i.Namespace, s.examine); err != nil {
+	if err := it.host.in(i.Namespace, func(nl *netlink.Handle) error {
+		s.nl = nl
+		return s.examine()
+	}); err != nil {
 		return nil, err
 	}
 	s.inode = inode
@@ -85,6 +87,7 @@ type setup struct {
 	*Interface
 	*deeds
 	item   *Item
+	nl     *netlink.Handle // of the namespace
 	inode  workload.Inode
 	steps  []func(netlink.Link) error
 	fresh  *link.Draft
@@ -94,7 +97,8 @@ type setup struct {
 
 // in does it in the namespace that was looked at, not in another one that has its name by now.
 func (s *setup) in(f func() error) error {
-	return in(s.Namespace, func() error {
+	return s.item.host.in(s.Namespace, func(nl *netlink.Handle) error {
+		s.nl = nl
 		cookie, err := workload.Cookie()
 		if err == nil && cookie != s.entry.Netns {
 			err = fmt.Errorf("%s: another namespace has that name now", s.Namespace)
@@ -134,6 +138,9 @@ func (s *setup) examine() error {
 		s.entry = &Entry{Netns: cookie, Index: l.Attrs().Index}
 		s.entry.Found = !s.ours(l)
 	}
+	if entry := it.entry; entry != nil && entry.Netns == cookie && entry.Index != s.entry.Index { // its interface was deleted
+		s.entry.Replaced = slices.Clone(entry.Replaced)
+	}
 	s.entry.Addresses, s.entry.Routes = slices.Clone(s.entry.Addresses), slices.Clone(s.entry.Routes)
 	if l == nil {
 		return s.want(nil)
@@ -161,7 +168,7 @@ func place(ns workload.Namespace) string {
 func (s *setup) find(cookie uint64) (netlink.Link, error) {
 	it := s.item
 	if it.Stands {
-		l, err := netlink.LinkByIndex(it.Index)
+		l, err := s.nl.LinkByIndex(it.Index)
 		if err == nil {
 			return l, nil
 		}
@@ -175,10 +182,10 @@ func (s *setup) find(cookie uint64) (netlink.Link, error) {
 		it.lose(why)
 		return nil, &Waits{errors.New(why)} // at its next turn: somebody may be at it
 	}
-	l, err := netlink.LinkByName(s.Name)
+	l, err := s.nl.LinkByName(s.Name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		if e := it.entry; e != nil && e.Netns == cookie {
-			if l, err := netlink.LinkByIndex(e.Index); err == nil && isTAP(l) {
+			if l, err := s.nl.LinkByIndex(e.Index); err == nil && isTAP(l) {
 				return l, nil
 			}
 		}
@@ -278,7 +285,7 @@ func (s *setup) want(l netlink.Link) error {
 	}
 	if !s.Address.IsValid() {
 		if !it.Stands && (l == nil || l.Attrs().Flags&net.FlagUp == 0) {
-			s.step(setUp, "set %s up", s.Name)
+			s.step(s.setUp, "set %s up", s.Name)
 		}
 		return nil
 	}
@@ -314,7 +321,7 @@ func (s *setup) want(l netlink.Link) error {
 		return nil // somebody has set it down; its routes are for when it is up again
 	}
 	if !up {
-		s.step(setUp, "set %s up", s.Name)
+		s.step(s.setUp, "set %s up", s.Name)
 	}
 	for _, r := range st.replaced {
 		s.say("replace the route %s", r.Text)
@@ -335,7 +342,7 @@ func (s *setup) route(there bool, to netip.Prefix, r *netlink.Route) {
 	}
 	s.step(func(l netlink.Link) error {
 		r.LinkIndex, r.Dst = l.Attrs().Index, ipNet(to)
-		if err := netlink.RouteReplace(r); err != nil {
+		if err := s.nl.RouteReplace(r); err != nil {
 			return fmt.Errorf("%s: adding route %s: %w", s.Name, to, err)
 		}
 		return nil
@@ -344,9 +351,9 @@ func (s *setup) route(there bool, to netip.Prefix, r *netlink.Route) {
 
 func (s *setup) rename(from string) {
 	s.step(func(l netlink.Link) error {
-		err := netlink.LinkSetName(l, s.Name)
+		err := s.nl.LinkSetName(l, s.Name)
 		if errors.Is(err, unix.EBUSY) { // before Linux 6.2 only while it is down
-			err = errors.Join(netlink.LinkSetDown(l), netlink.LinkSetName(l, s.Name), netlink.LinkSetUp(l))
+			err = errors.Join(s.nl.LinkSetDown(l), s.nl.LinkSetName(l, s.Name), s.nl.LinkSetUp(l))
 		}
 		if err != nil {
 			s.item.Note = fmt.Sprintf("%s was renamed to %s, and cannot be renamed back: %v", s.Name, from, err)
@@ -373,7 +380,7 @@ func (s *setup) carryOut() error {
 	it := s.item
 	if !it.Stands {
 		s.quiet()
-		l, err := netlink.LinkByIndex(s.entry.Index)
+		l, err := s.nl.LinkByIndex(s.entry.Index)
 		if err != nil {
 			return err
 		}
@@ -383,25 +390,23 @@ func (s *setup) carryOut() error {
 		}
 		defer it.host.watch.add(it)
 	}
+	l, err := s.nl.LinkByIndex(s.entry.Index)
 	for _, step := range s.steps {
-		l, err := netlink.LinkByIndex(s.entry.Index)
 		if err == nil {
 			err = step(l)
 			written()
 		}
-		if err != nil {
-			it.closeUnlessStands()
-			return err
-		}
 	}
-	l, err := netlink.LinkByIndex(s.entry.Index)
+	if err == nil {
+		l, err = s.nl.LinkByIndex(s.entry.Index) // as it is now
+	}
 	if err != nil {
 		it.closeUnlessStands()
 		return err
 	}
-	if it.entry != nil { // the address that it is not to have any more is gone
-		it.entry.Addresses = slices.DeleteFunc(it.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address })
-		it.entry.line = nil
+	if e := it.entry; len(e.Addresses) > 1 { // the one that it is not to have any more is gone
+		e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Prefix) bool { return a != s.Address })
+		e.line = nil
 	}
 	it.Index, it.MAC, it.Device, it.mtu, it.inode = s.entry.Index, packet.MAC(l.Attrs().HardwareAddr), l.Attrs().Name, s.MTU, s.inode
 	return nil
@@ -416,21 +421,21 @@ func (s *setup) quiet() {
 }
 
 func (s *setup) setMTU(l netlink.Link) error {
-	if err := netlink.LinkSetMTU(l, s.MTU); err != nil {
+	if err := s.nl.LinkSetMTU(l, s.MTU); err != nil {
 		return fmt.Errorf("%s: setting mtu %d: %w", s.Name, s.MTU, err)
 	}
 	return nil
 }
 
-func setUp(l netlink.Link) error {
-	if err := netlink.LinkSetUp(l); err != nil {
+func (s *setup) setUp(l netlink.Link) error {
+	if err := s.nl.LinkSetUp(l); err != nil {
 		return fmt.Errorf("%s: setting it up: %w", l.Attrs().Name, err)
 	}
 	return nil
 }
 
 func (s *setup) addAddress(l netlink.Link) error {
-	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(s.Address)}); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := s.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(s.Address)}); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%s: adding address %s: %w", s.Name, s.Address, err)
 	}
 	return nil
@@ -439,7 +444,7 @@ func (s *setup) addAddress(l netlink.Link) error {
 // delAddress leaves the workload those that it has beside it in one subnet, which the kernel would else take too.
 func (s *setup) delAddress(l netlink.Link, a netip.Prefix) error {
 	_ = os.WriteFile("/proc/sys/net/ipv4/conf/"+l.Attrs().Name+"/promote_secondaries", []byte("1"), 0o644)
-	if err := netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+	if err := s.nl.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)}); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 		return fmt.Errorf("%s: removing the old address %s: %w", s.Name, a, err)
 	}
 	return nil
@@ -478,7 +483,12 @@ func (e *Entry) takeBack() error {
 	if !e.Found {
 		return netlink.LinkDel(l)
 	}
-	s := setup{Interface: &Interface{Name: l.Attrs().Name}}
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	s := setup{Interface: &Interface{Name: l.Attrs().Name}, nl: nl}
 	var errs []error
 	for _, to := range e.Routes {
 		r := netlink.Route{LinkIndex: e.Index, Dst: ipNet(to), Scope: netlink.SCOPE_LINK}

@@ -310,14 +310,25 @@ func TestKilledBetweenAnyTwoWrites(t *testing.T) {
 	for seed := *life1; seed < *life1+*lives; seed++ {
 		users := map[workload.Namespace]uint64{}
 		for step, w := range rapid.SliceOfN(drawWish, 4, 8).Example(seed) {
-			if w.run(t) {
+			killed := w.run(t)
+			if killed {
 				kills++
 			}
+			t.Logf("%d, %d: killed %v: %+v", seed, step, killed, w)
 			if (seed+step)%5 == 0 { // somebody takes a name for himself
 				if users[namedNS] == 0 {
 					_ = workload.Namespace(namedNS).Delete()
 					users[namedNS] = userNamespace(t, namedNS, func() error { return bridge("more", "") })
 				}
+			}
+			if (seed+step)%4 == 0 { // or takes an interface away
+				_ = workload.Namespace(foundNS).Do(func() error {
+					l, err := netlink.LinkByName("eth0")
+					if err == nil {
+						err = netlink.LinkDel(l)
+					}
+					return err
+				})
 			}
 			if (seed+step)%3 == 0 {
 				w.Kill = 0

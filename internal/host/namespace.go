@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -38,7 +40,11 @@ func (n *Namespace) look(it *Item) (*deeds, error) {
 			return d, nil
 		}
 		if it.entry != nil {
-			cookie, err := n.Path.Cookie()
+			var cookie uint64
+			err := it.host.in(n.Path, func(*netlink.Handle) (err error) {
+				cookie, err = workload.Cookie()
+				return err
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -20,9 +20,10 @@ const (
 // ownTraffic is the classic BPF program that keeps the host's own traffic away
 // from the router: IPv4 to an own address, unless it is IP-in-IP, or an ICMP
 // error, which may be about a tunnel. Frames of a VLAN belong to another interface;
-// those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What the host sends is no concern of the router's: it is asked for here,
-// as a fanout group takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything
-// else the router sees, and judges.
+// those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What the
+// host sends is no concern of the router's: it is asked for here, as a fanout group
+// takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything else the router
+// sees, and judges.
 func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	accept := []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},

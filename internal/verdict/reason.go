@@ -70,7 +70,7 @@ var noiseWords = [...]string{NeverNoise: "", GroupNoise: "to a group", AlwaysNoi
 func (n NoiseRule) String() string { return noiseWords[n] }
 
 var reasonTable = [NumReasons]ReasonInfo{
-	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or with an offload header that cannot be about this frame"},
+	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or than its offload header says"},
 	NotForRouter:       {Word: "not_for_router", Noise: AlwaysNoise, Help: "addressed to another station's MAC, or to the host itself"},
 	UnknownEthertype:   {Word: "unknown_ethertype", Noise: GroupNoise, Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
 	ARPMalformed:       {Word: "arp_malformed", Noise: GroupNoise, Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},

@@ -97,6 +97,42 @@ func (n Namespace) Do(f func() error) error {
 	})
 }
 
+// Room is a thread inside a namespace that does one errand after the other.
+type Room struct {
+	errands chan func() error
+	done    chan error
+}
+
+// Enter opens one. Whatever becomes of the path, it is in that namespace until Leave.
+func (n Namespace) Enter() (*Room, error) {
+	r := &Room{make(chan func() error), make(chan error)}
+	go func() {
+		r.done <- n.Do(func() error {
+			r.done <- nil
+			for f := range r.errands {
+				r.done <- f()
+			}
+			return nil
+		})
+	}()
+	if err := <-r.done; err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Do does an errand.
+func (r *Room) Do(f func() error) error {
+	r.errands <- f
+	return <-r.done
+}
+
+// Leave ends the thread.
+func (r *Room) Leave() {
+	close(r.errands)
+	<-r.done
+}
+
 // Start starts a command inside the namespace, and says when it has ended. The
 // thread that starts it stays until then: a command with a death signal dies with
 // the thread that made it.
