@@ -45,6 +45,11 @@ type Worker struct {
 	Batches uint64 `json:"batches"`
 	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
 	Sleeps  uint64 `json:"sleeps"` // for want of frames
+	// Seconds of its time that what came in by its ports has cost.
+	Seconds float64 `json:"seconds"`
+	// SlowPorts are those of its ports whose own stack takes long over what is written to
+	// them, so that the slow lane does it.
+	SlowPorts []string `json:"slow_ports"`
 }
 
 // Drop is a line of `vrouter show drops`.
@@ -84,6 +89,22 @@ type Neighbor struct {
 	State   string  `json:"state"`
 	Age     float64 `json:"age_seconds"` // since it was last known to be right
 	Waiting int     `json:"waiting"`     // packets
+}
+
+// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
+// fragments of a datagram for the router itself.
+type Held struct {
+	For     string  `json:"for"`                // next_hop or fragments
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
+	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
+	Dst     string  `json:"dst,omitempty"`
+	ID      int     `json:"id,omitempty"`
+	Proto   int     `json:"proto,omitempty"`
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`       // of memory
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Missing string  `json:"missing"`
 }
 
 // Route is a line of `vrouter route list`.
@@ -184,8 +205,16 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+}
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.

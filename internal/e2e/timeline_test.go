@@ -282,6 +282,12 @@ func (a *authority) client(name string) []string {
 // tlsLab is the tutorial's lab, with routers that others may look at by mutual TLS.
 func tlsLab(t *testing.T, a *authority) []host {
 	t.Helper()
+	return tlsLabWith(t, a, func(text string) string { return text })
+}
+
+// tlsLabWith is tlsLab after a change of its file.
+func tlsLabWith(t *testing.T, a *authority, change func(text string) string) []host {
+	t.Helper()
 	for _, name := range []string{"192.168.0.11", "192.168.0.12"} {
 		a.issue(name, &x509.Certificate{IPAddresses: []net.IP{net.ParseIP(name)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	}
@@ -291,7 +297,7 @@ func tlsLab(t *testing.T, a *authority) []host {
 		text = strings.Replace(text, "  - node: "+node+"\n", fmt.Sprintf("  - node: %s\n    control: {listen: '%s:9474', tls: {cert: %s, key: %s, ca: %s}}\n",
 			node, ip, a.file(ip+".crt"), a.file(ip+".key"), a.file("ca.crt")), 1)
 	}
-	return labUp(t, text)
+	return labUp(t, change(text))
 }
 
 // By mutual TLS from one host to the other: who has the right certificate may look, and

@@ -192,15 +192,11 @@ func (p *AFPacket) Read(frames []packet.Frame) (n int, err error) {
 // prepare has the kernel write each frame into its buffer, and what is too long for
 // that into a tail.
 func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
-	if len(p.msgs) < len(frames) {
-		n := len(frames)
-		if p.tails != nil {
-			_ = unix.Munmap(p.tails)
-		}
-		if p.tails, err = mapMemory(n * tailLen); err != nil {
+	if p.tails == nil {
+		if p.tails, err = mapMemory(BatchSize * tailLen); err != nil {
 			return fmt.Errorf("memory for frames: %w", err)
 		}
-		p.msgs, p.iovs = make([]mmsghdr, n), make([]unix.Iovec, 2*n)
+		p.msgs, p.iovs = make([]mmsghdr, BatchSize), make([]unix.Iovec, 2*BatchSize)
 	}
 	for i := range frames {
 		setMsg(&p.msgs[i], p.iovs[2*i:2*i+2], frames[i].Buf[packet.Headroom-packet.VnetLen:packet.BufferLen], p.tails[i*tailLen:(i+1)*tailLen])

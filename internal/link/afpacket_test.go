@@ -32,7 +32,14 @@ func newWire(t *testing.T) *wire {
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	far, err := OpenTAP(name, true)
+	draft, err := NewTAP(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := draft.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	far, err := OpenTAP(name, draft.Index, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,8 +162,7 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
 	if n.statics.turned {
 		n.statics.turned = false
-		n.followMTU()
-		if err := n.applyUplink(); err != nil {
+		if err := errors.Join(n.applyUplink(), n.followMTU()); err != nil {
 			return err
 		}
 	}

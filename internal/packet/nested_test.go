@@ -100,7 +100,7 @@ func (n nest) packet(i int) []byte {
 			}
 		case "bytes":
 			b = append(bytes.Clone(l.plain), b...)
-			etherType = etherTypeBridged
+			etherType = 0x6558 // an Ethernet frame
 		}
 	}
 	return append(binary.BigEndian.AppendUint16([]byte(dstMAC+srcMAC), n.etherType), b...)

@@ -32,14 +32,11 @@ func Split(f *Frame, next func() *Frame) (ok bool) {
 	if !ok {
 		return false
 	}
-	size := int(f.Offload.GSOSize)
-	size *= (IPv4MaxLen - (h.len - EthernetLen)) / size
-	if size == 0 {
+	n := (IPv4MaxLen - (h.len - EthernetLen)) / int(f.Offload.GSOSize)
+	if n == 0 {
 		return false
 	}
-	for i, at := 0, h.len; at < f.Len; i, at = i+size/int(f.Offload.GSOSize), at+size {
-		s := f.piece(&h, i, at, min(at+size, f.Len), next())
-		s.Offload = f.Offload
+	for from := 0; f.Part(from, n, next()); from += n {
 	}
 	return true
 }
