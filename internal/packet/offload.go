@@ -17,7 +17,7 @@ const (
 	// maxSegments is more than 64 KB at Linux's least segment size (48 bytes,
 	// net.ipv4.tcp_min_snd_mss) make, with TCP options taken off.
 	maxSegments = 4096
-	// maxUDPSegments is how many the kernel takes in one frame: 64, and since 6.9 128
+	// maxUDPSegments is how many every kernel takes in one frame; later ones take 128
 	// (UDP_MAX_SEGMENTS).
 	maxUDPSegments = 64
 
@@ -178,7 +178,7 @@ func (f *Frame) outer() (protocol byte, at int) {
 func (f *Frame) superframe() (h headers, ok bool) {
 	o := &f.Offload
 	wanted, sumAt, start := byte(ProtocolTCP), uint16(tcpChecksum), 0
-	if o.GSOType&^GSOECN == GSOUDPL4 {
+	if o.GSOType == GSOUDPL4 {
 		wanted, sumAt = ProtocolUDP, udpChecksum
 	} else if !o.isTCP() {
 		return h, false
@@ -192,7 +192,8 @@ func (f *Frame) superframe() (h headers, ok bool) {
 	if !ok || o.GSOSize == 0 {
 		return h, false
 	}
-	if inner := h.innermost().kind; o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header || o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header {
+	switch inner := h.innermost().kind; {
+	case o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header, o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header:
 		return h, false
 	}
 	h.len = f.headersLen(h.transport)

@@ -8,10 +8,10 @@ const (
 	tcpCWR = 0x80
 )
 
-// Segment cuts an admitted superframe, whose offload header is valid, into the packets that
-// it stands for, each with its own lengths, numbers and checksums in each of its
-// headers, as a device would. next lends an empty frame for each; their headroom
-// is the usual one. (linux Documentation/networking/segmentation-offloads)
+// Segment cuts an admitted superframe, whose offload header is valid, into the
+// packets that it stands for, each with its own lengths, numbers and checksums in
+// each of its headers, as a device would. next lends an empty frame for each; their
+// headroom is the usual one. (linux Documentation/networking/segmentation-offloads)
 // A frame without payload is one packet.
 func Segment(f *Frame, next func() *Frame) {
 	h, _ := f.superframe()
