@@ -34,6 +34,8 @@ const (
 type route struct {
 	to, via, kind string // kind: blackhole, unreachable, prohibit
 	metric        int
+	mtu           int // 0: none
+	locked        bool
 }
 
 var baseRoutes = []route{
@@ -239,7 +241,7 @@ func addRoutes(routes []route) error {
 		if err != nil {
 			return err
 		}
-		k := netlink.Route{Dst: dst, Type: kinds[r.kind], Priority: r.metric, Protocol: unix.RTPROT_STATIC}
+		k := netlink.Route{Dst: dst, Type: kinds[r.kind], Priority: r.metric, Protocol: unix.RTPROT_STATIC, MTU: r.mtu, MTULock: r.locked}
 		if r.via != "" {
 			k.Gw = netip.MustParseAddr(r.via).AsSlice()
 		}
