@@ -44,8 +44,11 @@ func badHeader(ip packet.IPv4) verdict.Reason {
 func (x *path) badAddress(p *Packet) verdict.Reason {
 	src, dst := p.ip[12:16], p.ip[16:20]
 	switch {
-	case notOneHost(src), p.in.Kind == Uplink && x.isOwn(p.ip.Src()):
-		return verdict.MartianSource // RFC 1812 5.3.7; nobody else speaks for this host
+	case notOneHost(src):
+		return verdict.MartianSource // RFC 1812 5.3.7
+	case p.in.Kind == Uplink && x.isOwn(p.ip.Src()):
+		p.note = "it is from an address of this host, for which nobody else speaks"
+		return verdict.MartianSource
 	case notOneHost(dst):
 		return verdict.MartianDestination
 	case isLinkLocal(src):

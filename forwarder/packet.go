@@ -148,7 +148,7 @@ func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
 		if p.in != nil {
 			f.MAC = p.in.MAC
 		}
-	case verdict.ARP, verdict.Decap, verdict.Local:
+	case verdict.ARP, verdict.Check, verdict.Decap, verdict.Local:
 		f.Note = p.note
 	case verdict.RPF:
 		if p.in != nil {

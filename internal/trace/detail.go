@@ -66,7 +66,7 @@ func dropDetail(st *step, frame []byte) string {
 func dropFact(st *step, frame []byte) string {
 	f, ip := &st.facts, ipv4(frame)
 	switch st.verdict.Reason {
-	case verdict.ReassemblyLimit:
+	case verdict.ReassemblyLimit, verdict.MartianSource:
 		return f.Note
 	case verdict.RPFFailed:
 		return "the workload is " + f.Addr.String()

@@ -71,7 +71,7 @@ type Facts struct {
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, decap, local, neigh: a constant, never made for one packet
+	Note                          string // arp, check, decap, local, neigh: a constant, never made for one packet
 }
 
 // Begin empties the record and keeps the frame as it came.
