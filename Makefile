@@ -104,7 +104,7 @@ bench-scale: ## measure how the cost grows with workloads, routes and flows
 	$(GO) run ./internal/bench -scale $(BENCHFLAGS)
 
 microbench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder ./internal/engine
 
 # In the package's directory, as go test hides what a passing package prints elsewhere.
 conformance: ## run the conformance tests, and print their table

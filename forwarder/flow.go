@@ -9,10 +9,10 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// way is the route of a packet to dst: the longest prefix that contains it (RFC
+// RouteTo is the route of a packet to dst: the longest prefix that contains it (RFC
 // 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
-func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
-	r := x.fib.Lookup(dst)
+func (x *Path) RouteTo(dst netip.Addr, ip packet.IPv4) *rib.Route {
+	r := x.FIB.Lookup(dst)
 	if r == nil || r.Multipath == nil {
 		return r
 	}
@@ -26,7 +26,7 @@ func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
 // address (RFC 7690 3). The router's own address is a part of the hash, so that
 // routers in a row don't all choose alike; nothing random is, so that a restart
 // moves no flow.
-func (x *path) flowHash(ip packet.IPv4) uint32 {
+func (x *Path) flowHash(ip packet.IPv4) uint32 {
 	own := x.source().As4()
 	addresses, protocol, ports := flowOf(ip)
 	h := addresses ^ uint64(binary.BigEndian.Uint32(own[:]))*0x9e3779b97f4a7c15
@@ -37,14 +37,13 @@ func (x *path) flowHash(ip packet.IPv4) uint32 {
 // protocol, and both ports. Of a first fragment that is quoted the ports count, as
 // what comes the other way is whole, mostly.
 func flowOf(ip packet.IPv4) (addresses uint64, protocol byte, port uint32) {
+	if ip.IsFragment() {
+		return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), 0
+	}
 	if q := packet.Quoted(ip); q != nil { // turned round
-		port = bits.RotateLeft32(ports(q), 16)
-		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), port
+		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), bits.RotateLeft32(ports(q), 16)
 	}
-	if !ip.IsFragment() {
-		port = ports(ip)
-	}
-	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), port
+	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), ports(ip)
 }
 
 // ports are the first four bytes behind the header, where all protocols that have

@@ -83,7 +83,7 @@ var (
 	portRxBytes   = counter("port_receive_bytes_total", "Bytes read from a port, with Ethernet headers.", "port")
 	portTxPackets = counter("port_transmit_packets_total", "Packets sent by a port, those that the router made among them.", "port")
 	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
-	portRxLost    = counter("port_receive_lost_packets_total", "Packets that the kernel dropped before the router could read them.", "port")
+	portRxLost    = counter("port_receive_lost_packets_total", "Frames that the kernel dropped before the router could read them, or could not hand over: superframes that are neither TCP nor UDP.", "port")
 
 	portRxErrors = counter("port_receive_errors_total", "Reads of a port that failed, and passed.", "port")
 
@@ -108,6 +108,7 @@ var (
 
 	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
 	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelRefused = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
 	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
@@ -115,7 +116,7 @@ var (
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
 
-	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one frame in 1,024 of each queue of a port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")

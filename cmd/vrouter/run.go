@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/rights"
 	"github.com/vrouter/vrouter/internal/service"
+	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/metrics"
 )
@@ -107,7 +107,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 			return err
 		}
 	}
-	var remote net.Listener
+	var remote *control.Remote
 	if c.Control.Listen != "" {
 		if remote, err = control.ListenTLS(&c.Control); err != nil {
 			return err
@@ -133,32 +133,32 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	r := &reloader{node: n, file: file, manager: manager, log: log, output: output}
 	reload := r.reload
 	go onHangup(ctx, hangup, reload)
+	looks := share.New()
 	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
-	}, log)
+	}, looks, log)
 	defer s.Close()
 	go logError(log, "control socket", s.Serve)
 	if remote != nil {
 		go logError(log, "control.listen", func() error { return s.ServeRemote(remote) })
 	}
 	if scrape != nil {
-		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Version: buildVersion(), Repairs: n.Repairs}
+		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Looks: looks, Version: buildVersion(), Ports: n.Ports, Repairs: n.Repairs}
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
 	manager.Ready("forwarding, uplink " + c.Uplink.Interface)
 	context.AfterFunc(ctx, manager.Stopping)
-	go logError(log, "watchdog", func() error { return manager.Watchdog(ctx, answers(c.Control.Socket)) })
+	go logError(log, "watchdog", func() error { return manager.Watchdog(ctx, answers(s.Self())) })
 	debug.FreeOSMemory() // what it took to read the file
 	err = n.Run(ctx)
 	log.Info("stopped", "node", c.Node)
 	return err
 }
 
-// answers asks the router as a user would. The answer needs the ledger of every
-// worker, which a worker that hangs in a batch does not give away.
-func answers(socket string) func(context.Context) error {
-	client := control.NewClient(socket)
+// answers asks the router as a user would, but by a way of its own. The answer needs the ledger
+// of every worker, which a worker that hangs in a batch does not give away.
+func answers(client *control.Client) func(context.Context) error {
 	return func(ctx context.Context) error { return client.Get(ctx, "/v1/ports", &[]control.Port{}) }
 }
 

@@ -50,6 +50,7 @@ type options struct {
 	uplinkMTU, ns1MTU, ns2MTU int // 0: 1500
 	routes                    []route
 	kernelRoutes              []route // in the host's own table, for vrouter to import
+	joins                     bool    // the uplink joins what it receives (joined_test.go)
 }
 
 func orDefault(mtu int) int {
@@ -101,6 +102,9 @@ func (b *Bench) build() (err error) {
 		err = b.startLinux()
 	} else {
 		err = b.startVrouter()
+	}
+	if err == nil && b.options.joins {
+		err = b.join()
 	}
 	if err != nil {
 		return err

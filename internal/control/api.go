@@ -20,7 +20,7 @@ type Port struct {
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them, or that it could not read
 	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
@@ -84,6 +84,22 @@ type Neighbor struct {
 	State   string  `json:"state"`
 	Age     float64 `json:"age_seconds"` // since it was last known to be right
 	Waiting int     `json:"waiting"`     // packets
+}
+
+// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
+// fragments of a datagram for the router itself.
+type Held struct {
+	For     string  `json:"for"`                // next_hop or fragments
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
+	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
+	Dst     string  `json:"dst,omitempty"`
+	ID      int     `json:"id,omitempty"`
+	Proto   int     `json:"proto,omitempty"`
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`       // of memory
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Missing string  `json:"missing"`
 }
 
 // Route is a line of `vrouter route list`.
@@ -171,8 +187,9 @@ type Tunnel struct {
 	Peer      string  `json:"peer"`
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
-	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
-	Age       float64 `json:"age_seconds"` // since it told
+	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"`    // since it told
+	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
 }

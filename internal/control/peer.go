@@ -37,34 +37,27 @@ func SetGroup(socket, group string) error {
 var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true, "/v1/plan": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
-// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
-// so that it is still there when somebody wraps the connection.
+// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address.
 type peer struct{ uid uint32 }
 
 func (peer) Network() string  { return "unix" }
 func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
 
-// identified is a connection that knows its peer.
-type identified struct {
-	net.Conn
-	peer peer
-}
+// root says whether he may change the router.
+func (p peer) root() bool { return p.uid == 0 || int(p.uid) == os.Geteuid() }
 
-func (c identified) RemoteAddr() net.Addr { return c.peer }
+// nobody is a peer whom the kernel does not name: he may change nothing.
+type nobody struct{}
 
-// identifying is a listener of unix sockets whose connections know their peers.
-type identifying struct{ net.Listener }
+func (nobody) Network() string { return "unix" }
+func (nobody) String() string  { return "nobody" }
 
-func (l identifying) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+func peerOf(fd int) net.Addr {
+	cred, err := host.PeerOf(fd)
 	if err != nil {
-		return nil, err
+		return nobody{}
 	}
-	who, err := host.PeerOf(c)
-	if err != nil {
-		return c, nil // of nobody, who may change nothing
-	}
-	return identified{c, peer{who.Uid}}, nil
+	return peer{cred.Uid}
 }
 
 type peerKey struct{}
@@ -79,8 +72,7 @@ var errForbidden = errors.New("members of the socket's group may read; only root
 // mayChange says whether a peer may change the router: root may, and whoever
 // the router runs as. All others who can open the socket may read.
 func mayChange(ctx context.Context) error {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	if ok && (p.uid == 0 || int(p.uid) == os.Geteuid()) {
+	if p, ok := ctx.Value(peerKey{}).(peer); ok && p.root() {
 		return nil
 	}
 	return errForbidden

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/share"
 )
 
 // Plan is the answer to POST /v1/plan: what a reload with that file would change.
@@ -70,16 +71,16 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 			return nil, badRequest{err}
 		}
 		c.Lab = s.node.Config().Lab
-		yieldToForwarding(func() { v, err = s.planned(c) })
-		return v, err
+		var f *node.Foresight
+		share.Locked(r.Context(), func() { f, err = s.node.Foresee(c) })
+		if err != nil {
+			return nil, badRequest{fmt.Errorf("plan: %w", err)}
+		}
+		return planned(f.Plan()), nil
 	})
 }
 
-func (s *Server) planned(c *config.Host) (any, error) {
-	p, err := s.node.Plan(c)
-	if err != nil {
-		return nil, badRequest{fmt.Errorf("plan: %w", err)}
-	}
+func planned(p node.Plan) Plan {
 	v := Plan{Settings: append([]string{}, p.Settings...), Objects: []PlannedObject{}, Routes: []PlannedRoute{}, Packets: []PlannedPacket{}}
 	for _, o := range p.Objects {
 		planned := PlannedObject{Object: o.ID.String(), Workload: o.Workload, What: o.What, Waits: o.Waits}
@@ -96,7 +97,7 @@ func (s *Server) planned(c *config.Host) (any, error) {
 		v.Routes = append(v.Routes, PlannedRoute{op, r.Text})
 	}
 	v.Packets, v.More = plannedPackets(p.Packets)
-	return v, nil
+	return v
 }
 
 func plannedPackets(all []node.PlannedPacket) (list []PlannedPacket, more int) {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -15,16 +15,16 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-func ports(n *node.Node) []Port {
+func ports(c *engine.Stats) []Port {
 	list := []Port{}
-	for _, p := range n.Router.Stats().Ports {
+	for _, p := range c.Ports {
 		v := Port{
 			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU,
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
-		if p.Address.IsValid() {
-			v.Address = p.Address.String()
+		if len(p.Addresses) > 0 {
+			v.Address = p.Addresses[0].String()
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
 		v.Noise = p.Received.AllNoise()
@@ -41,18 +41,17 @@ func ports(n *node.Node) []Port {
 	return list
 }
 
-func workers(n *node.Node) []Worker {
+func workers(c *engine.Stats) []Worker {
 	list := []Worker{}
-	for i, w := range n.Router.Stats().Workers {
+	for i, w := range c.Workers {
 		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
 	}
 	return list
 }
 
-func drops(n *node.Node) []Drop {
-	s := n.Router.Stats()
+func drops(s *engine.Stats, records []*trace.Record) []Drop {
 	last := map[verdict.Reason]*Recorded{}
-	for _, r := range lossesLast(n.Router.Trace().Kept(true)) {
+	for _, r := range lossesLast(records) {
 		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
 	}
 	list := []Drop{}
@@ -83,9 +82,8 @@ func lossesLast(records []*trace.Record) []*trace.Record {
 }
 
 // ways are the packets by the way they took, the most first.
-func ways(n *node.Node) []Way {
+func ways(s *engine.Stats) []Way {
 	list := []Way{}
-	s := n.Router.Stats()
 	named := map[trace.Way]uint64{}
 	for w, packets := range s.Ways.All {
 		named[w.Named()] += packets
@@ -113,10 +111,25 @@ func neighbors(n *node.Node) []Neighbor {
 	return list
 }
 
-func tunnels(n *node.Node) []Tunnel {
+// held is what waits, the oldest first.
+func held(n *node.Node) []Held {
+	list := []Held{}
+	for _, h := range n.Router.Held() {
+		v := Held{For: h.For, Port: h.Port, Packets: h.Packets, Bytes: h.Bytes, Age: h.Age.Seconds(), Missing: h.Missing}
+		if h.For == engine.ForNextHop {
+			v.NextHop = h.NextHop.String()
+		} else {
+			v.Src, v.Dst, v.ID, v.Proto = h.Src.String(), h.Dst.String(), int(h.ID), int(h.Protocol)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
-	for _, t := range n.Router.Stats().Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx}
+	for _, t := range c.Tunnels {
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"
@@ -152,10 +165,9 @@ func workloads(n *node.Node) []Workload {
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) iter.Seq2[Route, error] {
+func routes(n *node.Node, counts *engine.RouteCounts) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
-		counts := n.Router.RouteCounts()
 		for r := range n.RIB.All {
 			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last, counts), nil) {
 				return
@@ -165,7 +177,7 @@ func routes(n *node.Node) iter.Seq2[Route, error] {
 	}
 }
 
-func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
+func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
 		Metric: int64(r.Metric), MTU: int(r.MTU), Encap: r.Encap.String(), Used: used, Text: r.String(),
@@ -189,9 +201,8 @@ func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
 	return v
 }
 
-func lookup(n *node.Node, a netip.Addr) Lookup {
+func lookup(n *node.Node, a netip.Addr, counts *engine.RouteCounts) Lookup {
 	l := Lookup{Address: a.String(), Others: []Route{}}
-	counts := n.Router.RouteCounts()
 	for i, r := range n.RIB.Candidates(a) {
 		v := route(r, i == 0, counts)
 		if i > 0 {
@@ -217,7 +228,7 @@ func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
 	}
 	neighbor = "unknown: the first packet asks"
 	for _, i := range n.Router.Neighbors() {
-		if i.Addr == a {
+		if i.Addr == a && i.Port == r.Port {
 			neighbor = i.State.String()
 			if i.MAC != (packet.MAC{}) {
 				neighbor = i.MAC.String()

@@ -66,6 +66,8 @@ var checks = []check{
 	{"routes", "no other program leads the workloads' addresses elsewhere", true, routes},
 	{"rules", "no policy rule takes the workloads' packets elsewhere", true, rules},
 	{"import", "the host's routes to import are there, and leave by the uplink", true, imports},
+	{"next_hops", "the next hops of the routes are on the uplink's link, or the host has a way to them", true, nextHops},
+	{"ipip_source", "the other hosts know this one by the address that its IP-in-IP comes from", true, tunnelSource},
 	{"old_guard", "no guard of a killed router is left", false, oldGuards},
 	{"old_workloads", "no workload is left that nobody serves", true, oldWorkloads},
 	{"old_socket", "no socket of a killed router is left", false, oldSocket},

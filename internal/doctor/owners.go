@@ -3,8 +3,6 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -121,40 +119,4 @@ func destination(r *netlink.Route) netip.Prefix {
 	a, _ := netip.AddrFromSlice(r.Dst.IP.To4())
 	bits, _ := r.Dst.Mask.Size()
 	return netip.PrefixFrom(a, bits)
-}
-
-// imports: a protocol without routes, and routes that the router cannot go by.
-func imports(h *Host) (found []Finding, err error) {
-	l, err := h.link()
-	if err != nil {
-		return nil, err
-	}
-	list, err := mainTable()
-	for _, name := range h.Config.Kernel.Import {
-		routes := slices.DeleteFunc(slices.Clone(list), func(r netlink.Route) bool { return !hasProtocol(&r, name) })
-		if len(routes) == 0 {
-			found = append(found, Finding{
-				State: Warn, Means: "kernel.import names " + name + ", and the host has no route of that protocol: its program may not run", Mend: "ip route show proto " + name,
-			})
-		}
-		for _, r := range routes {
-			out, lerr := netlink.LinkByIndex(r.LinkIndex)
-			if r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || lerr != nil {
-				continue
-			}
-			found = append(found, Finding{
-				State: Warn, Means: fmt.Sprintf("the route to %s proto %s leaves by %s, not by %s: it is not imported", destination(&r), name, out.Attrs().Name, h.Config.Uplink.Interface),
-				Mend: "let " + name + " enter its routes by " + h.Config.Uplink.Interface + "; the router encapsulates by ipip.mode",
-			})
-			break // one is enough to see why
-		}
-	}
-	return found, err
-}
-
-// hasProtocol knows a protocol by name or number; static is boot's name too, as in
-// the configuration.
-func hasProtocol(r *netlink.Route, name string) bool {
-	return r.Protocol.String() == name || strconv.Itoa(int(r.Protocol)) == name ||
-		name == "static" && r.Protocol == unix.RTPROT_BOOT
 }

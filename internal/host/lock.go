@@ -87,23 +87,19 @@ func whoListens(socket string) (*unix.Ucred, error) {
 		return nil, err
 	}
 	defer c.Close()
-	return PeerOf(c)
-}
-
-// PeerOf is who is at the other end of a unix socket, as the kernel knows him (SO_PEERCRED, unix(7)).
-func PeerOf(c net.Conn) (*unix.Ucred, error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return nil, fmt.Errorf("%T is no unix socket", c)
-	}
-	raw, err := u.SyscallConn()
+	raw, err := c.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	var who *unix.Ucred
 	var failed error
-	err = raw.Control(func(fd uintptr) { who, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	err = raw.Control(func(fd uintptr) { who, failed = PeerOf(int(fd)) })
 	return who, errors.Join(err, failed)
+}
+
+// PeerOf is who is at the other end of a unix socket, as the kernel knows him (SO_PEERCRED, unix(7)).
+func PeerOf(fd int) (*unix.Ucred, error) {
+	return unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 }
 
 // Listens says whether a process listens at a unix socket. One that has as many who wait as it may have, or that a

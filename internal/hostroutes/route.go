@@ -54,7 +54,7 @@ type Hop struct {
 	Fault  Fault      // why nobody but the kernel can go there
 }
 
-// Fault says what of a route only the kernel can do.
+// Fault says what of a route only the kernel can do, or nobody.
 type Fault uint8
 
 const (
@@ -65,11 +65,11 @@ const (
 )
 
 var faultWords = [...]string{
-	NoFault: "", ViaInet6: "their next hop is an IPv6 address", Encapsulated: "the kernel encapsulates what goes by them",
-	NoObject: "their nexthop object is gone",
+	NoFault: "", ViaInet6: "has an IPv6 next hop", Encapsulated: "has the kernel encapsulate what goes there",
+	NoObject: "leads over a nexthop object that is gone",
 }
 
-// String says it in words; "" for NoFault.
+// String says it in words, of the route; "" for NoFault.
 func (f Fault) String() string { return faultWords[f] }
 
 // hopList is next hops in a form that can be compared: hopSize bytes each.

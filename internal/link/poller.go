@@ -146,11 +146,12 @@ func (p *epoll) readReady() (n int, err *ReadError) {
 		}
 		n += k
 		// An error comes before what waits behind it, so one more read is due; a
-		// second error waits for the next event, and so never makes a spin.
-		if port.ready = k == len(room) || e != nil && !port.failed && e != ErrGone; port.ready {
+		// second error waits for the next event, and so never makes a spin. A frame
+		// that was lost is one less of those that wait.
+		if port.ready = k == len(room) || e == ErrFrameLost || e != nil && !port.failed && e != ErrGone; port.ready {
 			again = append(again, id)
 		}
-		if port.failed = e != nil; e != nil {
+		if port.failed = e != nil && e != ErrFrameLost; e != nil {
 			err = &ReadError{ID: id, Err: e}
 		}
 	}

@@ -24,7 +24,8 @@ type TAP struct {
 	vnetLen int             // bytes of virtio header in front of a frame: 0 or packet.VnetLen
 	netlink *netlink.Handle // in the workload's namespace
 	index   int
-	lost    atomic.Uint64
+	dropped atomic.Uint64 // by the device
+	lost    atomic.Uint64 // when read
 }
 
 // Draft is a TAP that nobody keeps yet: it goes with the process that made it.
@@ -179,6 +180,9 @@ func (t *TAP) Read(frames []packet.Frame) (int, error) {
 	defer t.release()
 	for i := range frames {
 		if n, err := readOne(fd, &frames[i], t.vnetLen); n == 0 {
+			if err == ErrFrameLost {
+				t.lost.Add(1)
+			}
 			return i, err
 		}
 	}
@@ -200,15 +204,15 @@ func (t *TAP) Write(frames []*packet.Frame) (int, error) {
 	return len(frames), nil
 }
 
-// Lost implements Port: what did not fit into the queue of the device.
+// Lost implements Port: what did not fit into the queue of the device, too.
 func (t *TAP) Lost() uint64 {
 	if _, err := t.acquire(); err == nil { // a closed handle asks in whichever namespace the thread is in
 		defer t.release()
 		if l, err := t.netlink.LinkByIndex(t.index); err == nil && l.Attrs().Statistics != nil {
-			t.lost.Store(l.Attrs().Statistics.TxDropped)
+			t.dropped.Store(l.Attrs().Statistics.TxDropped)
 		}
 	}
-	return t.lost.Load()
+	return t.dropped.Load() + t.lost.Load()
 }
 
 // CanOffload implements Port.

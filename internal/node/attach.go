@@ -83,7 +83,7 @@ func (a *attached) hostRoute() netip.Prefix { return netip.PrefixFrom(a.object.A
 func (n *Node) workloadPort(o *host.Interface) forwarder.PortConfig {
 	return forwarder.PortConfig{
 		Name: o.Workload, Kind: forwarder.Workload, Interface: o.Name,
-		MAC: packet.MAC(n.config.Gateway.MAC), MTU: o.MTU, Address: o.Address.Addr(),
+		MAC: packet.MAC(n.config.Gateway.MAC), MTU: o.MTU, Addresses: []netip.Addr{o.Address.Addr()},
 	}
 }
 

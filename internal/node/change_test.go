@@ -14,6 +14,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/hostroutes"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -28,7 +29,7 @@ func bed(t testing.TB) *Node {
 			subnets: []forwarder.Subnet{{Prefix: netip.MustParsePrefix("192.168.0.0/24"), Address: netip.MustParseAddr("192.168.0.11")}}},
 		statics: newStatics(0), mirror: newMirror(), reach: reach{ask: noWay}, told: map[string]map[string]bool{},
 	}
-	n.Router = forwarder.New(n.RIB, n.log, nil)
+	n.Router = engine.New(n.RIB, n.log, nil)
 	t.Cleanup(n.Router.Close)
 	if err := n.applyUplink(); err != nil {
 		t.Fatal(err)

@@ -102,11 +102,11 @@ func (n *Node) DeleteWorkload(name string) error {
 	return n.apply()
 }
 
-// WriteConfig writes the host file that gives the present state, what commands
+// ConfigWriter is what writes the host file that gives the present state, what commands
 // changed included.
-func (n *Node) WriteConfig(w io.Writer) error {
+func (n *Node) ConfigWriter() func(io.Writer) error {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	c, routes := n.config, n.statics.sorted()
-	n.mu.Unlock()
-	return c.WriteYAML(w, routes)
+	return func(w io.Writer) error { return c.WriteYAML(w, routes) }
 }

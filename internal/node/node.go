@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -24,7 +24,7 @@ const watchEvery = time.Second
 
 // Node is the running router of one host.
 type Node struct {
-	Router *forwarder.Router
+	Router *engine.Router
 	RIB    *rib.Table
 	log    *slog.Logger
 
@@ -63,7 +63,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 	if err != nil {
 		return n, err
 	}
-	n.Router = forwarder.New(n.RIB, log, n.portGone, pollers...)
+	n.Router = engine.New(n.RIB, log, n.portGone, pollers...)
 	defer func() {
 		if err != nil {
 			n.abandon()

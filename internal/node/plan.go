@@ -12,6 +12,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -41,38 +42,50 @@ type PlannedPacket struct {
 	Now, Then string
 }
 
-// Plan says what a reload with this configuration would change, and changes nothing. What a reload would refuse is
-// an error.
-func (n *Node) Plan(c *config.Host) (p Plan, err error) {
+// Foresight is the router as it is and as it would be, at one moment.
+type Foresight struct {
+	node      *Node
+	plan      Plan // without routes and packets
+	now, then *Node
+}
+
+// Foresee compares a configuration with what is in force, and changes nothing. What a reload would refuse is an error.
+// Nobody else waits for what Plan takes; it must be called.
+func (n *Node) Foresee(c *config.Host) (*Foresight, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next, err := n.foresee(c)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
+	f := &Foresight{node: n}
 	present := future{n.config, n.statics, n.live, n.file}
-	p.Settings = settings(present.config, next.config)
+	f.plan.Settings = settings(present.config, next.config)
 	n.config, n.statics, n.live = next.config, next.statics, next.live
 	want := n.present()
 	if n.config.Kernel.Export {
 		want = append(want, n.exports(n.soonAttached(present.config)))
 	}
-	p.Objects = n.what.Plan(want)
+	f.plan.Objects = n.what.Plan(want)
 	n.config, n.statics, n.live = present.config, present.statics, present.live
 	// Both are made alike, so that nothing else tells them from each other.
-	now, err := n.shadow(present)
-	if err != nil {
-		return p, err
+	if f.now, err = n.shadow(present); err != nil {
+		return nil, err
 	}
-	defer now.Router.Close()
-	then, err := n.shadow(next)
-	if err != nil {
-		return p, err
+	if f.then, err = n.shadow(next); err != nil {
+		f.now.Router.Close()
+		return nil, err
 	}
-	defer then.Router.Close()
-	p.Routes = plannedRoutes(now.RIB, then.RIB)
-	p.Packets = n.plannedPackets(now, then)
-	return p, nil
+	return f, nil
+}
+
+// Plan says what a reload would change.
+func (f *Foresight) Plan() Plan {
+	defer f.now.Router.Close()
+	defer f.then.Router.Close()
+	f.plan.Routes = plannedRoutes(f.now.RIB, f.then.RIB)
+	f.plan.Packets = f.node.plannedPackets(f.now, f.then)
+	return f.plan
 }
 
 // soonAttached are the workloads' addresses of those that are attached, and of those that were not there before.
@@ -114,7 +127,7 @@ func (n *Node) shadow(f future) (*Node, error) {
 		config: f.config, statics: f.statics, live: f.live, RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler),
 		workloads: map[string]*attached{}, mirror: newMirror(), told: map[string]map[string]bool{},
 	}
-	s.Router = forwarder.New(s.RIB, s.log, nil)
+	s.Router = engine.New(s.RIB, s.log, nil)
 	u := *n.uplink
 	s.uplink = &u
 	ids := map[string]int{}
@@ -277,7 +290,7 @@ func (f fate) of(e *entrance, frame *packet.Frame) string {
 	if to == nil {
 		return "forwarded"
 	}
-	r := f.node.Router.Way(to)
+	r := f.node.Router.RouteOf(to)
 	if r == nil {
 		return "forwarded"
 	}

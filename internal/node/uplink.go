@@ -154,10 +154,22 @@ func (n *Node) applyUplink() error {
 	}
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address,
-		Uplink:  n.uplink.subnets, Own: n.uplink.own,
-		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends,
+		Uplink:  n.uplink.subnets, Own: n.ownWithSource(),
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, Source: c.IPIP.Source.Addr, MinPathMTU: c.IPIP.LeastPathMTU(),
 	})
 	return n.setConnected()
+}
+
+// ownWithSource are the host's addresses, ipip.source among them: the peers answer to that, whether or
+// not an interface has it at present.
+func (n *Node) ownWithSource() []netip.Addr {
+	source := n.config.IPIP.Source
+	if source.IsZero() || slices.Contains(n.uplink.own, source.Addr) {
+		n.complain("ipip.source")
+		return n.uplink.own
+	}
+	n.complain("ipip.source", complaint{"ipip.source is no address of this host: nobody on the link can answer it", []any{"source", source.Addr}})
+	return append(slices.Clone(n.uplink.own), source.Addr)
 }
 
 // setConnected enters the routes that follow from the uplink, if they changed.

@@ -59,7 +59,7 @@ type finder struct {
 	b       []byte
 	whole   int  // bytes of the frame
 	start   int  // where the transport header is, if that has been said; else 0
-	wanted  byte // the transport protocol; 0: any, if start is known
+	wanted  byte // the transport protocol
 	guesses int
 }
 
@@ -87,14 +87,6 @@ func (w *finder) etherType(t uint16, at int) bool {
 		return w.ipv4(at)
 	case EtherTypeIPv6:
 		return w.ipv6(at)
-	case etherTypeBridged:
-		if at+EthernetLen <= len(w.b) {
-			return w.etherType(binary.BigEndian.Uint16(w.b[at+12:]), at+EthernetLen)
-		}
-	case etherTypeVLAN, etherTypeQinQ:
-		if at+vlanTagLen <= len(w.b) {
-			return w.etherType(binary.BigEndian.Uint16(w.b[at+2:]), at+vlanTagLen)
-		}
 	}
 	return w.search(at)
 }
@@ -129,7 +121,7 @@ func isExtension(next byte) bool { return next == 0 || next == 43 || next == 60 
 func (w *finder) ipProtocol(p byte, at int) bool {
 	if at == w.start || w.start == 0 && p == w.wanted {
 		w.transport, w.protocol = at, p
-		return w.wanted == 0 || p == w.wanted
+		return p == w.wanted
 	}
 	if w.start != 0 && at > w.start {
 		return false
@@ -167,7 +159,7 @@ func greLen(b []byte) int {
 }
 
 // search looks for the IP header inside something about which nothing else needs to
-// be known (VXLAN, Geneve, GUE, MPLS, …): it is repeated as it is.
+// be known (VXLAN, Geneve, GUE, MPLS, Ethernet …): it is repeated as it is.
 func (w *finder) search(at int) bool {
 	for ; at+IPv4MinLen <= len(w.b) && w.guesses < maxGuesses; at += 2 {
 		n := w.n

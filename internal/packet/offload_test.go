@@ -43,6 +43,7 @@ func TestOffloadValid(t *testing.T) {
 		{"tcp over ipv6 that is over ipv4", tcp, func(f *Frame) { f.Offload.GSOType = GSOTCPv6 }, false},
 		{"udp that is tcp, the checksum is made", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.Flags = GSOUDPL4, 0 }, false},
 		{"udp that is tcp", tcp, func(f *Frame) { f.Offload.GSOType = GSOUDPL4 }, false},
+		{"udp that is tcp, and its checksum where udp's is", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.CsumOffset = GSOUDPL4, udpChecksum }, false},
 		{"checksum where tcp has none", tcp, func(f *Frame) { f.Offload.CsumOffset = 2000 }, false},
 		{"transport header not behind ip", tcp, func(f *Frame) { f.Offload.CsumStart += 4 }, false},
 		{"tcp header too short", tcp, func(f *Frame) { f.Bytes()[34+12] = 4 << 4 }, false},

@@ -8,7 +8,7 @@ const (
 	tcpCWR = 0x80
 )
 
-// Segment cuts a superframe (with a valid offload header) into the packets that
+// Segment cuts an admitted superframe, whose offload header is valid, into the packets that
 // it stands for, each with its own lengths, numbers and checksums in each of its
 // headers, as a device would. next lends an empty frame for each; their headroom
 // is the usual one. (linux Documentation/networking/segmentation-offloads)
@@ -24,8 +24,8 @@ func Segment(f *Frame, next func() *Frame) {
 	}
 }
 
-// Split cuts a superframe that is longer than an IP packet can be (BIG TCP) into
-// superframes that are not.
+// Split cuts an admitted superframe that is longer than an IP packet can be (BIG TCP)
+// into superframes that are not.
 func Split(f *Frame, next func() *Frame) (ok bool) {
 	f.unjumbo()
 	h, ok := f.superframe()
