@@ -144,6 +144,9 @@ func (p *epoll) Read() ([]packet.Frame, []int, *ReadError) {
 // readReady reads the ports that are ready, who has had the least of the worker's time
 // first, as far as there is room and a turn lasts.
 func (p *epoll) readReady() (n int, err *ReadError) {
+	if len(p.ready) == 0 {
+		return 0, nil // a signal has ended the wait
+	}
 	p.Lap()
 	left, last := turn, p.ports[p.ready[0]].spent+turn
 	p.floor = max(p.floor, p.ports[p.ready[0]].spent)

@@ -202,6 +202,14 @@ func TestShareAfterAPause(t *testing.T) {
 	s.wantTimes(0.5, 0.5)
 }
 
+// A signal may end a wait though nothing has come.
+func TestNothingIsReady(t *testing.T) {
+	s := newShared(t, time.Microsecond)
+	if n, err := s.readReady(); n != 0 || err != nil {
+		t.Errorf("%d frames, %v", n, err)
+	}
+}
+
 // A superframe of many segments is taken in parts, between which others have their turn.
 func TestManySegmentsAreTakenInParts(t *testing.T) {
 	const size, data = 3, 12000
