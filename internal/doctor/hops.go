@@ -89,6 +89,16 @@ func nextHops(h *Host) (found []Finding, err error) {
 	name := h.Config.Uplink.Interface
 	inSubnet := func(a netip.Addr) bool { return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) }
 	plain, ends := h.hops(on)
+	for _, s := range on {
+		for _, to := range []netip.Prefix{plain[s.own], ends[s.own]} {
+			if to.IsValid() {
+				found = append(found, Finding{
+					State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is this host itself: nobody answers for it", s.own, to),
+					Mend: "name the other host as `via` of that route",
+				})
+			}
+		}
+	}
 	for _, a := range slices.SortedFunc(maps.Keys(plain), netip.Addr.Compare) {
 		if !inSubnet(a) && !h.onLink(a) {
 			found = append(found, Finding{

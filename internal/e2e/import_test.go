@@ -53,6 +53,17 @@ func importing(t *testing.T) (ns workload.Namespace, r *running) {
 	return ns, r
 }
 
+// importingForLong is importing for longer than a command may take.
+func importingForLong(t *testing.T) (ns workload.Namespace, r *running) {
+	t.Helper()
+	ns = newHost(t)
+	path := file(t, "config.yaml", hostConfig+"kernel: {import: [static, bird]}\n")
+	t.Cleanup(func() { start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantOK(t) })
+	r = start(t, patiently(t, "run", "--config", path), ns.Do)
+	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "show", "ports").status == 0 })
+	return ns, r
+}
+
 func ipNet(s string) *net.IPNet {
 	_, n, err := net.ParseCIDR(s)
 	if err != nil {
@@ -261,11 +272,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		t.Skip("the race detector keeps its own memory")
 	}
 	const many, rounds, allowed = 100_000, 3, 24 << 10 // KiB
-	ns := newHost(t)
-	path := file(t, "config.yaml", hostConfig+"kernel: {import: [bird]}\n")
-	t.Cleanup(func() { start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantOK(t) })
-	r := start(t, patiently(t, "run", "--config", path), ns.Do)
-	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "show", "ports").status == 0 })
+	ns, r := importingForLong(t)
 	birds(t, ns)
 	first := resident(t, r)
 	for range rounds {
@@ -292,7 +299,7 @@ func resident(t *testing.T, r *running) (kib int) {
 // Notifications that the kernel had no room for are made up for.
 func TestLostNotifications(t *testing.T) {
 	const many = 120_000 // more than the socket takes
-	ns, r := importing(t)
+	ns, r := importingForLong(t)
 	in(t, ns, func() error {
 		return netlink.RouteAdd(&netlink.Route{Dst: ipNet("21.1.0.0/24"), Gw: net.ParseIP("192.168.0.12")})
 	})
@@ -306,7 +313,7 @@ func TestLostNotifications(t *testing.T) {
 		r.send(t, syscall.SIGSTOP)
 		manyRoutes(t, ns, many, round.do)
 		r.send(t, syscall.SIGCONT)
-		eventually(t, "the router has what the host has", func() bool { return birds(t, ns) == round.left })
+		within(t, time.Minute, "the router has what the host has", func() bool { return birds(t, ns) == round.left })
 		if n := strings.Count(read(t, r.errors), "lost track of the host's interfaces and routes"); n != i+1 {
 			t.Fatalf("the notifications overflowed %d times, want %d: this test shows nothing", n, i+1)
 		}

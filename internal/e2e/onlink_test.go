@@ -142,7 +142,7 @@ func TestNoWayToATunnelsEnd(t *testing.T) {
 	p.want(t, "next_hops", doctor.OK)
 }
 
-// Two of the other hosts' next hops that doctor has to find out of reach, and those it has not.
+// Next hops that doctor has to find out of reach, and those it has not.
 func TestDoctorNextHops(t *testing.T) {
 	p := newPatient(t, hostConfig+"routes:\n  - {to: 10.71.1.0/24, via: 10.99.0.1}\n  - {to: 10.71.2.0/24, via: 192.168.0.12}\n  - {to: 10.71.3.0/24, via: 10.70.1.1}\n  - {to: 10.71.4.0/24, type: blackhole}\n")
 	f := p.want(t, "next_hops", doctor.Fail)
@@ -156,4 +156,8 @@ func TestDoctorNextHops(t *testing.T) {
 		})
 	})
 	p.want(t, "next_hops", doctor.OK)
+	own := patient{p.ns, file(t, "config.yaml", hostConfig+"routes: [{to: 10.71.1.0/24, via: 192.168.0.11}]\n")}
+	if f := own.want(t, "next_hops", doctor.Fail); !strings.Contains(f.Means, "192.168.0.11, the next hop of the route to 10.71.1.0/24, is this host itself") {
+		t.Errorf("%+v", f)
+	}
 }

@@ -154,6 +154,8 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 		n.statics.undo(b, b.n)
 		return RouteCounts{}, errors.Join(err, n.enterWithWays(b.keys))
 	}
+	n.statics.slim()
+	n.churn(b.n)
 	return done, nil
 }
 
