@@ -108,8 +108,8 @@ func (f *Frame) admitPending() bool {
 		*o = Offload{Flags: needsChecksum, CsumStart: o.CsumStart, CsumOffset: o.CsumOffset}
 		return f.checksumValid()
 	}
-	h, ok := f.superframe()
-	if !ok {
+	var h headers
+	if !h.ofSuperframe(f) {
 		return false
 	}
 	o.Flags, o.HeaderLen = needsChecksum, min(o.HeaderLen, uint16(h.len))
@@ -146,8 +146,8 @@ func (f *Frame) OffloadValid() bool {
 		return true
 	}
 	if o.IsGSO() {
-		_, ok := f.superframe()
-		return ok
+		var h headers
+		return h.ofSuperframe(f)
 	}
 	return f.checksumValid()
 }
@@ -172,32 +172,31 @@ func (f *Frame) outer() (protocol byte, at int) {
 	return 0, EthernetLen
 }
 
-// superframe finds the headers of one, if they are of the kind that the virtio
+// ofSuperframe finds the headers of one, if they are of the kind that the virtio
 // header speaks of, and not more segments than anything but an attack on our memory
 // would make follow them.
-func (f *Frame) superframe() (h headers, ok bool) {
+func (h *headers) ofSuperframe(f *Frame) bool {
 	o := &f.Offload
 	wanted, sumAt, start := byte(ProtocolTCP), uint16(tcpChecksum), 0
 	if o.GSOType == GSOUDPL4 {
 		wanted, sumAt = ProtocolUDP, udpChecksum
 	} else if !o.isTCP() {
-		return h, false
+		return false
 	}
 	if o.NeedsChecksum() {
 		if start = int(o.CsumStart); o.CsumOffset != sumAt {
-			return h, false
+			return false
 		}
 	}
-	h, ok = f.headers(start, wanted)
-	if !ok || o.GSOSize == 0 {
-		return h, false
+	if o.GSOSize == 0 || !h.find(f, start, wanted) {
+		return false
 	}
 	switch inner := h.innermost().kind; {
 	case o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header, o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header:
-		return h, false
+		return false
 	}
 	h.len = f.headersLen(h.transport)
-	return h, h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
+	return h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
 }
 
 // Plain says whether what is left to do is what every device can do: TCP or UDP

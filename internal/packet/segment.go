@@ -14,7 +14,8 @@ const (
 // headroom is the usual one. (linux Documentation/networking/segmentation-offloads)
 // A frame without payload is one packet.
 func Segment(f *Frame, next func() *Frame) {
-	h, _ := f.superframe()
+	var h headers
+	h.ofSuperframe(f)
 	size := int(f.Offload.GSOSize)
 	for i, at := 0, h.len; i == 0 || at < f.Len; i, at = i+1, at+size {
 		s := f.piece(&h, i, at, min(at+size, f.Len), next())
@@ -28,8 +29,8 @@ func Segment(f *Frame, next func() *Frame) {
 // into superframes that are not.
 func Split(f *Frame, next func() *Frame) (ok bool) {
 	f.unjumbo()
-	h, ok := f.superframe()
-	if !ok {
+	var h headers
+	if !h.ofSuperframe(f) {
 		return false
 	}
 	n := (IPv4MaxLen - (h.len - EthernetLen)) / int(f.Offload.GSOSize)
