@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/hostroutes"
 )
@@ -74,8 +73,7 @@ func leftOut(t *hostroutes.Table, name string, link int) (found []Finding, there
 	return found, there
 }
 
-// hasProtocol knows a protocol by name or number; static is boot's name too, as in
-// the configuration.
+// hasProtocol knows a protocol by name or number, as the configuration does.
 func hasProtocol(p netlink.RouteProtocol, name string) bool {
-	return p.String() == name || strconv.Itoa(int(p)) == name || name == "static" && p == unix.RTPROT_BOOT
+	return p.String() == name || strconv.Itoa(int(p)) == name || name == "static" && hostroutes.IsStatic(uint8(p))
 }

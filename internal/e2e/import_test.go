@@ -121,6 +121,7 @@ func TestKernelRoutesOfEachKind(t *testing.T) {
 		{netlink.Route{Dst: ipNet("10.71.2.0/24"), Type: unix.RTN_BLACKHOLE, Protocol: unix.RTPROT_BIRD}, "blackhole 10.71.2.0/24 proto bird"},
 		{netlink.Route{Dst: ipNet("10.71.3.0/24"), Type: unix.RTN_UNREACHABLE}, "unreachable 10.71.3.0/24 proto boot"},
 		{netlink.Route{Dst: ipNet("10.71.4.0/24"), Type: unix.RTN_PROHIBIT, Protocol: unix.RTPROT_STATIC}, "prohibit 10.71.4.0/24 proto static"},
+		{netlink.Route{Dst: ipNet("10.71.9.0/24"), Gw: via, Protocol: 196}, "10.71.9.0/24 via 192.168.0.12 dev ens160 proto 196"}, // static, as FRR has it
 		{netlink.Route{Dst: ipNet("10.71.5.0/24"), LinkIndex: link, Scope: netlink.SCOPE_LINK}, "10.71.5.0/24 dev ens160 proto boot scope link"},
 		{netlink.Route{Dst: ipNet("10.71.6.0/24"), LinkIndex: link, Gw: net.ParseIP("10.99.0.1"), Flags: onlink}, "10.71.6.0/24 via 10.99.0.1 dev ens160 proto boot"},
 		{netlink.Route{Dst: ipNet("10.71.7.0/24"), MultiPath: []*netlink.NexthopInfo{hop(link, "192.168.0.12", 1), hop(link, "192.168.0.13", 7)}, Protocol: unix.RTPROT_BIRD},

@@ -248,3 +248,43 @@ func TestImportedRouteMTU(t *testing.T) {
 		}
 	}
 }
+
+// The kernel takes routes away with an address that they are sent from, whichever interface has it,
+// and with an interface, and tells of neither; the router's go too, and no others.
+func TestRoutesThatGoWithoutAWord(t *testing.T) {
+	ns, r := importing(t)
+	in(t, ns, func() error {
+		return errors.Join(addBridge("other"), up("other", "172.16.0.1/24"), addBridge("third"), up("third", "172.17.0.1/24"))
+	})
+	add := func(to, via, src string) {
+		in(t, ns, func() error {
+			return netlink.RouteAdd(&netlink.Route{Dst: ipNet(to), Gw: net.ParseIP(via), Src: net.ParseIP(src), Protocol: unix.RTPROT_BIRD})
+		})
+	}
+	line := func(to string) string { return to + " via 192.168.0.12 dev ens160 proto bird" }
+	add("10.75.1.0/24", "192.168.0.12", "172.16.0.1")
+	add("10.75.2.0/24", "192.168.0.12", "172.17.0.1")
+	add("10.75.3.0/24", "192.168.0.12", "")
+	add("10.75.4.0/24", "172.16.0.2", "") // first of its key: by an interface that will go
+	in(t, ns, func() error {
+		return netlink.RouteAppend(&netlink.Route{Dst: ipNet("10.75.4.0/24"), Gw: net.ParseIP("192.168.0.12"), Protocol: unix.RTPROT_BIRD})
+	})
+	routeList(t, true, line("10.75.1.0/24"), line("10.75.2.0/24"), line("10.75.3.0/24"), line("10.75.4.0/24"))
+	in(t, ns, func() error { return withLink("third", flush) })
+	routeList(t, false, line("10.75.2.0/24"))
+	in(t, ns, func() error { return withLink("other", netlink.LinkDel) })
+	routeList(t, false, line("10.75.1.0/24"))
+	// What is replaced now is the first that the kernel has, not one that is gone.
+	in(t, ns, func() error {
+		return netlink.RouteReplace(&netlink.Route{Dst: ipNet("10.75.4.0/24"), Gw: net.ParseIP("192.168.0.13"), Protocol: unix.RTPROT_BIRD})
+	})
+	routeList(t, true, "10.75.4.0/24 via 192.168.0.13 dev ens160 proto bird")
+	in(t, ns, func() error {
+		return netlink.RouteDel(&netlink.Route{Dst: ipNet("10.75.4.0/24"), Gw: net.ParseIP("192.168.0.13")})
+	})
+	eventually(t, "no route is left", func() bool { return !strings.Contains(vrouter(t, "route", "list").wantOK(t), "10.75.4.0") })
+	routeList(t, true, line("10.75.3.0/24"))
+	if strings.Contains(read(t, r.errors), "lost track") {
+		t.Errorf("the log:\n%s", read(t, r.errors))
+	}
+}

@@ -42,6 +42,13 @@ type Route struct {
 	hops     hopList
 }
 
+// IsStatic says whether people call a protocol static: what is entered by hand without a word about it is
+// boot, and FRR has a number of its own for what its configuration says, and names it so.
+func IsStatic(protocol uint8) bool {
+	const zstatic = 196 // RTPROT_ZSTATIC of FRR
+	return protocol == unix.RTPROT_STATIC || protocol == unix.RTPROT_BOOT || protocol == zstatic
+}
+
 // Shared is a route in a table. Equal ones are the same, however many prefixes have them.
 type Shared = unique.Handle[Route]
 

@@ -20,7 +20,7 @@ import (
 func (n *Node) imports(p netlink.RouteProtocol) bool {
 	names := n.config.Kernel.Import
 	return slices.Contains(names, protocolName(p)) || slices.Contains(names, strconv.Itoa(int(p))) ||
-		p == unix.RTPROT_BOOT && slices.Contains(names, "static")
+		hostroutes.IsStatic(uint8(p)) && slices.Contains(names, "static")
 }
 
 // expectProtocols has the routes counted of each protocol that there may be some of: the router's
@@ -32,7 +32,7 @@ func (n *Node) expectProtocols() {
 			name = protocolName(netlink.RouteProtocol(number))
 		}
 		if names = append(names, name); name == "static" {
-			names = append(names, "boot")
+			names = append(names, "boot", "196")
 		}
 	}
 	n.RIB.Expect(names...)
