@@ -115,6 +115,9 @@ func collectPort(ch chan<- prometheus.Metric, p *engine.PortStats) {
 	portTxPackets.value(ch, float64(p.TxPackets), p.Name)
 	portTxBytes.value(ch, float64(p.TxBytes), p.Name)
 	portRxLost.value(ch, float64(p.Lost), p.Name)
+	portTxLost.value(ch, float64(p.SlowLost), p.Name)
+	portSlow.value(ch, truth(p.Slow), p.Name)
+	portCost.value(ch, p.Cost().Seconds(), p.Name)
 	portRxErrors.value(ch, float64(p.ReadErrors), p.Name)
 	fragments.value(ch, float64(p.Fragments), p.Name)
 	for a := range arpproxy.NumAnswers {
@@ -185,4 +188,11 @@ func collectMade(ch chan<- prometheus.Metric, s *engine.Stats) {
 	for why, n := range s.Withheld {
 		icmpSuppressed.value(ch, float64(n), why)
 	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -85,6 +85,10 @@ var (
 	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
 	portRxLost    = counter("port_receive_lost_packets_total", "Frames that the kernel dropped before the router could read them, or could not hand over: superframes that are neither TCP nor UDP.", "port")
 
+	portTxLost = counter("port_transmit_lost_packets_total", "Packets that the slow lane has taken and could not write: the port was removed, or its device did not take them.", "port")
+	portSlow   = gauge("port_slow", "1 while a workload's own stack takes so long over what is written to it that a thread of the lowest priority does that; else 0.", "port")
+	portCost   = counter("port_worker_seconds_total", "Time of the workers that frames read from a port have cost: with what is made of them, and all writes.", "port")
+
 	portRxErrors = counter("port_receive_errors_total", "Reads of a port that failed, and passed.", "port")
 
 	workerFrames  = counter("worker_frames_total", "Frames that a worker has read; an offloaded one is one frame.", "worker")

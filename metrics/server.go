@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/vrouter/vrouter/internal/share"
 )
 
@@ -31,13 +33,13 @@ func Listen(address string) (*Server, error) {
 }
 
 // Serve answers until Close.
-func (s *Server) Serve(c *Collector) error {
+func (s *Server) Serve(c *Collector) error { return s.serve(c.Registry(), &c.Looks.Scrapers) }
+
+func (s *Server) serve(from prometheus.Gatherer, places *share.Conns) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", newPages(c.Registry()))
+	mux.Handle("GET /metrics", newPages(from))
 	s.http.Handler = mux
-	l, err := share.Listen(s.listen, share.Options{
-		Who: share.AtAddress, Where: func(share.Party) *share.Conns { return &c.Looks.Scrapers }, Refuse: refusal,
-	})
+	l, err := share.Listen(s.listen, share.Options{Who: share.AtAddress, Where: func(share.Party) *share.Conns { return places }, Refuse: refusal})
 	if err != nil {
 		return err
 	}

@@ -179,8 +179,9 @@ func (r *reloader) reload() (waiting []string, err error) {
 	defer r.turn.Unlock()
 	defer func() { go debug.FreeOSMemory() }() // of a million routes the old ones and the file are as much as what stays
 	r.manager.Reloading()
-	c, err := loadHost(r.file)
+	c, err := config.Load(r.file)
 	if err == nil {
+		c.Lab = r.node.Config().Lab
 		waiting, err = r.node.Reload(c)
 	}
 	var unfinished *node.Unfinished

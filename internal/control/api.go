@@ -45,6 +45,11 @@ type Worker struct {
 	Batches uint64 `json:"batches"`
 	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
 	Sleeps  uint64 `json:"sleeps"` // for want of frames
+	// Seconds of its time that what came in by its ports has cost.
+	Seconds float64 `json:"seconds"`
+	// SlowPorts are those of its ports whose own stack takes long over what is written to
+	// them, so that the slow lane does it.
+	SlowPorts []string `json:"slow_ports"`
 }
 
 // Drop is a line of `vrouter show drops`.

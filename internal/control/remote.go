@@ -155,6 +155,9 @@ type helloConn struct {
 	ctx context.Context
 }
 
+// NetConn is the connection below.
+func (c *helloConn) NetConn() net.Conn { return c.Conn }
+
 func (c *helloConn) Read(b []byte) (n int, err error) {
 	share.Wait(c.ctx, func() { n, err = c.r.Read(b) })
 	return n, err

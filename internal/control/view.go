@@ -44,7 +44,10 @@ func ports(c *engine.Stats) []Port {
 func workers(c *engine.Stats) []Worker {
 	list := []Worker{}
 	for i, w := range c.Workers {
-		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
+		list = append(list, Worker{
+			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps,
+			Seconds: w.Cost.Seconds(), SlowPorts: w.SlowPorts,
+		})
 	}
 	return list
 }

@@ -178,3 +178,26 @@ func TestTunnelOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// A frame that the far end of the cable is too small for is not told as a full queue.
+func TestFarEndWithASmallerMTU(t *testing.T) {
+	hosts := labUp(t, twoHosts(""))
+	wantEcho(t, hosts[0].ns1, there, 62)
+	in(t, hosts[1].ns, func() error {
+		return withLink(uplink, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1000) })
+	})
+	client := listenUDP(t, hosts[0].ns1, here)
+	dropped := func(reason string) float64 {
+		return scrape(t, hosts[0].ns)[key("drop_packets_total", `port="ns1"`, `reason="`+reason+`"`)]
+	}
+	eventually(t, "a datagram of 1,400 bytes is refused", func() bool {
+		if _, err := client.WriteTo(make([]byte, 1400), &net.UDPAddr{IP: net.ParseIP(there), Port: 9}); err != nil {
+			t.Fatal(err)
+		}
+		return dropped("tx_error")+dropped("tx_queue_full") > 0
+	})
+	if n := dropped("tx_queue_full"); n != 0 {
+		t.Errorf("tx_queue_full is %v, but no queue is full", n)
+	}
+	wantEcho(t, hosts[0].ns1, there, 62)
+}

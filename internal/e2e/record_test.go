@@ -271,7 +271,7 @@ func TestRefusedReloadStrandsNobody(t *testing.T) {
 	r := startRouter(t, ns, defaultSocket, strings.Replace(hostConfig, "}]", "}, {name: w2, address: 10.70.1.2/24}]", 1))
 	a, b := connect(t, workload.Named("w1"), workload.Named("w2"), "10.70.1.2")
 	index := stateOf(t, workload.Named("w2"), "eth0").Index
-	write(t, configOf(r), strings.Replace(hostConfig, "}]", "}, {name: w2, address: 10.70.1.3/24}, {name: bad, address: 10.70.1.2/24, namespace: "+string(taken)+"}]", 1)+
+	write(t, configOf(r), strings.Replace(hostConfig, "}]", "}, {name: bad, address: 10.70.1.2/24, namespace: "+string(taken)+"}]", 1)+
 		"control: {socket: "+defaultSocket+"}\n")
 	vrouter(t, "reload").wantError(t, 1, "workload bad: eth0 exists and is no TAP")
 	pour(t, a, b)

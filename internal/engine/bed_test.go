@@ -53,8 +53,14 @@ type bed struct {
 // newBed builds the host. Each test ends with balanced books.
 func newBed(t testing.TB) *bed {
 	t.Helper()
+	return newBedOn(t, pollers()...)
+}
+
+// newBedOn builds it with a worker for each poller.
+func newBedOn(t testing.TB, pollers ...link.Poller) *bed {
+	t.Helper()
 	b := &bed{t: t, rib: rib.NewTable()}
-	b.router = engine.New(b.rib, slog.New(slog.DiscardHandler), nil, pollers()...)
+	b.router = engine.New(b.rib, slog.New(slog.DiscardHandler), nil, pollers...)
 	b.settings = forwarder.Settings{
 		Gateway: addr(gateway),
 		Uplink:  []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr(hostIP)}}, Own: []netip.Addr{addr(hostIP)},

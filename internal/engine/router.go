@@ -45,6 +45,7 @@ type Router struct {
 	log       *slog.Logger
 	onGone    func(port string)
 	workers   []*worker
+	lane      *lane
 
 	mu    sync.Mutex // who adds, changes or removes ports
 	state atomic.Pointer[state]
@@ -68,6 +69,7 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers .
 		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(),
 		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
+	r.lane = newLane(r)
 	r.state.Store(&state{State: forwarder.State{Tunnels: new(bart.Table[*forwarder.Tunnel])}})
 	for i, p := range pollers {
 		w := newWorker(r, i, p)
@@ -84,6 +86,7 @@ func (r *Router) Close() {
 	for _, w := range r.workers {
 		w.poller.Wake()
 	}
+	r.lane.close()
 	r.done.Wait()
 	r.mu.Lock() // Stats may be asking a port
 	defer r.mu.Unlock()
@@ -227,6 +230,7 @@ func (r *Router) RemovePort(id int) {
 		q.worker.release(q)
 	}
 	r.publish(func(next *state) { next.setPort(id, nil) })
+	r.lane.remove(port.portState)
 	port.close() // a worker that still has the state before counts a tx_error
 	house := newWriter(r)
 	house.begin()
@@ -266,6 +270,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 		}
 	}
 	r.trace.Refill(now)
+	r.tickSlow(now)
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
 	turned := r.idents.turn(now)

@@ -14,6 +14,7 @@ type outgoing struct {
 	frame *packet.Frame
 	t     *transit
 	last  bool // of its packet
+	payer int  // slot of the queue that it is at the expense of
 }
 
 // send queues a packet's frames for its port.
@@ -21,9 +22,9 @@ func (w *worker) send(t *transit) {
 	if t.Neighbor != nil {
 		t.Neighbor.Use()
 	}
-	w.out = append(w.out, outgoing{t.Frame, t, len(t.Extra()) == 0})
+	w.out = append(w.out, outgoing{t.Frame, t, len(t.Extra()) == 0, w.payer})
 	for i, f := range t.Extra() {
-		w.out = append(w.out, outgoing{f, t, i == len(t.Extra())-1})
+		w.out = append(w.out, outgoing{f, t, i == len(t.Extra())-1, w.payer})
 	}
 	if t.rec != nil && len(t.Extra()) > 0 {
 		c := t.Sent()
@@ -37,6 +38,7 @@ func (w *worker) send(t *transit) {
 // flush writes what a batch sends, port by port and in order, and gives each
 // packet its last verdict. Then all buffers are the reader's again.
 func (w *worker) flush() {
+	w.payPath()
 	for len(w.out) > 0 {
 		w.writePort(w.out[0].t.Out)
 	}
@@ -76,18 +78,38 @@ func (w *worker) writePort(to *forwarder.Port) {
 		w.coalesce(mine)
 	}
 	queue := port.queueFor(w)
-	for at := 0; at < len(w.batch); {
-		n, err := queue.link.Write(w.batch[at:])
-		w.countSent(port, w.batch[at:at+n])
-		at += n
-		if err != nil && at < len(w.batch) {
-			failed(mine, w.batch[at], txReason(err))
-			at++
-		}
+	if to.Kind == forwarder.Workload {
+		w.writeWorkload(to, queue)
+	} else {
+		w.write(port, queue, w.batch)
 	}
+	w.payWrite(mine)
 	for i := range mine {
 		if mine[i].last {
 			w.settleTX(mine[i].t)
+		}
+	}
+}
+
+// writeWorkload writes to a port that may be slow: then what is left goes by the slow lane.
+func (w *worker) writeWorkload(to *forwarder.Port, queue *queue) {
+	for done := 0; done < len(w.batch); {
+		done += w.writes(to, queue, w.batch[done:])
+		if done < len(w.batch) && w.hand(portOf(to), w.batch[done:]) {
+			return
+		}
+	}
+}
+
+// write writes frames, and notes which could not be sent.
+func (w *worker) write(port *portState, queue *queue, frames []*packet.Frame) {
+	for at := 0; at < len(frames); {
+		n, err := queue.link.Write(frames[at:])
+		w.countSent(port, frames[at:at+n])
+		at += n
+		if err != nil && at < len(frames) {
+			failed(w.mine, frames[at], txReason(err))
+			at++
 		}
 	}
 }

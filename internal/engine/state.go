@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
@@ -36,6 +37,9 @@ type portState struct {
 	defence     limiter // of the router's addresses, against who claims them here
 	conflicts   atomic.Uint64
 	readErrors  atomic.Uint64
+	pace        pace
+	past        slowPast // under lane.mu, as is the next one
+	removed     bool
 }
 
 // queue is a socket or device through which a port's frames come and go. One
@@ -44,8 +48,9 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int    // in worker.queues
-	frames uint64 // read
+	slot   int           // in worker.queues
+	frames uint64        // read
+	cost   time.Duration // of its worker's time
 	counts Tally
 }
 

@@ -35,6 +35,8 @@ type PortStats struct {
 	Fragments   uint64
 	Lost        uint64 // in the kernel, before they could be read
 	ReadErrors  uint64 // that passed
+	Slow        bool   // it is written by the slow lane
+	SlowLost    uint64 // packets that the slow lane took and could not write
 	ARPRequests [arpproxy.NumAnswers]uint64
 	Neighbors   [neigh.NumStates]int
 	Queues      []QueueStats
@@ -44,14 +46,26 @@ type PortStats struct {
 type QueueStats struct {
 	Worker         int
 	Packets, Bytes uint64
+	Cost           time.Duration // of its worker's time
+}
+
+// Cost is the time of its workers that what came in by a port has cost.
+func (p *PortStats) Cost() (d time.Duration) {
+	for i := range p.Queues {
+		d += p.Queues[i].Cost
+	}
+	return d
 }
 
 // WorkerStats tell how a worker is kept busy.
 type WorkerStats struct {
 	Queues  int
 	Batches uint64
-	Frames  uint64 // read; a superframe is one
-	Sleeps  uint64 // for want of frames
+	Frames  uint64        // read; a superframe is one
+	Sleeps  uint64        // for want of frames
+	Cost    time.Duration // of what came in by its queues
+	// SlowPorts are those with a queue of this worker's that the slow lane writes to.
+	SlowPorts []string
 }
 
 // TunnelStats are the counters of IP-in-IP with one peer.
@@ -109,6 +123,7 @@ func (s *Stats) addPort(p *port) {
 		q.worker.mu.Lock()
 		qs.Packets, qs.Bytes = q.counts.Packets, q.counts.Bytes
 		ps.Received.Tally.add(&q.counts)
+		qs.Cost = q.cost
 		q.worker.mu.Unlock()
 		ps.Lost += q.link.Lost()
 		ps.Queues = append(ps.Queues, qs)
@@ -116,6 +131,7 @@ func (s *Stats) addPort(p *port) {
 	ps.Received.readWays()
 	s.Tally.add(&ps.Received.Tally)
 	ps.TxPackets, ps.TxBytes, ps.Fragments = p.tx.packets.Load(), p.tx.bytes.Load(), p.tx.fragments.Load()
+	ps.Slow, ps.SlowLost = p.pace.slow.Load(), p.pace.lost.Load()
 	for a := range ps.ARPRequests {
 		ps.ARPRequests[a] = p.arpRequests[a].Load()
 	}
@@ -126,12 +142,17 @@ func (s *Stats) addWorkers(workers []*worker) {
 	s.Workers = make([]WorkerStats, len(workers))
 	for i, w := range workers {
 		w.mu.Lock()
-		s.Workers[i] = WorkerStats{Batches: w.batches, Frames: w.frames, Sleeps: w.poller.Sleeps()}
+		s.Workers[i] = WorkerStats{Batches: w.batches, Frames: w.frames, Sleeps: w.poller.Sleeps(), SlowPorts: []string{}}
 		w.mu.Unlock()
 	}
 	for _, p := range s.Ports {
 		for _, q := range p.Queues {
-			s.Workers[q.Worker].Queues++
+			w := &s.Workers[q.Worker]
+			w.Queues++
+			w.Cost += q.Cost
+			if p.Slow {
+				w.SlowPorts = append(w.SlowPorts, p.Name)
+			}
 		}
 	}
 }

@@ -46,7 +46,9 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
-	clock   time.Time // of this batch; zero: not looked at yet
+	clock   time.Time     // of this batch; zero: not looked at yet
+	payer   int           // slot of the queue whose frame is on its way
+	unpaid  time.Duration // nobody has been charged yet
 }
 
 // newWriter is a worker that reads nothing.
@@ -71,6 +73,7 @@ func (w *worker) run() {
 			w.begin()
 			w.runBatch(frames, from)
 			w.flush()
+			w.bookCosts(from)
 			w.end()
 			w.mu.Unlock()
 		}
@@ -162,6 +165,10 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	w.frames += uint64(len(frames))
 	listeners := w.router.trace.Listeners()
 	for i := range frames {
+		if from[i] != w.payer {
+			w.payPath()
+			w.payer = from[i]
+		}
 		t, f, q := &w.packets[i], &frames[i], w.queues[from[i]]
 		in := w.state.ports[q.port]
 		honest := t.Begin(f, in.Port)

@@ -57,6 +57,10 @@ func Open(uplink, socket string, log *slog.Logger) (*Host, error) {
 	o := &h.record.Owner
 	o.PID, o.Socket = os.Getpid(), socket
 	o.Start, _ = StartTime(o.PID)
+	if err := h.record.save(); err != nil {
+		h.release()
+		return nil, err
+	}
 	for _, e := range h.record.Objects {
 		h.items[e.ID] = &Item{entry: e, host: h}
 	}

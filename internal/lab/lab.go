@@ -298,7 +298,8 @@ func Prefix() string {
 		return ""
 	}
 	for _, h := range l.Hosts {
-		if workload.SameFile("/proc/self/ns/net", string(workload.Named(h.Namespace))) {
+		// Not of the process: its first thread may have stayed in a workload's.
+		if workload.SameFile("/proc/thread-self/ns/net", string(workload.Named(h.Namespace))) {
 			return h.Namespace + "-"
 		}
 	}

@@ -33,13 +33,18 @@ func readOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
 
 // writeOne writes a frame behind vnetLen bytes of virtio header.
 func writeOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
-	if vnetLen > 0 {
-		f.Offload.Put(f.Buf[f.Off-vnetLen:])
-	}
-	if _, err := rawIO(unix.SYS_WRITE, fd, f.Buf[f.Off-vnetLen:f.Off+f.Len]); err != nil {
+	if _, err := rawIO(unix.SYS_WRITE, fd, ready(f, vnetLen)); err != nil {
 		return 0, writeError(err)
 	}
 	return 1, nil
+}
+
+// ready is a frame as it is written, with its virtio header.
+func ready(f *packet.Frame, vnetLen int) []byte {
+	if vnetLen > 0 {
+		f.Offload.Put(f.Buf[f.Off-vnetLen:])
+	}
+	return f.Buf[f.Off-vnetLen : f.Off+f.Len]
 }
 
 // rawIO is read(2) or write(2).

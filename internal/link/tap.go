@@ -204,6 +204,20 @@ func (t *TAP) Write(frames []*packet.Frame) (int, error) {
 	return len(frames), nil
 }
 
+// WriteSlowly implements SlowWriter: Go's scheduler is told of the system call.
+func (t *TAP) WriteSlowly(f *packet.Frame) error {
+	fd, err := t.acquire()
+	if err != nil {
+		return err
+	}
+	defer t.release()
+	for {
+		if _, err = unix.Write(fd, ready(f, t.vnetLen)); err != unix.EINTR {
+			return writeError(err)
+		}
+	}
+}
+
 // Lost implements Port: what did not fit into the queue of the device, too.
 func (t *TAP) Lost() uint64 {
 	if _, err := t.acquire(); err == nil { // a closed handle asks in whichever namespace the thread is in

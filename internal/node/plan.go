@@ -18,6 +18,7 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -284,8 +285,9 @@ func (f fate) of(e *entrance, frame *packet.Frame) string {
 		return err.Error()
 	}
 	step, v := way.End()
-	if way.Outcome() != "forwarded" {
-		return strings.TrimSpace(fmt.Sprintf("%s at %s %s", way.Outcome(), step, v.Reason))
+	waits := step == forwarder.Neigh && v.Kind == verdict.Hold // who waits for a next hop goes by the route
+	if !waits && way.Becomes() != trace.Forwarded {
+		return strings.TrimSpace(fmt.Sprintf("%s at %s %s", way.Becomes(), step, v.Reason))
 	}
 	if to == nil {
 		return "forwarded"

@@ -55,7 +55,7 @@ func (x header) pseudoHeader(b []byte, protocol byte, length int) uint16 {
 
 // finder looks for headers. It reads nothing beyond maxHeaders.
 type finder struct {
-	headers
+	*headers
 	b       []byte
 	whole   int  // bytes of the frame
 	start   int  // where the transport header is, if that has been said; else 0
@@ -63,12 +63,11 @@ type finder struct {
 	guesses int
 }
 
-// headers finds the way to the transport header, at start or, if that is 0, the
-// first one of the wanted protocol.
-func (f *Frame) headers(start int, wanted byte) (headers, bool) {
-	w := finder{b: f.Bytes()[:min(f.Len, maxHeaders)], whole: f.Len, start: start, wanted: wanted}
-	ok := w.etherType(f.EtherType(), EthernetLen)
-	return w.headers, ok
+// find finds the way to the transport header, at start or, if that is 0, the first
+// one of the wanted protocol.
+func (h *headers) find(f *Frame, start int, wanted byte) bool {
+	w := finder{headers: h, b: f.Bytes()[:min(f.Len, maxHeaders)], whole: f.Len, start: start, wanted: wanted}
+	return w.etherType(f.EtherType(), EthernetLen)
 }
 
 func (w *finder) add(kind headerKind, at int) bool {

@@ -26,6 +26,7 @@ func TestOffloadValid(t *testing.T) {
 		{"tcp", tcp, func(f *Frame) {}, true},
 		{"udp", gso{kind: GSOUDPL4, size: 1000, payload: 4000}, func(f *Frame) {}, true},
 		{"tcp with ecn", gso{kind: GSOTCPv4 | GSOECN, size: 1448, payload: 4000}, func(f *Frame) {}, true},
+		{"udp with ecn", gso{kind: GSOUDPL4, size: 1000, payload: 4000}, func(f *Frame) { f.Offload.GSOType |= GSOECN }, false},
 		{"tcp without data", gso{kind: GSOTCPv4, size: 1448}, func(f *Frame) {}, true},
 		{"tcp in a tunnel", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) {}, true},
 		{"nothing to do", tcp, func(f *Frame) { f.Offload = Offload{} }, true},

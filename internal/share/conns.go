@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Conns are connections that have a place: so many of each party, and so many of all.
@@ -32,6 +34,7 @@ type Conn struct {
 	among *Conns
 	busy  bool
 	since time.Time // it is so
+	once  sync.Once // it is closed
 }
 
 // Admit gives a connection a place. Where there is none, that which was idle for longest loses its own. A connection that fails to be made takes none.
@@ -52,7 +55,8 @@ func (s *Conns) Admit(conn func() (net.Conn, error), who Party, now time.Time) (
 	if other != nil {
 		s.refused.Add(1)
 		s.drop(other)
-		go other.Conn.Close() // TLS says goodbye
+		other.forget()
+		go other.Close() // TLS says goodbye
 	}
 	if s.Rate > 0 {
 		s.rates[who].left--
@@ -120,7 +124,7 @@ func (s *Conns) replaceable(k *Conn, now time.Time) bool {
 	if k.busy {
 		may = s.Busy
 	}
-	return may > 0 && now.Sub(k.since) > may
+	return may > 0 && now.Sub(k.since) > may && !k.unread()
 }
 
 // drop takes a connection's place away.
@@ -157,10 +161,77 @@ func (k *Conn) Leave() bool {
 	return k.among.drop(k)
 }
 
-// Close implements net.Conn.
-func (k *Conn) Close() error {
+// Close implements net.Conn. What was written to a unix socket is this program's memory until it is read:
+// so long the connection keeps its place.
+func (k *Conn) Close() (err error) {
+	k.once.Do(func() {
+		if k.unread() {
+			k.SetBusy(true)
+			go k.outlive()
+			return
+		}
+		k.Leave()
+		err = k.Conn.Close()
+	})
+	return err
+}
+
+// outlive closes the connection when all is read, or the other end is gone.
+func (k *Conn) outlive() {
+	_ = k.SetDeadline(time.Unix(1, 0))
+	_ = socketOf(k.Conn).(*net.UnixConn).CloseWrite()
+	for k.unread() {
+		time.Sleep(outliveEvery)
+	}
 	k.Leave()
-	return k.Conn.Close()
+	k.Conn.Close()
+}
+
+// Write implements net.Conn. What the other end does not read in time is taken back.
+func (k *Conn) Write(b []byte) (int, error) {
+	n, err := k.Conn.Write(b)
+	if err != nil {
+		k.forget()
+	}
+	return n, err
+}
+
+// forget has the kernel throw away what is not sent, when the connection is closed.
+func (k *Conn) forget() {
+	if c, ok := socketOf(k.Conn).(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+}
+
+// NetConn is the connection below.
+func (k *Conn) NetConn() net.Conn { return k.Conn }
+
+// socketOf is the socket at the bottom of a connection.
+func socketOf(c net.Conn) net.Conn {
+	for {
+		above, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = above.NetConn()
+	}
+}
+
+// unread says whether something that was written to a unix socket has not been read yet.
+func (k *Conn) unread() bool {
+	c, ok := socketOf(k.Conn).(*net.UnixConn)
+	if !ok || k.Party == Root {
+		return false
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	if raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) != nil {
+		return false
+	}
+	return n > 0
 }
 
 // State is the hook by which an HTTP server says what its connections do.

@@ -126,6 +126,9 @@ func (w *waits) conn() (net.Conn, error) {
 		return nil, err
 	}
 	w.file.Close()
+	if c, ok := c.(*net.TCPConn); ok {
+		_ = c.SetWriteBuffer(writeBuffer)
+	}
 	return known{c, w.from}, nil
 }
 
@@ -144,6 +147,8 @@ type known struct {
 }
 
 func (k known) RemoteAddr() net.Addr { return k.from }
+
+func (k known) NetConn() net.Conn { return k.Conn }
 
 // Accept returns the next connection that has a place.
 func (l *Listener) Accept() (net.Conn, error) {

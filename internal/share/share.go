@@ -41,6 +41,10 @@ const (
 	AllScrapers  = 32
 	ScrapeWrite  = 10 * time.Second
 
+	// writeBuffer is how much of an answer the kernel keeps for who reads slowly, in bytes.
+	writeBuffer = 128 << 10
+	// outliveEvery is how often is looked whether a connection that was closed is read at last.
+	outliveEvery = 100 * time.Millisecond
 	// idleTime is how long a connection is idle before it makes room for one that comes.
 	idleTime = time.Second / 2
 	// EachRate is how many connections a party may open in a second.

@@ -12,7 +12,7 @@ import (
 // the directory of the names in common with the first process, and not the mounts there. Whoever has a
 // directory of his own, as in a container, wants that.
 func Hidden() bool {
-	own, err := os.Readlink("/proc/self/ns/mnt")
+	own, err := os.Readlink("/proc/thread-self/ns/mnt")
 	first, ferr := os.Readlink("/proc/1/ns/mnt")
 	if err != nil || ferr == nil && own == first {
 		return false
