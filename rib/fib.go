@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/gaissmai/bart"
 )
@@ -46,6 +47,23 @@ func (f *FIB) Candidates(addr netip.Addr) []*Route {
 		all = append(all, f.losersAt(p)...)
 	}
 	return all
+}
+
+// Has says whether that very route is in the table, or that path of one.
+func (f *FIB) Has(r *Route) bool {
+	best, ok := f.best.Get(r.Prefix)
+	return ok && (best.has(r) || slices.ContainsFunc(f.losersAt(r.Prefix), func(l *Route) bool { return l.has(r) }))
+}
+
+// has says whether another one is this route, or a path of it.
+func (r *Route) has(o *Route) bool {
+	paths := r.Multipath.Paths()
+	for i := range paths {
+		if &paths[i] == o {
+			return true
+		}
+	}
+	return r == o
 }
 
 // candidatesAt appends the routes to exactly that prefix, the best first.

@@ -85,6 +85,37 @@ func (c *RouteCounts) All(yield func(RouteCount) bool) {
 	}
 }
 
+// forget drops from one page what went by routes that are not there any more, and the page if
+// nothing is left on it. It says whether there is a next one.
+func (c *RouteCounts) forget(page int, there func(*rib.Route) bool) (more bool) {
+	if page < len(c.pages) && c.pages[page] != nil {
+		left := false
+		for i := range c.pages[page] {
+			n := &c.pages[page][i]
+			if n.Route != nil && !there(n.Route) {
+				*n = RouteCount{}
+			}
+			left = left || n.Route != nil
+		}
+		if !left {
+			c.pages[page] = nil
+		}
+	}
+	return page+1 < len(c.pages)
+}
+
+// ForgetRoutes drops what went by routes that have gone: each count keeps its route alive. A
+// worker is held up for one page at a time.
+func (r *Router) ForgetRoutes() {
+	for _, w := range r.workers {
+		for page, more := 0, true; more; page++ {
+			w.mu.Lock()
+			more = w.routes.forget(page, r.rib.FIB().Has)
+			w.mu.Unlock()
+		}
+	}
+}
+
 // RouteCounts adds up those of all workers. Each is held up for the copy of one page
 // at a time.
 func (r *Router) RouteCounts() *RouteCounts {

@@ -36,3 +36,48 @@ func TestSlotIsTheLaterRoutes(t *testing.T) {
 		}
 	}
 }
+
+// What went by routes that have gone is forgotten, with the memory it took; by those that are
+// there it stays, by each next hop too.
+func TestGoneRoutesAreForgotten(t *testing.T) {
+	table := rib.NewTable()
+	var counts RouteCounts
+	var left []*rib.Route
+	for i := range 3 * routePage {
+		to := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 32)
+		r := rib.Route{Prefix: to, Dev: "ens160", Source: rib.Static}
+		if i == 1 {
+			hop := rib.Hop{Route: r, Weight: 1}
+			r = rib.Route{Prefix: to, Source: rib.Static}.Over([]rib.Hop{hop, hop})
+		}
+		if err := table.Add(r); err != nil {
+			t.Fatal(err)
+		}
+		in := table.FIB().Lookup(to.Addr())
+		if paths := in.Multipath.Paths(); paths != nil {
+			in = &paths[1]
+		}
+		counts.count(in, 1, 100)
+		if i < 2 {
+			left = append(left, in)
+		} else if err := table.Delete(to, rib.Static, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for page, more := 0, true; more; page++ {
+		more = counts.forget(page, table.FIB().Has)
+	}
+	n := 0
+	for range counts.All {
+		n++
+	}
+	pages := 0
+	for _, p := range counts.pages {
+		if p != nil {
+			pages++
+		}
+	}
+	if n != 2 || pages != 1 || counts.Of(left[0]).Packets != 1 || counts.Of(left[1]).Packets != 1 {
+		t.Errorf("%d routes are counted on %d pages: %+v, %+v", n, pages, counts.Of(left[0]), counts.Of(left[1]))
+	}
+}

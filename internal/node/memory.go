@@ -24,6 +24,7 @@ func (n *Node) churn(changes int) {
 			n.mu.Lock()
 			n.changed = 0
 			n.mu.Unlock()
+			n.Router.ForgetRoutes()
 			debug.FreeOSMemory()
 		})
 		return
