@@ -173,6 +173,6 @@ func listenMSS(address string, mss int) (net.Listener, error) {
 }
 
 func dialMSS(address string, mss int) (net.Conn, error) {
-	d := net.Dialer{Timeout: 2 * time.Second, Control: withMSS(mss)}
+	d := net.Dialer{Timeout: patience, Control: withMSS(mss)}
 	return d.Dial("tcp4", address)
 }
