@@ -113,7 +113,7 @@ func (w *watched) rate() float64 {
 }
 
 // begin starts a look in a process of its own.
-func (w *watched) begin(t *testing.T, l look) *running {
+func (w *watched) begin(t *testing.T, l prying) *running {
 	t.Helper()
 	h := w.hosts[0]
 	where := h.ns
@@ -127,7 +127,7 @@ func (w *watched) begin(t *testing.T, l look) *running {
 }
 
 // begin starts it in a namespace, as the user who has the rights for it and no others.
-func (l look) begin(t *testing.T, x looker, where workload.Namespace) *running {
+func (l prying) begin(t *testing.T, x looker, where workload.Namespace) *running {
 	t.Helper()
 	x.Look, x.Metrics, x.Patience = l.name, metricsAt, patience
 	text, err := json.Marshal(x)
@@ -170,14 +170,6 @@ func memoryOf(t *testing.T, pid int, field string) int {
 	return n
 }
 
-// resetPeak has the kernel begin anew with VmHWM (proc_pid_clear_refs(5)).
-func (h host) resetPeak(t *testing.T) {
-	t.Helper()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", h.Router.PID), []byte("5"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Whoever may only look, or knocks without being let in, costs himself: the others' packets
 // go on, root is answered, and memory is bounded.
 func TestHostileLooks(t *testing.T) {
@@ -201,7 +193,7 @@ func TestHostileLooks(t *testing.T) {
 }
 
 // endure looks at the first host, in turns with leaving it alone, and holds it to its promises.
-func (w *watched) endure(t *testing.T, l look, bed string) {
+func (w *watched) endure(t *testing.T, l prying, bed string) {
 	h := w.hosts[0]
 	before := memoryOf(t, h.Router.PID, "VmRSS")
 	files, goroutines := h.held(t)

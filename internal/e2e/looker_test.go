@@ -30,8 +30,8 @@ type looker struct {
 	Patience time.Duration // for an answer, before he tries again
 }
 
-// look is what somebody who may look, or who may not even that, can do to a router.
-type look struct {
+// prying is what somebody who may look, or who may not even that, can do to a router: a look.
+type prying struct {
 	name     string
 	member   bool // he is in control.group; else a stranger, who reaches two addresses
 	far      bool // from the other host
@@ -43,7 +43,7 @@ type look struct {
 
 // play does as it was told until somebody kills it.
 func (x *looker) play() error {
-	i := slices.IndexFunc(looks, func(l look) bool { return l.name == x.Look })
+	i := slices.IndexFunc(looks, func(l prying) bool { return l.name == x.Look })
 	if i < 0 {
 		return fmt.Errorf("nobody knows how to look by %q", x.Look)
 	}
@@ -176,7 +176,7 @@ func (x *looker) certified(f func(c net.Conn)) {
 var replayed = `{"ip":"` + base64.StdEncoding.EncodeToString(make([]byte, 60)) + `"}`
 
 // looks are the attacks. A description says what a member, a stranger or a holder of a certificate does.
-var looks = []look{
+var looks = []prying{
 	{name: "nothing but two busy processors, to compare with", work: true, do: func(*looker) { many(2, func() {}) }},
 	{name: "a filter of 205,000 terms", member: true, do: func(x *looker) { many(1, func() { x.talk(filtered(205_000)) }) }},
 	{name: "16 filters of 205,000 terms", member: true, do: func(x *looker) { many(16, func() { x.talk(filtered(205_000)) }) }},

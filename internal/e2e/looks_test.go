@@ -17,9 +17,9 @@ import (
 )
 
 // the is the look of a name.
-func the(t *testing.T, name string) look {
+func the(t *testing.T, name string) prying {
 	t.Helper()
-	i := slices.IndexFunc(looks, func(l look) bool { return l.name == name })
+	i := slices.IndexFunc(looks, func(l prying) bool { return l.name == name })
 	if i < 0 {
 		t.Fatalf("no look is called %q", name)
 	}
