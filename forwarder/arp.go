@@ -58,7 +58,7 @@ func (x *path) arpWorkload(p *Packet) verdict.Verdict {
 	switch p.heard {
 	case arpproxy.Ignored:
 		p.note = whyIgnored(&p.arp)
-		return verdict.Noise(verdict.ARPIgnored)
+		return verdict.Overheard(verdict.ARPIgnored)
 	case arpproxy.Conflict:
 		p.answer, p.kind = x.borrow(), ARPRequest
 		arpproxy.PutAnnouncement(p.answer, p.arp.SenderIP, p.in.MAC)
@@ -125,7 +125,7 @@ func (x *path) arpUplink(p *Packet) verdict.Verdict {
 	}
 	if !x.isOwn(p.arp.TargetIP) {
 		p.note = "it is between other stations of this link"
-		return verdict.Noise(verdict.ARPIgnored)
+		return verdict.Overheard(verdict.ARPIgnored)
 	}
 	p.heard = arpproxy.Own
 	p.note = "learnt from a reply to this host"

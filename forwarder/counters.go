@@ -90,7 +90,7 @@ func (c *Verdicts) enter(w trace.Way, packets uint64) {
 	if v.Kind == verdict.Drop {
 		c.Drops[v.Reason] += packets
 	}
-	if v.Noise {
+	if v.Class == verdict.Noise {
 		c.Noise[v.Reason] += packets
 	}
 }

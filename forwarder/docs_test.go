@@ -29,7 +29,7 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("The headroom is %d bytes", packet.Headroom),
 		fmt.Sprintf("virtio header, %d bytes", packet.VnetLen),
 		fmt.Sprintf("If a batch makes more than %d of them", scratchMax),
-		fmt.Sprintf("one frame in %s of each queue", thousands(sampleEvery)),
+		fmt.Sprintf("one packet in %s of each queue", thousands(sampleEvery)),
 		fmt.Sprintf("pages of %d routes (%d KB)", routePage, routePage*unsafe.Sizeof(RouteCount{})/KiB),
 		fmt.Sprintf("cost %d MB a worker", unsafe.Sizeof(RouteCount{})),
 		fmt.Sprintf("is trusted for %d s", seconds(neigh.ReachableTime)),

@@ -21,7 +21,7 @@ type DryRun struct {
 
 // DryRun begins one.
 func (r *Router) DryRun() *DryRun {
-	return &DryRun{path: path{state: r.state.Load(), fib: r.rib.FIB(), neighbors: r.neighbors.Snapshot(), idents: r.idents, numbers: r.numbers}, parts: &r.fragments}
+	return &DryRun{path: path{state: r.state.Load(), fib: r.rib.FIB(), neighbors: r.neighbors.Snapshot(), idents: r.idents}, parts: &r.fragments}
 }
 
 // Ports are those of that moment.

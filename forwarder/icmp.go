@@ -71,7 +71,7 @@ func (x *path) icmpError(p *Packet, e verdict.ICMPError) *packet.Frame {
 		src = x.Gateway // the host takes nothing from its own addresses
 	}
 	packet.PutIPv4(b, &packet.Header{
-		TOS: internetworkControl, TotalLen: len(b), ID: x.numbers.unique(), TTL: ownTTL,
+		TOS: internetworkControl, TotalLen: len(b), ID: x.idents.unique(), TTL: ownTTL,
 		Protocol: packet.ProtocolICMP, Src: src, Dst: ip.Src(),
 	})
 	quoted := packet.IPv4(b[packet.IPv4MinLen+packet.ICMPHeaderLen:])

@@ -14,7 +14,7 @@ func (x *path) rpf(p *Packet) verdict.Verdict {
 	if !x.RPF || p.in.Kind != Workload {
 		return pass
 	}
-	if p.ip.Src() != p.in.Address || p.ip.Protocol() == packet.ProtocolICMP && x.speaksForOthers(p) {
+	if p.ip.Src() != p.in.Address || packet.Quotes(p.ip) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass
@@ -70,11 +70,11 @@ func (x *path) local(p *Packet) verdict.Verdict {
 func (x *path) about(p *Packet) verdict.Verdict {
 	t, sent := x.tunnelError(p.ip)
 	if t == nil || p.tunnel != nil {
-		return verdict.Noise(verdict.NotForRouter)
+		return verdict.Overheard(verdict.NotForRouter)
 	}
 	if !sent {
-		p.guessed, p.note = t, "no packet that it quotes was lately sent into the tunnel"
-		return verdict.Noise(verdict.NotForRouter)
+		p.tunnel, p.guessed, p.note = t, true, "no packet that it quotes was lately sent into the tunnel"
+		return verdict.Overheard(verdict.NotForRouter)
 	}
 	p.tunnel, p.note = t, "taken: it is about a packet in one of this host's tunnels"
 	return consume
@@ -98,7 +98,7 @@ func (x *path) echoReply(req packet.IPv4) *packet.Frame {
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + len(data))
 	ip := f.Payload()
 	packet.PutIPv4(ip, &packet.Header{
-		TOS: req.TOS(), TotalLen: len(ip), ID: x.numbers.unique(), TTL: ownTTL,
+		TOS: req.TOS(), TotalLen: len(ip), ID: x.idents.unique(), TTL: ownTTL,
 		Protocol: packet.ProtocolICMP, Src: req.Dst(), Dst: req.Src(),
 	})
 	icmp := ip[packet.IPv4MinLen:]

@@ -11,7 +11,12 @@ import (
 func (x *path) mtu(p *Packet) verdict.Verdict {
 	p.limit, p.ipLen = p.out.MTU, p.frame.IPLen()
 	if p.route.Encap == rib.IPIP {
-		p.limit = x.tunnelLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		if t := x.tunnel(p.route.Via); t != nil {
+			if path := t.pathMTU.Load(); path != nil {
+				p.limit = p.pathLimit(t, path)
+			}
+		}
+		p.limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
 	if p.ipLen <= p.limit {
 		return pass
@@ -21,20 +26,6 @@ func (x *path) mtu(p *Packet) verdict.Verdict {
 	}
 	x.fragment(p)
 	return edit
-}
-
-// tunnelLimit is the largest outer packet that goes into the route's tunnel: what the
-// path carries or, where that is old and the packet may find out, what the link does.
-func (x *path) tunnelLimit(p *Packet) int {
-	link, t := p.out.MTU, x.tunnel(p.route.Via)
-	if t == nil {
-		return link
-	}
-	limit, outer := t.limit(link), p.ipLen+packet.IPv4MinLen
-	if outer > limit && outer <= link && p.ip.DF() && t.probes(p.dry) {
-		return link
-	}
-	return limit
 }
 
 // fragment cuts the packet, segments first where the frame is offloaded, as a

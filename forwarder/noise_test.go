@@ -160,7 +160,7 @@ func TestNoiseIsRecordedApart(t *testing.T) {
 	}
 	b.uplink.Send(withSrc(fromPeer(), "127.0.0.1"))
 	kept := b.router.Trace().Kept(true)
-	if len(kept) != 2 || !kept[0].Outcome.Noise || kept[1].Outcome.Noise {
+	if len(kept) != 2 || kept[0].Outcome.Class != verdict.Noise || kept[1].Outcome.Class != verdict.Loss {
 		t.Errorf("%d records are kept", len(kept))
 	}
 }

@@ -53,14 +53,14 @@ type Packet struct {
 	unknown   bool            // explain: the next hop would be asked for
 	lowered   bool            // ttl has lowered the TTL
 	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
+	heard     arpproxy.Answer // of step arp
+	guessed   bool            // it quotes no packet of the tunnel that it says to be about
 	outer     int             // bytes of outer header that encap has put in front
 	fragments int             // how many mtu cut it into; 0: none
 
-	tunnel  *Tunnel // that it came out of or went into, or is about
-	guessed *Tunnel // that it says to be about, and no packet of it is
+	tunnel *Tunnel // that it came out of or went into, or is about
 
 	arp    packet.ARPMessage // of step arp
-	heard  arpproxy.Answer   // of step arp
 	note   string            // why arp or local took it: a constant
 	answer *packet.Frame     // what the router says to it
 	kind   Origin            // of the answer

@@ -47,8 +47,7 @@ type path struct {
 	*state
 	fib        *rib.FIB
 	neighbors  *neigh.Snapshot
-	idents     *idents         // of outer packets that may not be cut
-	numbers    *numbers        // of what the router makes itself
+	idents     *idents         // of what the router makes itself
 	scratch    []*packet.Frame // frames the router makes in this batch
 	scratchLen int
 }

@@ -33,7 +33,6 @@ type Router struct {
 	neighbors *neigh.Table[*Packet]
 	fragments reassembler
 	idents    *idents
-	numbers   *numbers
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
@@ -48,6 +47,7 @@ type Router struct {
 	gone       ledger   // of ports that were removed: what was counted stays counted
 
 	recorded time.Time // when housekeeping last had drops recorded
+	turned   time.Time // when it last began an epoch of tunnels' identifications
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -58,7 +58,7 @@ type Router struct {
 func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers ...link.Poller) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*Packet](), trace: &trace.Hub{},
-		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(),
+		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(), turned: time.Now(),
 		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
 	r.state.Store(&state{tunnels: new(bart.Table[*Tunnel])})
@@ -255,11 +255,14 @@ func (r *Router) tick(w *worker, now time.Time) {
 	}
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
-	turned := r.idents.turn(now)
+	turn := now.Sub(r.turned) >= identEpoch
+	if turn {
+		r.turned = now
+	}
 	for _, t := range r.state.Load().tunnels.All4() {
 		t.tick(now)
-		if turned {
-			t.numbers.turn()
+		if turn {
+			t.idents.turn()
 		}
 	}
 	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {

@@ -12,7 +12,7 @@ func (x *path) rx(p *Packet) verdict.Verdict {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
 	if dst := f.DstMAC(); dst != p.in.MAC && !dst.IsGroup() {
-		return verdict.Noise(verdict.NotForRouter)
+		return verdict.Overheard(verdict.NotForRouter)
 	}
 	return pass
 }
@@ -21,7 +21,7 @@ func (x *path) rx(p *Packet) verdict.Verdict {
 // station, and noise if it was for a group, which no router is a member of.
 func (p *Packet) refuse(r verdict.Reason) verdict.Verdict {
 	if p.frame.DstMAC().IsGroup() {
-		return verdict.Noise(r)
+		return verdict.Overheard(r)
 	}
 	return verdict.Dropped(r)
 }

@@ -51,8 +51,8 @@ type Port struct {
 type portState struct {
 	queues      []*queue
 	hub         *trace.Hub
-	unrecorded  [2]atomic.Uint64 // losses, noise; bit n: the next packet that is dropped for reason n is recorded
-	late        ledger           // of packets that came in here and had to wait
+	unrecorded  [verdict.NumClasses]atomic.Uint64 // bit n: the next packet that is dropped for reason n is recorded
+	late        ledger                            // of packets that came in here and had to wait
 	tx          txCounters
 	arpRequests [arpproxy.NumAnswers]atomic.Uint64
 	limiter     limiter // of ICMP errors about what comes in here
@@ -67,8 +67,7 @@ type queue struct {
 	port   int // ID
 	link   link.Port
 	worker *worker
-	slot   int    // in worker.queues
-	frames uint64 // read
+	slot   int // in worker.queues
 	counts Tally
 }
 
@@ -88,10 +87,7 @@ func (p *portState) record() {
 // wants says, once, whether a packet that is dropped for a reason is to be recorded.
 // In a flood of drops it costs the look at a word that is seldom written.
 func (p *portState) wants(v verdict.Verdict) bool {
-	bit, word := uint64(1)<<v.Reason, &p.unrecorded[0]
-	if v.Noise {
-		word = &p.unrecorded[1]
-	}
+	bit, word := uint64(1)<<v.Reason, &p.unrecorded[v.Class]
 	return word.Load()&bit != 0 && word.And(^bit)&bit != 0
 }
 
@@ -137,7 +133,7 @@ type tunnelState struct {
 	probe   atomic.Uint32           // state of one, while there is a path MTU
 	refused atomic.Uint64           // ICMP errors that quote nothing that was sent lately
 	guesses limiter                 // of them
-	numbers *numbers                // of outer packets that may be cut
+	idents  *idents                 // of outer packets
 
 	answerBy time.Time // housekeeping's: the end of ProbeTime
 }
@@ -163,7 +159,7 @@ func (s *state) setTunnels() {
 	old := s.tunnels
 	s.tunnels = new(bart.Table[*Tunnel])
 	for _, peer := range slices.Concat(s.Ends, s.Peers) {
-		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelState: &tunnelState{numbers: newNumbers()}}
+		t := &Tunnel{Peer: peer, accept: slices.Contains(s.Peers, peer), tunnelState: &tunnelState{idents: newIdents()}}
 		if was, ok := old.Lookup(peer); ok {
 			t.tunnelState = was.tunnelState
 		} else if twin := s.tunnel(peer); twin != nil {

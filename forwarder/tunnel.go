@@ -105,9 +105,13 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 	}
 	p.outer, p.tunnel = packet.IPv4MinLen, x.tunnel(end)
 	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.sourceFor(end), Dst: end}
-	x.wrap(p.frame, h, p.tunnel)
+	idents := x.idents
+	if p.tunnel != nil { // else it is about to be one
+		idents = p.tunnel.idents
+	}
+	p.tunnel.wrap(p.frame, h, idents)
 	for _, f := range p.extra {
-		x.wrap(f, h, p.tunnel)
+		p.tunnel.wrap(f, h, idents)
 	}
 	p.out, p.nextHop = x.port(r.Port), end
 	if r.Via.IsValid() {
@@ -119,22 +123,14 @@ func (x *path) encap(p *Packet) verdict.Verdict {
 // wrap moves the frame's start back into the headroom. DSCP and ECN are copied
 // out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
 // the tunnel's path carries less than is believed of any.
-func (x *path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
+func (t *Tunnel) wrap(f *packet.Frame, h packet.Header, idents *idents) {
 	inner := packet.IPv4(f.Payload())
 	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
 	if h.DF = inner.DF() && !t.cuts(h.TotalLen); h.DF {
-		h.ID = x.idents.of(h.Src, h.Dst, h.TotalLen, inner)
+		h.ID = idents.of(h.TotalLen, inner)
 	} else {
-		h.ID = x.numbersOf(t).unique()
+		h.ID = idents.unique()
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
-}
-
-// numbersOf are those of a tunnel, or the router's own for an end that is about to be one.
-func (x *path) numbersOf(t *Tunnel) *numbers {
-	if t == nil {
-		return x.numbers
-	}
-	return t.numbers
 }

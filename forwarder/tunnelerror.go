@@ -47,10 +47,7 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	if len(inner) >= packet.IPv4MinLen && !x.goesInto(t.Peer, inner.Dst()) {
 		return nil, false
 	}
-	if quote.DF() {
-		return t, x.idents.gave(quote, inner)
-	}
-	return t, t.numbers.gave(quote.ID())
+	return t, t.idents.gave(quote, inner)
 }
 
 // innerOf is what the quote of a packet in a tunnel has of the inner one. Who quotes
@@ -92,7 +89,7 @@ func (w *worker) takeTunnelError(p *Packet) {
 		return
 	}
 	if b[0] == packet.ICMPUnreachable && b[1] == packet.CodeFragNeeded {
-		if !quote.DF() && p.tunnel.numbers.lately() > fewNumbers || !plausible(quote, p.in.MTU) {
+		if !quote.DF() && p.tunnel.idents.lately() > fewNumbers || !plausible(quote, p.in.MTU) {
 			p.tunnel.refused.Add(1)
 			return
 		}

@@ -3,6 +3,8 @@ package forwarder
 import (
 	"net/netip"
 	"time"
+
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 const (
@@ -38,16 +40,17 @@ const (
 // plateaus are the MTUs to try where a router does not say which (RFC 1191 7.1).
 var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPathMTU}
 
-// limit is the largest outer packet that a tunnel takes, if the link carries mtu bytes.
-func (t *Tunnel) limit(mtu int) int {
-	if path := t.pathMTU.Load(); path != nil {
-		return min(mtu, path.Bytes)
+// pathLimit is the largest outer packet that goes into a tunnel: what its path carries
+// or, where that was told long ago and this packet may find out, what the link does.
+func (p *Packet) pathLimit(t *Tunnel, path *PathMTU) int {
+	link, outer := p.out.MTU, p.ipLen+packet.IPv4MinLen
+	if outer > path.Bytes && outer <= link && p.ip.DF() && t.probes(p.dry) {
+		return link
 	}
-	return mtu
+	return min(link, path.Bytes)
 }
 
-// probes says whether an outer packet, which is longer than the limit, goes all the
-// same, as a probe. A dry run leaves it to the next one.
+// probes says whether an outer packet goes as a probe. A dry run leaves it to the next one.
 func (t *Tunnel) probes(dry bool) bool {
 	if dry {
 		return t.probe.Load() == probeDue

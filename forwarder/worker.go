@@ -17,7 +17,7 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
-	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
+	// sampleEvery is how seldom a packet's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
 
@@ -140,7 +140,7 @@ func (w *worker) begin() {
 	w.path.state = w.router.state.Load()
 	w.path.fib = w.router.rib.FIB()
 	w.path.neighbors = w.router.neighbors.Snapshot()
-	w.path.idents, w.path.numbers = w.router.idents, w.router.numbers
+	w.path.idents = w.router.idents
 	w.clock = time.Time{}
 }
 
@@ -174,8 +174,7 @@ func (w *worker) relieve() {
 
 // watch decides whether the packet's steps are timed or recorded.
 func (w *worker) watch(p *Packet, listeners *trace.Listeners) {
-	p.queue.frames++
-	p.sampled = p.queue.frames%sampleEvery == 0
+	p.sampled = p.queue.counts.Packets%sampleEvery < p.weight
 	if listeners != nil {
 		if wanted := listeners.Wanted(p.frame.Bytes(), p.in.Name); wanted != 0 {
 			p.rec = w.record(p.frame, p.in.Name)
@@ -237,8 +236,8 @@ func (w *worker) dropped(p *Packet, reason verdict.Reason) {
 		w.router.made[p.origin].lost.Add(1)
 		return
 	}
-	if p.guessed != nil {
-		w.refuse(p.guessed)
+	if p.guessed {
+		w.refuse(p.tunnel)
 	}
 	if e, due := p.errorFor(reason); due {
 		w.sendError(p, e)

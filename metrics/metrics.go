@@ -116,7 +116,7 @@ var (
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
 
-	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one frame in 1,024 of each queue of a port.", []string{"step"})
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 of each queue of a port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")

@@ -70,15 +70,7 @@ func drops(n *node.Node) []Drop {
 
 // lossesLast has records of losses behind those of noise.
 func lossesLast(records []*trace.Record) []*trace.Record {
-	slices.SortStableFunc(records, func(a, b *trace.Record) int {
-		switch {
-		case a.Outcome.Noise == b.Outcome.Noise:
-			return 0
-		case a.Outcome.Noise:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(records, func(a, b *trace.Record) int { return cmp.Compare(b.Outcome.Class, a.Outcome.Class) })
 	return records
 }
 

@@ -35,7 +35,7 @@ func (h *Hub) Keep(r *Record) {
 		}
 	}
 	if len(k.list) == MaxKept {
-		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Noise })
+		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Class == verdict.Noise })
 		if i < 0 {
 			i = max(0, slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer }))
 		}

@@ -14,13 +14,13 @@ import (
 func (r *Record) mend() string {
 	v, last := r.Outcome, &r.steps[max(0, r.numSteps-1)]
 	switch {
-	case v.Reason == verdict.UnknownEthertype && !v.Noise:
+	case v.Reason == verdict.UnknownEthertype && v.Class == verdict.Loss:
 		return foreign(r.frame(0))
 	case v.Reason == verdict.MartianSource && last.facts.Note != "":
 		return "does another station have this host's address, or does a switch send frames back?"
 	case last.facts.Note != "" && last.step == verdict.ARP:
 		return last.facts.Note + ": nothing is wrong"
-	case v.Noise && v.Reason != verdict.ARPIgnored && v.Reason != verdict.NotForRouter:
+	case v.Class == verdict.Noise && v.Reason != verdict.ARPIgnored && v.Reason != verdict.NotForRouter:
 		if what := business(r.frame(0)); what != "" {
 			return what + ", which is between others on this link: nothing is wrong"
 		}

@@ -95,7 +95,7 @@ func (r *Record) View(host string) Packet {
 		p.Packets = r.Packets
 	}
 	if r.Outcome.Kind == verdict.Drop {
-		p.Noise, p.Mend = r.Outcome.Noise, r.mend()
+		p.Noise, p.Mend = r.Outcome.Class == verdict.Noise, r.mend()
 	}
 	before := r.frame(0)
 	for i := range p.Steps {

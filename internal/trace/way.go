@@ -9,15 +9,15 @@ import (
 
 // Way is how a received packet went through the router: the steps that changed it,
 // and its end. The bits, from the lowest: the steps (12), the one at which it ended
-// (4), its kind of end (2), the drop reason (6), whether that is noise (1). Two of
-// them may have the same name: a step that passes a packet may have something to say, too.
+// (4), its kind of end (2), the drop reason (6), its class (1). Two of them
+// may have the same name: a step that passes a packet may have something to say, too.
 type Way uint32
 
 const (
 	wayStep   = 12
 	wayKind   = 16
 	wayReason = 18
-	wayNoise  = 24
+	wayClass  = 24
 )
 
 // They fit.
@@ -26,6 +26,7 @@ const (
 	_ = uint(wayStep - verdict.NumSteps)
 	_ = uint(1<<2 - verdict.NumKinds)
 	_ = uint(1<<6 - verdict.NumReasons)
+	_ = uint(1<<1 - verdict.NumClasses)
 )
 
 // quietSteps are those that say nothing where they pass.
@@ -41,11 +42,7 @@ var quietSteps = func() (set Steps) {
 // WayOf is the way of a packet that some steps have changed, and that ended at a
 // step: at tx, if it was sent.
 func WayOf(edited Steps, end verdict.Step, v verdict.Verdict) Way {
-	w := Way(edited) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason
-	if v.Noise {
-		w |= 1 << wayNoise
-	}
-	return w
+	return Way(edited) | Way(end)<<wayStep | Way(v.Kind)<<wayKind | Way(v.Reason)<<wayReason | Way(v.Class)<<wayClass
 }
 
 // Way is the record's, of a packet that was received.
@@ -65,7 +62,7 @@ func (r *Record) Way() Way {
 // Named is the way less what its name does not tell: of ways with the same name it is
 // the same.
 func (w Way) Named() Way {
-	return w&^Way(1<<wayStep-1|1<<wayNoise) | Way(w.Edited()&quietSteps)
+	return w&^Way(1<<wayStep-1|1<<wayClass) | Way(w.Edited()&quietSteps)
 }
 
 // Edited are the steps that changed the packet.
@@ -74,7 +71,7 @@ func (w Way) Edited() Steps { return Steps(w & (1<<wayStep - 1)) }
 // End is the step at which the packet's way ended, and the verdict.
 func (w Way) End() (verdict.Step, verdict.Verdict) {
 	return verdict.Step(w >> wayStep & 0xf), verdict.Verdict{
-		Kind: verdict.Kind(w >> wayKind & 3), Reason: verdict.Reason(w >> wayReason & 0x3f), Noise: w>>wayNoise != 0,
+		Kind: verdict.Kind(w >> wayKind & 3), Reason: verdict.Reason(w >> wayReason & 0x3f), Class: verdict.Class(w >> wayClass),
 	}
 }
 

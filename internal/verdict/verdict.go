@@ -33,14 +33,26 @@ func (k Kind) Ends() bool { return k >= Drop }
 type Verdict struct {
 	Kind   Kind
 	Reason Reason // None unless Kind is Drop
-	Noise  bool   // of a drop: nobody sent it to this router, and nothing is lost
+	Class  Class  // of a drop
 }
 
-// Dropped is the verdict of a step that ends a packet's way for a reason.
-func Dropped(r Reason) Verdict { return Verdict{Kind: Drop, Reason: r} }
+// Class says what a drop means.
+type Class uint8
 
-// Noise is Dropped for what a link carries for others: it was not sent to this router.
-func Noise(r Reason) Verdict { return Verdict{Kind: Drop, Reason: r, Noise: true} }
+const (
+	Loss  Class = iota // it was sent to this router, and is lost
+	Noise              // a link carries it for others: nothing is lost
+	numClasses
+)
+
+// NumClasses is the number of classes.
+const NumClasses = int(numClasses)
+
+// Dropped is the verdict of a step that ends a packet's way for a reason.
+func Dropped(r Reason) Verdict { return Verdict{Drop, r, Loss} }
+
+// Overheard is Dropped for what nobody sent to this router.
+func Overheard(r Reason) Verdict { return Verdict{Drop, r, Noise} }
 
 // Step is a stage of the packet path. Steps are numbered in the order in which
 // a packet meets them.
