@@ -9,10 +9,10 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// way is the route of a packet to dst: the longest prefix that contains it (RFC
+// RouteTo is the route of a packet to dst: the longest prefix that contains it (RFC
 // 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
-func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
-	r := x.fib.Lookup(dst)
+func (x *Path) RouteTo(dst netip.Addr, ip packet.IPv4) *rib.Route {
+	r := x.FIB.Lookup(dst)
 	if r == nil || r.Multipath == nil {
 		return r
 	}
@@ -26,7 +26,7 @@ func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
 // address (RFC 7690 3). The router's own address is a part of the hash, so that
 // routers in a row don't all choose alike; nothing random is, so that a restart
 // moves no flow.
-func (x *path) flowHash(ip packet.IPv4) uint32 {
+func (x *Path) flowHash(ip packet.IPv4) uint32 {
 	own := x.source().As4()
 	addresses, protocol, ports := flowOf(ip)
 	h := addresses ^ uint64(binary.BigEndian.Uint32(own[:]))*0x9e3779b97f4a7c15

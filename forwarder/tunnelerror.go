@@ -5,23 +5,19 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// Guesses are quotes that no packet of ours has lately looked like. Each tunnel bears
-// so many of them, at once and a second; while there are more, none of its errors is
-// believed, as one of them might be right.
-const (
-	guessRate  = 10
-	guessBurst = 100
-)
+// plateaus are the MTUs to try where a router does not say which (RFC 1191 7.1).
+var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPathMTU}
 
-// fewNumbers is how many packets that may be cut a tunnel may lately have had for one of
+// FewNumbers is how many packets that may be cut a tunnel may lately have had for one of
 // them to be believed too big: no router has a reason to say so, and among many
 // numbers one is soon guessed.
-const fewNumbers = 32
+const FewNumbers = 32
 
 // tunnelError finds the tunnel that an ICMP error sent to this host is about: it
 // quotes an outer header of ours, to an end that we send to, around what may be a
@@ -29,7 +25,7 @@ const fewNumbers = 32
 // one than 8 bytes (RFC 792), which have no address. Anything else is not about us.
 // sent says whether it quotes a packet that was sent lately, as only who was on the
 // way of one can.
-func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
+func (x *Path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	quote := packet.Quoted(ip)
 	if ip.IsFragment() || len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
 		return nil, false
@@ -37,7 +33,7 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	if quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
 		return nil, false
 	}
-	if t = x.tunnel(quote.Dst()); t == nil || t.tx.Load() == 0 {
+	if t = x.Tunnel(quote.Dst()); t == nil || !t.Sent {
 		return nil, false
 	}
 	inner := innerOf(quote)
@@ -47,7 +43,10 @@ func (x *path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	if len(inner) >= packet.IPv4MinLen && !x.goesInto(t.Peer, inner.Dst()) {
 		return nil, false
 	}
-	return t, t.idents.gave(quote, inner)
+	if quote.DF() {
+		return t, x.Keys.Gave(quote, inner)
+	}
+	return t, x.Numbers.Gave(t, quote.ID())
 }
 
 // innerOf is what the quote of a packet in a tunnel has of the inner one. Who quotes
@@ -71,8 +70,8 @@ func whole(quote packet.IPv4) bool { return len(quote) >= quote.HeaderLen() }
 
 // goesInto says whether the routes put packets to dst into the tunnel to a peer:
 // some of them, where there are several next hops.
-func (x *path) goesInto(peer, dst netip.Addr) bool {
-	r := x.fib.Lookup(dst)
+func (x *Path) goesInto(peer, dst netip.Addr) bool {
+	r := x.FIB.Lookup(dst)
 	if r == nil {
 		return false
 	}
@@ -82,63 +81,64 @@ func (x *path) goesInto(peer, dst netip.Addr) bool {
 
 // takeTunnelError acts on an ICMP error about a tunnel (RFC 2003 4 and 5.1). Whose
 // packet it was is known from a whole inner header alone.
-func (w *worker) takeTunnelError(p *Packet) {
-	b, quote := p.ip.Payload(), packet.Quoted(p.ip)
-	if !p.tunnel.guesses.allows(w.now(), guessRate, guessBurst) {
-		p.tunnel.refused.Add(1)
-		return
-	}
-	if b[0] == packet.ICMPUnreachable && b[1] == packet.CodeFragNeeded {
-		if !quote.DF() && p.tunnel.idents.lately() > fewNumbers || !plausible(quote, p.in.MTU) {
-			p.tunnel.refused.Add(1)
+func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
+	b, quote := p.IP.Payload(), packet.Quoted(p.IP)
+	said := ipv4.MeaningOf(ipv4.ICMP{Type: b[0], Code: b[1]})
+	if said == verdict.MeansTooBig {
+		if !quote.DF() && x.Numbers.Lately(t) > FewNumbers || !plausible(quote, p.In.MTU) {
+			c := p.add()
+			c.Action, c.Tunnel = Doubt, t
 			return
 		}
-		told := int(binary.BigEndian.Uint16(b[6:]))
-		p.tunnel.lower(told, quote.TotalLen(), max(MinPathMTU, w.path.MinPathMTU), p.ip.Src(), w.now())
+		x.lower(p, t, int(binary.BigEndian.Uint16(b[6:])), quote.TotalLen())
 		return
 	}
 	inner := innerOf(quote)
 	if !whole(inner) {
 		return
 	}
-	if e, relay := w.path.relayed(b[0], b[1], inner); relay {
-		w.relay(p, e, inner)
-	}
-}
-
-// refuse counts an error about a tunnel that quotes nothing that was sent lately.
-func (w *worker) refuse(t *Tunnel) {
-	t.refused.Add(1)
-	t.guesses.allow(w.now(), guessRate, guessBurst)
-}
-
-// relayed is the error that the inner source hears for one about the outer packet
-// (RFC 2003 4.1 to 4.4): that the tunnel's end can't be reached is its business,
-// what speaks of the outer header's fields is ours alone.
-func (x *path) relayed(typ, code byte, inner packet.IPv4) (verdict.ICMPError, bool) {
-	host := verdict.ICMPError{Type: packet.ICMPUnreachable, Code: packet.CodeHostUnreachable}
-	switch {
-	case typ == packet.ICMPTimeExceeded:
-		return host, true
-	case typ != packet.ICMPUnreachable, code == packet.CodePortUnreachable, code == packet.CodeSourceRouteFailed:
-		return host, false
-	case (code == packet.CodeNetUnreachable || code == packet.CodeProtocolUnreachable) && !x.onUplink(inner.Dst()):
-		return verdict.ICMPError{Type: packet.ICMPUnreachable, Code: packet.CodeNetUnreachable}, true
-	}
-	return host, true
-}
-
-// relay tells the source of a packet that was lost in a tunnel. What the quote
-// holds of it is quoted again, with the TTL that it had when it came.
-func (w *worker) relay(cause *Packet, e verdict.ICMPError, inner packet.IPv4) {
-	if w.path.isOwn(inner.Src()) {
-		w.router.suppressed[aboutSource].Add(1) // we need no telling
+	m := x.relayed(said, inner)
+	if m == verdict.MeansNothing {
 		return
 	}
-	f := w.path.borrow()
-	f.Reset(packet.EthernetLen + len(inner))
-	copy(f.Payload(), inner)
-	f.SetEthernet(cause.in.MAC, cause.in.MAC, packet.EtherTypeIPv4)
-	lost := &Packet{frame: f, in: cause.in, lowered: true, rec: cause.rec}
-	w.sendError(lost, e)
+	c := p.add()
+	c.Action, c.Meaning, c.About, c.Tunnel, c.Addr = Relay, m, inner, t, inner.Src()
+	if c.Withheld = x.withheld(inner, p.In, p.In.MAC); x.isOwn(inner.Src()) {
+		c.Withheld = AboutSource // we need no telling
+	}
+}
+
+// lower takes over a path MTU for packets that were as long as sent. A router
+// that does not say how much fits gets the next plateau (RFC 1191 5). What it says of a
+// probe may be more than before.
+func (x *Path) lower(p *Packet, t *Tunnel, told, sent int) {
+	if told == 0 {
+		for _, n := range plateaus {
+			if told = n; n < sent {
+				break
+			}
+		}
+	}
+	told = max(told, MinPathMTU)
+	probed := t.PathMTU != 0 && sent > t.PathMTU && t.Probe == ProbeSent
+	if told >= sent || t.PathMTU != 0 && told >= t.PathMTU && !probed {
+		return
+	}
+	c, least := p.add(), max(MinPathMTU, x.MinPathMTU)
+	c.Action, c.Tunnel, c.Bytes, c.Less, c.Addr = Lower, t, max(told, least), told < least, p.IP.Src()
+}
+
+// relayed is what the inner source hears of what was said about the outer packet
+// (RFC 2003 4.1 to 4.4): that the tunnel's end can't be reached is its business,
+// what speaks of the outer header's fields is ours alone.
+func (x *Path) relayed(said Meaning, inner packet.IPv4) Meaning {
+	switch said {
+	case verdict.MeansNothing, verdict.MeansNoPort:
+		return verdict.MeansNothing
+	case verdict.MeansNoRoute, verdict.MeansNoProtocol:
+		if !x.onUplink(inner.Dst()) {
+			return verdict.MeansNoRoute
+		}
+	}
+	return verdict.MeansNoHost
 }

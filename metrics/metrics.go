@@ -83,7 +83,11 @@ var (
 	portRxBytes   = counter("port_receive_bytes_total", "Bytes read from a port, with Ethernet headers.", "port")
 	portTxPackets = counter("port_transmit_packets_total", "Packets sent by a port, those that the router made among them.", "port")
 	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
-	portRxLost    = counter("port_receive_lost_packets_total", "Packets that the kernel dropped before the router could read them.", "port")
+	portRxLost    = counter("port_receive_lost_packets_total", "Frames that the kernel dropped before the router could read them, or could not hand over: superframes that are neither TCP nor UDP.", "port")
+
+	portTxLost = counter("port_transmit_lost_packets_total", "Packets that the slow lane has taken and could not write: the port was removed, or its device did not take them.", "port")
+	portSlow   = gauge("port_slow", "1 while a workload's own stack takes so long over what is written to it that a thread of the lowest priority does that; else 0.", "port")
+	portCost   = counter("port_worker_seconds_total", "Time of the workers that frames read from a port have cost: with what is made of them, and all writes.", "port")
 
 	portRxErrors = counter("port_receive_errors_total", "Reads of a port that failed, and passed.", "port")
 
@@ -116,10 +120,11 @@ var (
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
 
-	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 of each queue of a port.", []string{"step"})
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one frame in 1,024 of each queue of a port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
+	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, interface, routes (kernel.export).", "kind")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

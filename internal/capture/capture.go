@@ -14,8 +14,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // Packet is one packet: a frame, or where its link has none a bare IP packet.
@@ -23,6 +23,9 @@ type Packet struct {
 	Frame  []byte `json:"frame,omitempty"` // from the Ethernet header on
 	IP     []byte `json:"ip,omitempty"`
 	Length int    `json:"length,omitempty"` // bytes on the wire, where fewer were kept
+	// Exact says that the frame is meant as it is: one in hex digits. A capture may be of
+	// another machine, or of another day, and has other MAC addresses.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // Reader reads a capture packet by packet.
@@ -100,7 +103,7 @@ func (r *Reader) Next() (*Packet, error) {
 		}
 		r.read++
 		link, name := r.of(info)
-		if r.own() && !strings.HasSuffix(name, " "+verdict.RX.String()) {
+		if r.own() && !strings.HasSuffix(name, " "+forwarder.RX.Word) {
 			continue
 		}
 		p, err := unlink(link, data)

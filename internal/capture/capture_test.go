@@ -3,6 +3,7 @@ package capture_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/hex"
 	"io"
 	"strings"
 	"testing"
@@ -198,7 +199,9 @@ func TestNoCapture(t *testing.T) {
 
 func TestHex(t *testing.T) {
 	want := []*capture.Packet{{IP: ip}}
-	inEthernet := []*capture.Packet{{Frame: frame}}
+	inEthernet := []*capture.Packet{{Frame: frame, Exact: true}}
+	bpdu, _ := hex.DecodeString("0180c2000000020000000001000442420300")
+	inLength := []*capture.Packet{{Frame: bpdu, Exact: true}}
 	for _, c := range []struct {
 		name, text string
 		want       []*capture.Packet
@@ -209,6 +212,7 @@ func TestHex(t *testing.T) {
 		{"hexdump -C", "00000000  45 00 00 14 00 01 00 00  40 11 66 3d 0a 46 01 01  |E.......@.f=.F..|\n00000010  0a 46 02 01                                       |.F..|\n00000014\n", want},
 		{"Wireshark", "0000   45 00 00 14 00 01 00 00 40 11 66 3d 0a 46 01 01   E.......@.f=.F..\n0010   0a 46 02 01                                       .F..\n", want},
 		{"digits", "450000140001000040 11663d0a4601010a460201\n", want},
+		{"a length in place of a type (IEEE 802.3)", "0180 c200 0000 0200 0000 0001 0004 4242 0300\n", inLength},
 		{"two packets", "0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n", append(want, want...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

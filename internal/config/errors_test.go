@@ -125,7 +125,7 @@ func TestErrorsOfSettings(t *testing.T) {
 func TestErrorsOfNodeAndUplink(t *testing.T) {
 	checkHostErrors(t, "", [][2]string{
 		{"node: a/b\nuplink: {interface: e}\n", `1:7: node: "a/b" has a slash, and a name is not a path: leave the directories out`},
-		{"node: -a\nuplink: {interface: e}\n", `1:7: node: "-a" is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first`},
+		{"node: -a\nuplink: {interface: e}\n", `1:7: node: "-a" is not a name: use 1 to 64 letters, digits, dots, dashes and underscores; neither dot nor dash first`},
 		{"uplink: {interface: eth 0}\n", `1:21: uplink.interface: "eth 0" is not an interface name: use 1 to 15 bytes, without spaces, slash, colon and percent sign`},
 		{"uplink:\n  interface: ens160\n  address: 192.168.0.11/24\n", "3:12: uplink.address: the address is read from the kernel: remove this line; only lab files have it"},
 	})

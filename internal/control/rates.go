@@ -2,11 +2,12 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
-	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -65,17 +66,26 @@ const maxBusyRoutes = 100
 // moment is all counters at once, or nearly so.
 type moment struct {
 	at     time.Time
-	stats  *forwarder.Stats
-	ports  map[string]*forwarder.PortStats
-	routes *forwarder.RouteCounts
+	stats  *engine.Stats
+	ports  map[string]*engine.PortStats
+	routes *engine.RouteCounts
 }
 
-func momentOf(n *node.Node) *moment {
-	m := &moment{at: time.Now(), stats: n.Router.Stats(), routes: n.Router.RouteCounts(), ports: map[string]*forwarder.PortStats{}}
+// moment reads them, for all who ask at the same time.
+func (s *Server) moment(ctx context.Context) (*moment, error) {
+	stats, err := s.counted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.routeCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*engine.PortStats{}}
 	for i := range m.stats.Ports {
 		m.ports[m.stats.Ports[i].Name] = &m.stats.Ports[i]
 	}
-	return m
+	return m, nil
 }
 
 // since is what went on since an earlier moment.
@@ -104,7 +114,7 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 	for _, now := range m.stats.Ports {
 		was := o.ports[now.Name]
 		if was == nil {
-			was = &forwarder.PortStats{}
+			was = &engine.PortStats{}
 		}
 		_, _, dropped := now.Received.Ended()
 		_, _, droppedBefore := was.Received.Ended()
@@ -122,8 +132,8 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 }
 
 func (m *moment) stepRates(o *moment, p period) (list []StepRate) {
-	for _, s := range verdict.Steps() {
-		now, was := &m.stats.Steps[s], &o.stats.Steps[s]
+	for _, s := range forwarder.Steps() {
+		now, was := &m.stats.Steps[s.Number()], &o.stats.Steps[s.Number()]
 		of := func(k verdict.Kind) float64 { return p.rate(now[k], was[k]) }
 		list = append(list, StepRate{s.String(), of(verdict.Pass), of(verdict.Edit), of(verdict.Drop), of(verdict.Consume)})
 	}

@@ -173,3 +173,46 @@ func TestExplain(t *testing.T) {
 	vrouter(t, "explain", "icmp 10.70.1.1 > nowhere").wantError(t, 2, `"nowhere" is no IPv4 address`)
 	h.ask(t, "explain", "icmp 10.70.1.1 > 10.70.2.1 in ns7").wantError(t, 1, `no port "ns7"`)
 }
+
+// What waits is explained with what becomes of it, and is listed while it does; what is
+// for the host itself is left to its own stack.
+func TestExplainWaiting(t *testing.T) {
+	h := labUp(t, "")[0]
+	ask := func(line string) control.Explanation {
+		return decode[control.Explanation](t, h.ask(t, "explain", "-o", "json", line).wantOK(t))
+	}
+	h.ask(t, "route", "add", "10.81.0.0/16", "via", "192.168.0.77", "dev", "ens160").wantOK(t)
+	e := ask("icmp 10.70.1.1 > 10.81.0.9")
+	var actions []string
+	for _, c := range e.Packets[0].Consequences {
+		actions = append(actions, c.Action)
+	}
+	if e.Packets[0].Outcome != "waits" || strings.Join(actions, " ") != "wait ask drop tell" || len(e.Packets) != 3 ||
+		e.Packets[1].Summary != "arp who has 192.168.0.77 tell 192.168.0.11" || e.Packets[2].When == "" {
+		t.Errorf("%+v", e.Packets)
+	}
+	if e = ask("icmp 192.168.0.12 > 192.168.0.11"); e.Packets[0].Outcome != "host" {
+		t.Errorf("%+v", e.Packets)
+	}
+	send := func() {
+		if err := h.ns1.Do(func() error {
+			c, err := net.Dial("udp", "10.81.0.9:9")
+			if err == nil {
+				_, _ = c.Write([]byte("anybody there?"))
+				err = c.Close()
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a packet is held", func() bool {
+		send()
+		held := decode[[]control.Held](t, h.ask(t, "show", "held", "-o", "json").wantOK(t))
+		return len(held) == 1 && held[0].NextHop == "192.168.0.77" && held[0].Packets > 0 && strings.Contains(held[0].Missing, "an answer")
+	})
+	eventually(t, "in words", func() bool {
+		send()
+		return hasLine(h.ask(t, "show", "held").wantOK(t), []string{"192.168.0.77", "ens160", "an answer"})
+	})
+}

@@ -125,7 +125,7 @@ func zeros(ports, peers string) []string {
 	return slices.Concat(
 		product("port_receive_packets_total", port), product("port_receive_bytes_total", port),
 		product("port_transmit_packets_total", port), product("port_transmit_bytes_total", port),
-		product("port_receive_lost_packets_total", port),
+		product("port_receive_lost_packets_total", port), product("port_transmit_lost_packets_total", port), product("port_slow", port),
 		product("step_packets_total", l("step", contractSteps), l("verdict", contractVerdicts)),
 		product("drop_packets_total", port, l("reason", contractReasons)),
 		product("lost_packets_total", l("reason", contractReasons)),

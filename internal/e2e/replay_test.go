@@ -180,6 +180,14 @@ func TestExplainKept(t *testing.T) {
 			t.Errorf("explain %q: %s, want %s", c.args, got, c.want)
 		}
 	}
+	other, length := bytes.Clone(frames[1]), bytes.Clone(frames[1])
+	copy(other, []byte{2, 0, 0, 0, 0, 9})
+	copy(length[12:], []byte{0, byte(len(length) - 14)})
+	for want, f := range map[string][]byte{"ns1 not_for_router": other, "ns1 unknown_ethertype": length} {
+		if got := explain("--hex", file(t, "as_it_is.hex", hex.EncodeToString(f)), "--in", "ns1"); got != want {
+			t.Errorf("explain % x: %s, want %s", f, got, want)
+		}
+	}
 	vrouter(t, "--socket", h.Socket, "explain", "--pcap", capture, "--packet", "3").wantError(t, 1, "it has 2 packets, and no packet 3")
 	vrouter(t, "explain", "--pcap", capture, "--hex", dump).wantError(t, 2, "give one of the three")
 	vrouter(t, "explain", "--packet", "0", "--pcap", capture).wantError(t, 2, "packets are numbered from 1")

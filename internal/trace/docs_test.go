@@ -21,7 +21,7 @@ func TestNumbersInDocs(t *testing.T) {
 	for _, says := range []string{
 		fmt.Sprintf("A record is fixed memory of %.1f KB: up to %d steps", float64(RecordSize)/KiB, maxSteps),
 		fmt.Sprintf("and the first %d bytes of the frame", snapLen),
-		fmt.Sprintf("| traces at once | %d |", maxListeners),
+		fmt.Sprintf("| traces at once | %d |", MaxListeners),
 		fmt.Sprintf("| records that a trace may fall behind | %d,%03d, %.1f MiB |", ringSize/1000, ringSize%1000, float64(ringSize*RecordSize)/MiB),
 		fmt.Sprintf("%d kept, %.1f MiB |", MaxKept, float64(MaxKept*RecordSize)/MiB),
 	} {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -35,7 +36,7 @@ func (h *Hub) Keep(r *Record) {
 		}
 	}
 	if len(k.list) == MaxKept {
-		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Class == verdict.Noise })
+		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Noise })
 		if i < 0 {
 			i = max(0, slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer }))
 		}
@@ -60,11 +61,11 @@ func (h *Hub) Kept(last bool) (list []*Record) {
 // Recall makes the record of a dropped packet that nobody has watched, from what is
 // known at its end: the way that it took, the frame as it is now, and what each step
 // decided by. The steps have no times; Time is the record's own.
-func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts func(verdict.Step) Facts) *Record {
+func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts func(*forwarder.Step) forwarder.Facts) *Record {
 	r := &Record{}
 	r.Begin(id, timeNS, in, f)
 	end, v := way.End()
-	for s := verdict.RX; s <= end; s++ {
+	for i, s := range forwarder.Steps()[:end.Number()+1] {
 		st := step{step: s, facts: facts(s)}
 		switch {
 		case s == end:
@@ -72,7 +73,7 @@ func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts 
 		case way.Edited().Has(s):
 			st.verdict.Kind = verdict.Edit
 		}
-		if way.Edited()>>(s+1) != 0 {
+		if way.Edited()>>(i+1) != 0 {
 			st.snap = noSnap // the frame has changed since
 		}
 		r.steps[r.numSteps] = st

@@ -15,15 +15,15 @@ func TestNoiseGoesFirst(t *testing.T) {
 		keep(i, verdict.Dropped(verdict.MartianSource))
 	}
 	for i := range 2 * MaxKept {
-		keep(losses+i, verdict.Overheard(verdict.MartianSource))
+		keep(losses+i, verdict.Noise(verdict.MartianSource))
 	}
 	kept := h.Kept(false)
 	if len(kept) != MaxKept {
 		t.Fatalf("%d are kept", len(kept))
 	}
 	for i := range losses {
-		if kept[i].Outcome.Class == verdict.Noise || kept[i].ID != uint64(i) {
-			t.Errorf("in place %d is %d, noise %v", i, kept[i].ID, kept[i].Outcome.Class == verdict.Noise)
+		if kept[i].Outcome.Noise || kept[i].ID != uint64(i) {
+			t.Errorf("in place %d is %d, noise %v", i, kept[i].ID, kept[i].Outcome.Noise)
 		}
 	}
 	for i := range MaxKept { // of losses alone the oldest goes
