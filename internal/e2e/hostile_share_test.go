@@ -72,13 +72,13 @@ func takeField(t *testing.T, mode string, workers string) *field {
 	return f
 }
 
-// measured is honest traffic from the first host's w2: what it is, and what arrives of it.
-type measured struct {
+// honestLoad is honest traffic from the first host's w2: what it is, and what arrives of it.
+type honestLoad struct {
 	name string
 	rate func(t *testing.T, f *field) float64
 }
 
-var honestTraffic = []measured{
+var honestTraffic = []honestLoad{
 	{"TCP to w3, Mbit/s", func(t *testing.T, f *field) float64 { return f.tcp(t, 0, 2) }},
 	{"TCP to the other host, Mbit/s", func(t *testing.T, f *field) float64 { return f.tcp(t, 1, 1) }},
 	{"datagrams to w3, %", func(t *testing.T, f *field) float64 { return f.datagrams(t, 0, 2) }},
@@ -214,7 +214,7 @@ func TestHostileShares(t *testing.T) {
 }
 
 // withstand measures honest traffic alone and beside a hostile party, in turns.
-func (f *field) withstand(t *testing.T, p party, traffic []measured, rounds int) {
+func (f *field) withstand(t *testing.T, p party, traffic []honestLoad, rounds int) {
 	for _, m := range traffic {
 		var alone, beside []float64
 		for range rounds {
