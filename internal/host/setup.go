@@ -90,12 +90,8 @@ func (s *setup) want(l netlink.Link) error {
 		return nil
 	}
 	st := s.has(l)
-	if bare := it.Stands && !st.address; bare != it.bare {
-		it.bare = bare
-		if bare { // at its next turn: somebody may be about to give it to another interface
-			it.dirty = true
-			return nil
-		}
+	if it.theirs = it.following && s.letBe(&st); it.theirs {
+		return nil
 	}
 	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
 	if !st.address {
@@ -131,6 +127,24 @@ func (s *setup) want(l netlink.Link) error {
 	s.route(st.link, netip.PrefixFrom(s.Gateway, 32), &netlink.Route{Scope: netlink.SCOPE_LINK})
 	s.route(st.def, netip.PrefixFrom(netip.IPv4Unspecified(), 0), &netlink.Route{Gw: s.Gateway.AsSlice()})
 	return nil
+}
+
+// letBe says whether somebody in the namespace has chosen another set-up while the interface stands: without its
+// address, or with another route in the place of one of the router's. What the kernel took, as it does with the routes
+// of an interface that is set down, nobody has chosen.
+func (s *setup) letBe(st *state) bool {
+	const mend = "; `vrouter reload` makes it as it was"
+	switch {
+	case !s.item.Stands:
+		return false
+	case !st.address:
+		s.item.Note = fmt.Sprintf("%s has no longer %s", s.Name, s.Address) + mend
+	case len(st.replaced) > 0:
+		s.item.Note = "the namespace has the route " + st.replaced[0].Text + " in the place of the router's" + mend
+	default:
+		return false
+	}
+	return true
 }
 
 func (s *setup) route(there bool, to netip.Prefix, r *netlink.Route) {
