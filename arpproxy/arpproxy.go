@@ -13,6 +13,19 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
+// Names by which those outside of this module speak of what is asked and answered.
+type (
+	Message = packet.ARPMessage
+	Frame   = packet.Frame
+	MAC     = packet.MAC
+)
+
+// Request is the operation of a message that asks.
+const Request = packet.ARPRequest
+
+// Parse reads the payload of an ARP frame; not ok if it is no well-formed message.
+func Parse(b []byte) (Message, bool) { return packet.ParseARP(b) }
+
 // Answer is why a request is answered, or that it is not.
 type Answer uint8
 
@@ -50,7 +63,7 @@ type Facts struct {
 // is right if the packet that follows could be forwarded, and leaves by another
 // port (RFC 1027 2.3, as Linux does it); so a workload never hears a claim to
 // its own address or to one on its own link.
-func Decide(m *packet.ARPMessage, f Facts) Answer {
+func Decide(m *Message, f Facts) Answer {
 	switch {
 	case f.Claimed:
 		return Conflict
@@ -68,7 +81,7 @@ func Decide(m *packet.ARPMessage, f Facts) Answer {
 
 // PutReply writes the answer to m as an Ethernet frame into f: unicast, from and
 // about the hardware address mac.
-func PutReply(f *packet.Frame, m *packet.ARPMessage, mac packet.MAC) {
+func PutReply(f *Frame, m *Message, mac MAC) {
 	f.Reset(packet.EthernetLen + packet.ARPLen)
 	f.SetEthernet(m.SenderMAC, mac, packet.EtherTypeARP)
 	reply := packet.ARPMessage{
@@ -81,7 +94,7 @@ func PutReply(f *packet.Frame, m *packet.ARPMessage, mac packet.MAC) {
 
 // PutAnnouncement writes a defence of an address into f, as RFC 5227 2.4 has it: one
 // announcement to everybody on the link that the address is at the hardware address mac.
-func PutAnnouncement(f *packet.Frame, address netip.Addr, mac packet.MAC) {
+func PutAnnouncement(f *Frame, address netip.Addr, mac MAC) {
 	f.Reset(packet.EthernetLen + packet.ARPLen)
 	f.SetEthernet(packet.Broadcast, mac, packet.EtherTypeARP)
 	m := packet.ARPMessage{Op: packet.ARPRequest, SenderMAC: mac, SenderIP: address, TargetIP: address}

@@ -10,7 +10,7 @@ import (
 // Check is RFC 1812 5.2.2 on the header, and 5.3.7 on the addresses in it.
 var Check = &Step{
 	Word: "check", Help: "the IPv4 header is valid and its addresses may be forwarded", RFC: "RFC 1812 5.2.2, 5.3.7",
-	run: (*Path).check, say: saysCheck,
+	run: (*Path).check, facts: noteFacts, say: saysCheck,
 }
 
 func (x *Path) check(p *Packet) Verdict {
@@ -53,8 +53,12 @@ func badHeader(ip packet.IPv4) Reason {
 func (x *Path) badAddress(p *Packet) Reason {
 	src, dst := p.IP[12:16], p.IP[16:20]
 	switch {
-	case notOneHost(src), p.In.Kind == Uplink && x.isOwn(p.IP.Src()):
-		return verdict.MartianSource // RFC 1812 5.3.7; nobody else speaks for this host
+	case notOneHost(src):
+		p.note = ""
+		return verdict.MartianSource // RFC 1812 5.3.7
+	case p.In.Kind == Uplink && x.isOwn(p.IP.Src()):
+		p.note = "it is from an address of this host, for which nobody else speaks"
+		return verdict.MartianSource
 	case notOneHost(dst):
 		return verdict.MartianDestination
 	case x.crossesLink(p, src, dst):
@@ -87,7 +91,10 @@ func isLinkLocal(a []byte) bool { return a[0] == 169 && a[1] == 254 }
 
 func saysCheck(o *Seen) string {
 	ip := header(o.After)
-	if o.Kind == verdict.Drop || ip == nil {
+	switch {
+	case o.Reason == verdict.MartianSource:
+		return o.Note
+	case o.Kind == verdict.Drop || ip == nil:
 		return ""
 	}
 	return fmt.Sprintf("header of %d bytes, %d in all, checksum %04x is right", ip.HeaderLen(), ip.TotalLen(), ip.HeaderChecksum())

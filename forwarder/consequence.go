@@ -20,6 +20,9 @@ const (
 	WaitRest                      // keep it until the rest of its datagram has come
 	Learn                         // that Addr is at MAC, on the port the packet came by
 	Lower                         // the path MTU of Tunnel to Bytes, as Addr has told
+	SendProbe                     // note that a packet of Bytes finds out what the path of Tunnel carries
+	Doubt                         // count an error about Tunnel that quotes what nobody has sent
+	Guess                         // the same, and whoever says so may be guessing
 	LeaveToHost                   // nothing: the host's own stack has its copy
 )
 
@@ -43,25 +46,47 @@ type Consequence struct {
 	Out      *Port         // Answer, Ask, WaitNext; nil: by route
 	Frame    *packet.Frame // Answer; nil: nothing is said
 	About    packet.IPv4   // Relay
-	Tunnel   *Tunnel       // Lower
+	Less     bool          // Lower: they told less than is believed of any path
+	Tunnel   *Tunnel       // Relay, Lower, SendProbe, Doubt, Guess
 }
 
 var actionWords = [...]string{
-	Send: "send", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", Learn: "learn", Lower: "lower_mtu", LeaveToHost: "host",
+	Send: "send", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", Learn: "learn", Lower: "lower_mtu", SendProbe: "probe", Doubt: "doubt", Guess: "doubt", LeaveToHost: "host",
 }
 
 // String is the word of the trace.
 func (a Action) String() string { return actionWords[a] }
 
-// Say is the consequence in words.
-func (c *Consequence) Say() (text string) {
+// Said is what words of a consequence are made of: fixed memory, that a record keeps.
+type Said struct {
+	Action   Action
+	Made     Origin
+	Meaning  Meaning
+	Withheld Withheld
+	MAC      packet.MAC
+	Bytes    int32
+	Addr     netip.Addr
+	Port     string
+}
+
+// Said is what is said of the consequence.
+func (c *Consequence) Said() Said {
+	s := Said{c.Action, c.Made, c.Meaning, c.Withheld, c.MAC, int32(c.Bytes), c.Addr, ""}
+	if c.Out != nil {
+		s.Port = c.Out.Name
+	}
+	return s
+}
+
+// String is the consequence in words.
+func (c Said) String() (text string) {
 	switch c.Action {
 	case Send:
-		text = fmt.Sprintf("sent by %s in %d frames", c.Out.Name, c.Bytes)
+		text = fmt.Sprintf("sent by %s in %d frames", c.Port, c.Bytes)
 	case Answer:
 		text = "answers: " + c.Made.String()
-		if c.Out != nil {
-			text += " by " + c.Out.Name
+		if c.Port != "" {
+			text += " by " + c.Port
 		}
 	case Tell, Relay:
 		text = fmt.Sprintf("tells %s: %s", c.Addr, c.Meaning)
@@ -69,15 +94,19 @@ func (c *Consequence) Say() (text string) {
 			text += fmt.Sprintf(", %d fit", c.Bytes)
 		}
 	case Ask:
-		text = fmt.Sprintf("asks who has %s by %s", c.Addr, c.Out.Name)
+		text = fmt.Sprintf("asks who has %s by %s", c.Addr, c.Port)
 	case WaitNext:
-		text = fmt.Sprintf("waits for %s to answer at %s", c.Addr, c.Out.Name)
+		text = fmt.Sprintf("waits for %s to answer at %s", c.Addr, c.Port)
 	case WaitRest:
 		text = "waits for the rest of its datagram"
 	case Learn:
 		text = fmt.Sprintf("learns that %s is at %s", c.Addr, c.MAC)
 	case Lower:
 		text = fmt.Sprintf("lowers the tunnel's path MTU to %d, as %s says", c.Bytes, c.Addr)
+	case SendProbe:
+		text = fmt.Sprintf("probes the tunnel's path with %d bytes", c.Bytes)
+	case Doubt, Guess:
+		text = "not believed: it quotes no packet that was lately sent"
 	case LeaveToHost:
 		text = "left to the host's own stack"
 	}
@@ -94,6 +123,9 @@ func (p *Packet) Sent() Consequence {
 
 // add appends a consequence: at its place, as it has many fields.
 func (p *Packet) add() *Consequence {
+	if p.consequences == nil {
+		p.consequences = new([4]Consequence)
+	}
 	c := &p.consequences[p.due]
 	p.due++
 	*c = Consequence{}
@@ -102,7 +134,22 @@ func (p *Packet) add() *Consequence {
 
 // Consequences are what is to be done because of the packet, in this order. They hold
 // until it runs again.
-func (p *Packet) Consequences() []Consequence { return p.consequences[:p.due] }
+func (p *Packet) Consequences() []Consequence {
+	if p.due == 0 {
+		return nil
+	}
+	return p.consequences[:p.due]
+}
+
+// Due is the packet's consequence of a kind; nil if there is none.
+func (p *Packet) Due(a Action) *Consequence {
+	for i := range p.due {
+		if c := &p.consequences[i]; c.Action == a {
+			return c
+		}
+	}
+	return nil
+}
 
 // Compose makes of q the packet that a consequence of p asks for, and says from which
 // step on it goes its way: TX, if it is to be sent as it is; nil if there is nothing to

@@ -36,11 +36,11 @@ func (x *Path) encap(p *Packet) Verdict {
 		x.segment(p)
 	}
 	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
-	x.wrap(p.Frame, h)
-	for _, f := range p.extra {
-		x.wrap(f, h)
-	}
 	p.outer, p.Into = packet.IPv4MinLen, x.Tunnel(end)
+	x.wrap(p.Frame, h, p.Into)
+	for _, f := range p.extra {
+		x.wrap(f, h, p.Into)
+	}
 	p.Out, p.NextHop = x.Port(r.Port), end
 	if r.Via.IsValid() {
 		p.NextHop = r.Via
@@ -49,10 +49,16 @@ func (x *Path) encap(p *Packet) Verdict {
 }
 
 // wrap moves the frame's start back into the headroom. DSCP and ECN are copied
-// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it.
-func (x *Path) wrap(f *packet.Frame, h packet.Header) {
+// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
+// the tunnel's path carries less than is believed of any.
+func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	inner := packet.IPv4(f.Payload())
-	h.TOS, h.DF, h.TotalLen, h.ID = inner.TOS(), inner.DF(), len(inner)+packet.IPv4MinLen, x.NextID()
+	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
+	if h.DF = inner.DF() && !t.cuts(h.TotalLen); h.DF {
+		h.ID = x.Keys.Number(h.Src, h.Dst, h.TotalLen, inner)
+	} else {
+		h.ID = x.Numbers.Next(t)
+	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
 }

@@ -14,14 +14,13 @@ import (
 type Facts struct {
 	Route fmt.Stringer // route
 	Addr  netip.Addr   // neigh: the next hop; encap: the tunnel's other end
-	Addrs []netip.Addr // rpf: the sources allowed
-	MAC   packet.MAC   // rx: the router's own
+	Port  *Port        // rx, rpf: it came by
 	Known *Neighbor    // neigh: by whom; whoever watches makes an Age of it
 	Age   float64      // neigh: seconds since ARP last confirmed it; 0: it is permanent
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
-	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, decap, local, mtu, neigh: a constant, never made for one packet
+	Size, Fit, MTU, Outer, Pieces int32
+	Note                          string // arp, check, decap, local, mtu, neigh: a constant, never made for one packet
 }
 
 // FactsOf are those of one step.

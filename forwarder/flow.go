@@ -37,14 +37,13 @@ func (x *Path) flowHash(ip packet.IPv4) uint32 {
 // protocol, and both ports. Of a first fragment that is quoted the ports count, as
 // what comes the other way is whole, mostly.
 func flowOf(ip packet.IPv4) (addresses uint64, protocol byte, port uint32) {
+	if ip.IsFragment() {
+		return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), 0
+	}
 	if q := packet.Quoted(ip); q != nil { // turned round
-		port = bits.RotateLeft32(ports(q), 16)
-		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), port
+		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), bits.RotateLeft32(ports(q), 16)
 	}
-	if !ip.IsFragment() {
-		port = ports(ip)
-	}
-	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), port
+	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), ports(ip)
 }
 
 // ports are the first four bytes behind the header, where all protocols that have

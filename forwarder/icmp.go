@@ -20,14 +20,15 @@ const (
 	AboutSource             // its source is not one host
 	RateLimited             // by whoever carries it out: too many are sent
 	numWithheld
-	TooSoon = numWithheld // Ask, Answer: by whoever carries it out: it was just said
+	Unbelieved = numWithheld     // Relay, Lower: by whoever carries it out: too many others guess
+	TooSoon    = numWithheld + 1 // Ask, Answer: by whoever carries it out: it was just said
 )
 
 // NumWithheld counts NotWithheld too.
 const NumWithheld = int(numWithheld)
 
 var withheldWords = [...]string{
-	AboutError: "icmp_error", AboutFragment: "fragment", AboutBroadcast: "broadcast", AboutSource: "source", RateLimited: "rate_limit", TooSoon: "said just before",
+	AboutError: "icmp_error", AboutFragment: "fragment", AboutBroadcast: "broadcast", AboutSource: "source", RateLimited: "rate_limit", Unbelieved: "too many guess", TooSoon: "said just before",
 }
 
 // String is the word of the metrics; "" for NotWithheld.
@@ -92,6 +93,6 @@ func (x *Path) icmpError(p *Packet, c *Consequence) *packet.Frame {
 		src = x.Gateway // the host takes nothing from its own addresses
 	}
 	f := x.Borrow()
-	ipv4.PutError(f, x.NextID(), src, c.Meaning, c.Bytes, about, lowered)
+	ipv4.PutError(f, x.Numbers.Next(nil), src, c.Meaning, c.Bytes, about, lowered)
 	return f
 }

@@ -46,16 +46,23 @@ func (x *Path) local(p *Packet) Verdict {
 	return consume
 }
 
-// localUplink takes what routers on the way say about this host's tunnels.
+// localUplink takes an ICMP error about a packet of this host's tunnels, and leaves the
+// rest to the host. No router on the way sends it through a tunnel.
 func (x *Path) localUplink(p *Packet) Verdict {
-	t := x.tunnelError(p.IP)
-	if t == nil {
-		p.add().Action = LeaveToHost
-		return verdict.Noise(verdict.NotForRouter)
+	p.note = ""
+	t, sent := x.tunnelError(p.IP)
+	if t != nil && p.From == nil && sent {
+		x.takeTunnelError(p, t)
+		p.note = "taken: it is about a packet in one of this host's tunnels"
+		return consume
 	}
-	x.takeTunnelError(p, t)
-	p.note = "taken: it is about a packet in one of this host's tunnels"
-	return consume
+	p.add().Action = LeaveToHost
+	if t != nil && p.From == nil {
+		c := p.add()
+		c.Action, c.Tunnel = Guess, t
+		p.note = "no packet that it quotes was lately sent into the tunnel"
+	}
+	return verdict.Noise(verdict.NotForRouter)
 }
 
 func (x *Path) leadsToHost(a netip.Addr) bool {
@@ -76,7 +83,7 @@ func (x *Path) echoReply(req packet.IPv4) *packet.Frame {
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + len(data))
 	ip := f.Payload()
 	packet.PutIPv4(ip, &packet.Header{
-		TOS: req.TOS(), TotalLen: len(ip), ID: x.NextID(), TTL: ipv4.OwnTTL,
+		TOS: req.TOS(), TotalLen: len(ip), ID: x.Numbers.Next(nil), TTL: ipv4.OwnTTL,
 		Protocol: packet.ProtocolICMP, Src: req.Dst(), Dst: req.Src(),
 	})
 	icmp := ip[packet.IPv4MinLen:]
@@ -97,6 +104,8 @@ func saysLocal(o *Seen) string {
 	case o.Kind == verdict.Hold:
 		return waitsForRest
 	case o.Reason == verdict.ReassemblyLimit:
+		return o.Note
+	case o.Reason == verdict.NotForRouter && o.Note != "":
 		return o.Note
 	case ip == nil:
 		return ""

@@ -19,7 +19,7 @@ var MTU = &Step{
 func (x *Path) mtu(p *Packet) Verdict {
 	limit, size := p.Out.MTU, p.Frame.IPLen()
 	if p.Route.Encap == rib.IPIP {
-		limit = x.outerLimit(p) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		limit = x.tunnelLimit(p, size) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
 	limit = carries(p.Route, limit)
 	p.limit, p.size = int32(limit), int32(size)
@@ -33,14 +33,21 @@ func (x *Path) mtu(p *Packet) Verdict {
 	return edit
 }
 
-// outerLimit is what fits through a tunnel, with the outer header.
-func (x *Path) outerLimit(p *Packet) int {
-	end, limit := p.Route.Via, p.Out.MTU
-	if p.toEnd = x.RouteTo(end, p.IP); p.toEnd != nil {
-		limit = carries(p.toEnd, limit)
+// tunnelLimit is the largest outer packet that goes into the route's tunnel: what the
+// path carries or, where that is old and the packet may find out, what the link does.
+func (x *Path) tunnelLimit(p *Packet, size int) int {
+	link, t := p.Out.MTU, x.Tunnel(p.Route.Via)
+	if p.toEnd = x.RouteTo(p.Route.Via, p.IP); p.toEnd != nil {
+		link = carries(p.toEnd, link)
 	}
-	if t := x.Tunnel(end); t != nil && t.PathMTU != 0 {
-		limit = min(limit, t.PathMTU)
+	if t == nil {
+		return link
+	}
+	limit, outer := t.limit(link), size+packet.IPv4MinLen
+	if t.Probe == ProbeDue && outer > limit && outer <= link && p.IP.DF() {
+		c := p.add()
+		c.Action, c.Tunnel, c.Bytes = SendProbe, t, outer
+		return link
 	}
 	return limit
 }
@@ -97,16 +104,16 @@ func (x *Path) addFrame(p *Packet) *packet.Frame {
 }
 
 func mtuFacts(p *Packet, f *Facts) {
-	f.Fit, f.Size, f.Pieces, f.MTU = int(p.limit), int(p.size), int(p.pieces), p.Out.MTU
+	f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.size, p.pieces, int32(p.Out.MTU)
 	switch {
-	case p.Route.MTU != 0 && f.Fit == int(p.Route.MTU):
+	case p.Route.MTU != 0 && p.limit == int32(p.Route.MTU):
 		f.Note = "by the mtu of the route "
 		return
 	case p.Route.Encap != rib.IPIP:
 		return
 	}
 	f.Outer = packet.IPv4MinLen
-	if p.toEnd != nil && p.toEnd.MTU != 0 && f.Fit == int(p.toEnd.MTU)-f.Outer {
+	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int32(p.toEnd.MTU)-f.Outer {
 		f.Note = "by the mtu of the route to the tunnel's end "
 	}
 }

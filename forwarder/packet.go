@@ -49,8 +49,8 @@ type Packet struct {
 	extra []*packet.Frame // besides Frame, from the step on that cut it
 
 	// Valid as far as the steps say so, and not cleared for the next packet.
-	note         string         // once arp, decap or local took or refused it: why; a constant
-	consequences [3]Consequence // of them, the first due
+	note         string          // once arp, check, decap or local took or refused it: why; a constant
+	consequences *[4]Consequence // of them, the first due; nil: it has had none
 }
 
 // known is what there is to know of a packet, all of it cleared for the next one.

@@ -111,9 +111,8 @@ type Path struct {
 	*State
 	FIB       *rib.FIB
 	Neighbors *Neighbors
-	// NextID numbers the datagrams that the router makes (RFC 6864: unique while
-	// fragments may be about).
-	NextID func() uint16
+	Numbers   Numbers
+	Keys      Keys
 
 	scratch []*packet.Frame // frames that the router makes
 	made    int             // of them, those that are lent
@@ -170,9 +169,9 @@ func (x *Path) Finish(p *Packet, at *Step) Verdict {
 	return x.end(p, at.number, consume)
 }
 
-// scratchKept is the largest buffer in bytes that stays with the scratch memory: a
+// ScratchKept is the largest buffer in bytes that stays with the scratch memory: a
 // packet of any Ethernet, jumbo frames among them, costs no allocation.
-const scratchKept = 10 << 10
+const ScratchKept = 10 << 10
 
 // Borrow lends an empty frame, until Release. Its buffer grows with what it is used
 // for: of the largest size, a thousand of them would be 64 MB.
@@ -194,7 +193,7 @@ func (x *Path) Made() int { return x.made }
 // thousands of segments, the others are let go, and more says so.
 func (x *Path) Release(keep int) (more bool) {
 	for _, f := range x.scratch[:x.made] {
-		if len(f.Buf) > scratchKept {
+		if len(f.Buf) > ScratchKept {
 			f.Buf = nil
 		}
 	}

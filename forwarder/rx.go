@@ -11,7 +11,7 @@ import (
 // RX judges the frame itself: whole, honest about its offloads, and for this station.
 var RX = &Step{
 	Word: "rx", Help: "the frame is read from its port",
-	run: (*Path).rx, facts: rxFacts, say: saysRX,
+	run: (*Path).rx, facts: portFacts, say: saysRX,
 }
 
 func (x *Path) rx(p *Packet) Verdict {
@@ -33,16 +33,12 @@ func (p *Packet) refuse(r Reason) Verdict {
 	return verdict.Dropped(r)
 }
 
-func rxFacts(p *Packet, f *Facts) {
-	if p.In != nil {
-		f.MAC = p.In.MAC
-	}
-}
+func portFacts(p *Packet, f *Facts) { f.Port = p.In }
 
 func saysRX(o *Seen) string {
 	switch {
-	case o.Reason == verdict.NotForRouter && o.MAC.IsUnicast():
-		return "this port is " + o.MAC.String()
+	case o.Reason == verdict.NotForRouter && o.Port != nil && o.Port.MAC.IsUnicast():
+		return "this port is " + o.Port.MAC.String()
 	case o.Kind == verdict.Drop:
 		return ""
 	case len(o.After) < packet.EthernetLen:

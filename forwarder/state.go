@@ -41,15 +41,6 @@ type Port struct {
 	Owner   any  // what whoever runs the path has to do with it
 }
 
-// Tunnel is IP-in-IP with one peer, in both directions. It never changes.
-type Tunnel struct {
-	Peer    netip.Addr
-	Accept  bool // what comes from there is unpacked
-	Sent    bool // something went there
-	PathMTU int  // bytes of the outer packet that the path carries; 0: what the uplink does
-	Owner   any
-}
-
 // Settings are what the packet path knows besides ports, routes and neighbours.
 type Settings struct {
 	Gateway netip.Addr
@@ -59,6 +50,9 @@ type Settings struct {
 	Peers   []netip.Addr // whose IP-in-IP is unpacked
 	Ends    []netip.Addr // to whom IP-in-IP is sent
 	Source  netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+	// MinPathMTU in bytes is what any tunnel's path is believed to carry, whatever a
+	// router tells.
+	MinPathMTU int
 }
 
 // Subnet is one on the uplink's link, or a peer, and the address that the router has

@@ -11,36 +11,42 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// MinPathMTU in bytes: every link carries that much (RFC 791 3.2, RFC 1191 3).
-const MinPathMTU = 68
-
 // plateaus are the MTUs to try where a router does not say which (RFC 1191 7.1).
 var plateaus = []int{32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, MinPathMTU}
+
+// FewNumbers is how many packets that may be cut a tunnel may lately have had for one of
+// them to be believed too big: no router has a reason to say so, and among many
+// numbers one is soon guessed.
+const FewNumbers = 32
 
 // tunnelError finds the tunnel that an ICMP error sent to this host is about: it
 // quotes an outer header of ours, to an end that we send to, around what may be a
 // packet that our routes put into that tunnel. A router need quote no more of that
 // one than 8 bytes (RFC 792), which have no address. Anything else is not about us.
-func (x *Path) tunnelError(ip packet.IPv4) *Tunnel {
+// sent says whether it quotes a packet that was sent lately, as only who was on the
+// way of one can.
+func (x *Path) tunnelError(ip packet.IPv4) (t *Tunnel, sent bool) {
 	quote := packet.Quoted(ip)
-	if len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
-		return nil
+	if ip.IsFragment() || len(quote) < packet.IPv4MinLen+8 || packet.Checksum(ip.Payload()) != 0 {
+		return nil, false
 	}
 	if quote.HeaderLen() != packet.IPv4MinLen || quote.FragOffset() != 0 || quote.Protocol() != packet.ProtocolIPIP || !x.isOwn(quote.Src()) {
-		return nil
+		return nil, false
 	}
-	t := x.Tunnel(quote.Dst())
-	if t == nil || !t.Sent {
-		return nil
+	if t = x.Tunnel(quote.Dst()); t == nil || !t.Sent {
+		return nil, false
 	}
 	inner := innerOf(quote)
 	if inner.Version() != 4 || inner.HeaderLen() < packet.IPv4MinLen || inner.TotalLen() < inner.HeaderLen() {
-		return nil
+		return nil, false
 	}
 	if len(inner) >= packet.IPv4MinLen && !x.goesInto(t.Peer, inner.Dst()) {
-		return nil
+		return nil, false
 	}
-	return t
+	if quote.DF() {
+		return t, x.Keys.Gave(quote, inner)
+	}
+	return t, x.Numbers.Gave(t, quote.ID())
 }
 
 // innerOf is what the quote of a packet in a tunnel has of the inner one. Who quotes
@@ -51,6 +57,12 @@ func innerOf(outer packet.IPv4) packet.IPv4 {
 		return inner[:8]
 	}
 	return inner
+}
+
+// plausible says whether an outer packet that somebody quotes may have had its length, on
+// a link that carries mtu bytes.
+func plausible(quote packet.IPv4, mtu int) bool {
+	return quote.TotalLen() == packet.IPv4MinLen+innerOf(quote).TotalLen() && quote.TotalLen() <= mtu
 }
 
 // whole says whether a quote has the whole header of a packet.
@@ -73,6 +85,11 @@ func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
 	b, quote := p.IP.Payload(), packet.Quoted(p.IP)
 	said := ipv4.MeaningOf(ipv4.ICMP{Type: b[0], Code: b[1]})
 	if said == verdict.MeansTooBig {
+		if !quote.DF() && x.Numbers.Lately(t) > FewNumbers || !plausible(quote, p.In.MTU) {
+			c := p.add()
+			c.Action, c.Tunnel = Doubt, t
+			return
+		}
 		x.lower(p, t, int(binary.BigEndian.Uint16(b[6:])), quote.TotalLen())
 		return
 	}
@@ -92,8 +109,8 @@ func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
 }
 
 // lower takes over a path MTU for packets that were as long as sent. A router
-// that does not say how much fits gets the next plateau (RFC 1191 5). It only ever
-// goes down.
+// that does not say how much fits gets the next plateau (RFC 1191 5). What it says of a
+// probe may be more than before.
 func (x *Path) lower(p *Packet, t *Tunnel, told, sent int) {
 	if told == 0 {
 		for _, n := range plateaus {
@@ -103,11 +120,12 @@ func (x *Path) lower(p *Packet, t *Tunnel, told, sent int) {
 		}
 	}
 	told = max(told, MinPathMTU)
-	if told >= sent || t.PathMTU != 0 && told >= t.PathMTU {
+	probed := t.PathMTU != 0 && sent > t.PathMTU && t.Probe == ProbeSent
+	if told >= sent || t.PathMTU != 0 && told >= t.PathMTU && !probed {
 		return
 	}
-	c := p.add()
-	c.Action, c.Tunnel, c.Bytes, c.Addr = Lower, t, told, p.IP.Src()
+	c, least := p.add(), max(MinPathMTU, x.MinPathMTU)
+	c.Action, c.Tunnel, c.Bytes, c.Less, c.Addr = Lower, t, max(told, least), told < least, p.IP.Src()
 }
 
 // relayed is what the inner source hears of what was said about the outer packet

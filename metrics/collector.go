@@ -11,8 +11,10 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -22,7 +24,10 @@ import (
 type Collector struct {
 	Router  *engine.Router
 	RIB     *rib.Table
+	Looks   *share.Looks
 	Version string
+	Ports   func() []string             // that are configured: their series exist though a port may be gone; nil: none are
+	Repairs func() map[host.Kind]uint64 // nil: of a router without a host
 }
 
 // Registry is the collector's own, with Go's and the process's usual metrics.
@@ -44,6 +49,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.Router.Stats()
 	buildInfo.value(ch, 1, c.Version, runtime.Version())
 	for i := range s.Ports {
+		infoPort(ch, &s.Ports[i])
+	}
+	c.addAbsent(s)
+	for i := range s.Ports {
 		collectPort(ch, &s.Ports[i])
 	}
 	kept := c.Router.Trace().Kept(true)
@@ -62,20 +71,45 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, t := range s.Tunnels {
 		tunnelTx.value(ch, float64(t.Tx), t.Peer.String())
 		tunnelRx.value(ch, float64(t.Rx), t.Peer.String())
+		tunnelRefused.value(ch, float64(t.Refused), t.Peer.String())
 		tunnelPathMTU.value(ch, float64(t.Bytes), t.Peer.String())
 	}
 	neighborsWaiting.value(ch, float64(s.Waits[engine.ForNeighbor].Now()))
 	fragmentsWaiting.value(ch, float64(s.Waits[engine.ForFragments].Now()))
-	c.collectRoutes(ch)
+	for protocol, n := range c.RIB.Counts() {
+		routes.value(ch, float64(n), protocol)
+	}
 	records, lost := c.Router.Trace().Counts()
 	traceRecords.value(ch, float64(records))
 	traceLost.value(ch, float64(lost))
 	traceListeners.value(ch, float64(c.Router.Trace().Listening()))
 	imbalance.value(ch, float64(s.Imbalance))
+	collectLooks(ch, c.Looks, c.Router.Trace())
+	if c.Repairs != nil {
+		for kind, n := range c.Repairs() {
+			repairs.value(ch, float64(n), string(kind))
+		}
+	}
+}
+
+// addAbsent adds the ports that are configured and not there, which have counted nothing.
+func (c *Collector) addAbsent(s *engine.Stats) {
+	if c.Ports == nil {
+		return
+	}
+	for _, name := range c.Ports() {
+		if !slices.ContainsFunc(s.Ports, func(p engine.PortStats) bool { return p.Name == name }) {
+			s.Ports = append(s.Ports, engine.PortStats{PortConfig: forwarder.PortConfig{Name: name}})
+		}
+	}
+}
+
+// infoPort tells what a port that is there is.
+func infoPort(ch chan<- prometheus.Metric, p *engine.PortStats) {
+	portInfo.value(ch, 1, p.Name, p.Kind.String(), p.Interface, p.MAC.String(), strconv.Itoa(p.MTU))
 }
 
 func collectPort(ch chan<- prometheus.Metric, p *engine.PortStats) {
-	portInfo.value(ch, 1, p.Name, p.Kind.String(), p.Interface, p.MAC.String(), strconv.Itoa(p.MTU))
 	portRxPackets.value(ch, float64(p.Received.Packets), p.Name)
 	portRxBytes.value(ch, float64(p.Received.Bytes), p.Name)
 	portTxPackets.value(ch, float64(p.TxPackets), p.Name)
@@ -153,19 +187,6 @@ func collectMade(ch chan<- prometheus.Metric, s *engine.Stats) {
 	}
 	for why, n := range s.Withheld {
 		icmpSuppressed.value(ch, float64(n), why)
-	}
-}
-
-// collectRoutes names the sources of the router's own routes even where there is none.
-func (c *Collector) collectRoutes(ch chan<- prometheus.Metric) {
-	counts := c.RIB.Counts()
-	for _, protocol := range []string{"workload", "kernel", "static"} {
-		if _, ok := counts[protocol]; !ok {
-			counts[protocol] = 0
-		}
-	}
-	for protocol, n := range counts {
-		routes.value(ch, float64(n), protocol)
 	}
 }
 

@@ -7,8 +7,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vrouter/vrouter/internal/share"
 )
+
+// maxHeader is how long the head of a request may be, in bytes.
+const maxHeader = 16 << 10
 
 // Server serves the metrics over HTTP, at /metrics.
 type Server struct {
@@ -22,18 +27,31 @@ func Listen(address string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w; give another `metrics.listen`, or \"\" for none", err)
 	}
-	return &Server{listen: l, http: http.Server{ReadHeaderTimeout: 5 * time.Second}}, nil
+	return &Server{listen: l, http: http.Server{
+		ReadTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader, ConnState: share.State,
+	}}, nil
 }
 
 // Serve answers until Close.
-func (s *Server) Serve(c *Collector) error {
+func (s *Server) Serve(c *Collector) error { return s.serve(c.Registry(), &c.Looks.Scrapers) }
+
+func (s *Server) serve(from prometheus.Gatherer, places *share.Conns) error {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", newPages(from))
 	s.http.Handler = mux
-	if err := s.http.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
+	l, err := share.Listen(s.listen, share.Options{Who: share.AtAddress, Where: func(share.Party) *share.Conns { return places }, Refuse: refusal})
+	if err != nil {
+		return err
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// refusal is what one is told who gets no connection.
+func refusal(why error) string {
+	return fmt.Sprintf("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s\n", len(why.Error())+1, why)
 }
 
 // Close ends serving.

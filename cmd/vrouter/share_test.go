@@ -12,13 +12,13 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-var share = flag.String("share", "", "write manual pages and completions to this directory")
+var shareDir = flag.String("share", "", "write manual pages and completions to this directory")
 
 // TestShare makes what is installed beside the program, from its commands: a manual page for each,
 // and completions for three shells. `make share` keeps it.
 func TestShare(t *testing.T) {
 	t.Setenv("VROUTER_SOCKET", "") // which is the default of --socket
-	dir := *share
+	dir := *shareDir
 	if dir == "" {
 		dir = t.TempDir()
 	}

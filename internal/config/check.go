@@ -31,12 +31,18 @@ func (c *checker) taken(what string, at, first place, advice string) {
 	c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
 }
 
+// hostname is os.Hostname, save in tests.
+var hostname = os.Hostname
+
 // standalone is the host of a host file.
 func (c *checker) standalone(raw *rawHost) Host {
 	if !raw.node.given {
-		name, err := os.Hostname()
-		if err != nil {
-			c.fail(raw.node.place, "missing, and the host's name cannot be read (%v): name the host", err)
+		name, err := hostname()
+		switch {
+		case err != nil:
+			c.fail(raw.node.place, "missing, and the hostname cannot be read (%v): set node to a name for this host", err)
+		case !nodeForm.MatchString(name):
+			c.fail(raw.node.place, "missing, and the hostname %s is no name for a node: set node to 1 to 64 %s", quote(name), nameSigns)
 		}
 		raw.node = raw.node.or(name)
 	}
@@ -52,7 +58,7 @@ func (c *checker) standalone(raw *rawHost) Host {
 // host checks what host files and lab files share.
 func (c *checker) host(raw *rawHost) Host {
 	h := Host{
-		Node:    c.name(raw.node),
+		Node:    c.node(raw.node),
 		Uplink:  Uplink{Interface: c.interfaceName(raw.uplink.iface)},
 		Gateway: c.gateway(raw.gateway),
 		IPIP:    c.ipip(raw.ipip),
@@ -92,6 +98,12 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 		addr := c.unicast(peer)
 		c.claim(taken, addr.String(), peer.place, "remove one of them")
 		t.Peers = append(t.Peers, addr)
+	}
+	if raw.minPathMTU.given {
+		t.MinPathMTU = c.number(raw.minPathMTU, minMTU, maxMTU, "an MTU in bytes")
+	}
+	if raw.source.given {
+		t.Source = Source{c.unicast(raw.source)}
 	}
 	return t
 }

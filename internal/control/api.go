@@ -20,7 +20,7 @@ type Port struct {
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them, or that it could not read
 	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
@@ -192,8 +192,9 @@ type Tunnel struct {
 	Peer      string  `json:"peer"`
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
-	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
-	Age       float64 `json:"age_seconds"` // since it told
+	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"`    // since it told
+	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
 }
@@ -204,8 +205,16 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+}
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.

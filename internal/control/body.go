@@ -136,6 +136,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &tooLarge{}):
 		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &unavailable{}):
+		return http.StatusServiceUnavailable
 	case errors.Is(err, errForbidden), errors.Is(err, errFromElsewhere):
 		return http.StatusForbidden
 	case errors.Is(err, rib.ErrExists):
@@ -171,6 +173,17 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return p.ResponseWriter.Write(b)
+}
+
+// patientReader hangs up on a client that sends nothing for a while.
+type patientReader struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (p patientReader) Read(b []byte) (int, error) {
+	_ = p.control.SetReadDeadline(time.Now().Add(patience))
+	return p.ReadCloser.Read(b)
 }
 
 // writeList writes a JSON list without having all of it in memory. An error in

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/share"
 )
 
 const (
@@ -22,9 +23,14 @@ const (
 
 var routeOps = map[string]node.RouteOp{"add": node.AddRoute, "replace": node.ReplaceRoute, "del": node.DeleteRoute}
 
-func (s *Server) listRoutes(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) listRoutes(w http.ResponseWriter, r *http.Request) {
+	counts, err := s.routeCounts(r.Context())
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = writeList(patient(w), routes(s.node))
+	_ = writeList(patient(w), routes(s.node, counts))
 }
 
 // changeRoutes makes a list of changes as a whole, or none of it.
@@ -125,11 +131,13 @@ func (s *Server) deleteWorkload(r *http.Request) (any, error) {
 	return struct{}{}, s.node.DeleteWorkload(r.PathValue("name"))
 }
 
-func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) config(w http.ResponseWriter, r *http.Request) {
+	var write func(io.Writer) error
+	share.Locked(r.Context(), func() { write = s.node.ConfigWriter() })
 	w.Header().Set("Content-Type", "application/json")
 	out := patient(w)
 	_, _ = io.WriteString(out, `"`)
-	if s.node.WriteConfig(jsonText{out}) == nil {
+	if write(jsonText{out}) == nil {
 		_, _ = io.WriteString(out, "\"\n") // without it the client sees that something is wrong
 	}
 }

@@ -27,6 +27,9 @@ type Client struct {
 	tunnel *tunnel // to a socket on another host; nil: it is on this one
 }
 
+// unixBase is of the URLs by a socket: the name does not matter.
+const unixBase = "http://vrouter"
+
 // NewClient speaks with the router at a socket, or at an ssh:// address (Open). It connects
 // when it is first asked something.
 func NewClient(socket string) *Client {
@@ -35,7 +38,7 @@ func NewClient(socket string) *Client {
 			return c
 		}
 	}
-	c := &Client{socket: socket, base: "http://vrouter"}
+	c := &Client{socket: socket, base: unixBase}
 	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }}
 	return c
 }
@@ -170,7 +173,7 @@ func (c *Client) explain(err error) error {
 	switch {
 	case c.tunnel != nil:
 		return c.tunnel.explain(err)
-	case c.base != "http://vrouter":
+	case c.base != unixBase:
 		return explainTLS(c.socket, err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no router answers at %s: start one (vrouter run --config FILE), or name its socket with --socket", c.socket)
@@ -200,7 +203,8 @@ func (c *Client) Trace(ctx context.Context, o TraceOptions) (*Trace, error) {
 	return &Trace{body, scan}, nil
 }
 
-// Next waits for a packet. After the router has gone it returns io.EOF.
+// Next waits for a packet. After the router has gone it returns io.EOF; if it has ended the trace, a
+// *Failure.
 func (t *Trace) Next() (*trace.Packet, error) {
 	if !t.scan.Scan() {
 		if err := t.scan.Err(); err != nil {
@@ -208,11 +212,17 @@ func (t *Trace) Next() (*trace.Packet, error) {
 		}
 		return nil, io.EOF
 	}
-	p := &trace.Packet{}
-	if err := json.Unmarshal(t.scan.Bytes(), p); err != nil {
+	line := struct {
+		trace.Packet
+		Error string `json:"error"`
+	}{}
+	if err := json.Unmarshal(t.scan.Bytes(), &line); err != nil {
 		return nil, fmt.Errorf("a record of the trace: %w", err)
 	}
-	return p, nil
+	if line.Error != "" {
+		return nil, &Failure{Message: line.Error}
+	}
+	return &line.Packet, nil
 }
 
 // Close ends the trace.

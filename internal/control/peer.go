@@ -10,7 +10,7 @@ import (
 	"os/user"
 	"strconv"
 
-	"golang.org/x/sys/unix"
+	"github.com/vrouter/vrouter/internal/host"
 )
 
 // SetGroup lets the members of a group, given by name or number, use the socket.
@@ -34,37 +34,30 @@ func SetGroup(socket, group string) error {
 }
 
 // readOnlyPosts are the calls that change nothing although they are no GET.
-var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
+var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true, "/v1/plan": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
-// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address,
-// so that it is still there when somebody wraps the connection.
+// kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address.
 type peer struct{ uid uint32 }
 
 func (peer) Network() string  { return "unix" }
 func (p peer) String() string { return fmt.Sprintf("user %d", p.uid) }
 
-// identified is a connection that knows its peer.
-type identified struct {
-	net.Conn
-	peer peer
-}
+// root says whether he may change the router.
+func (p peer) root() bool { return p.uid == 0 || int(p.uid) == os.Geteuid() }
 
-func (c identified) RemoteAddr() net.Addr { return c.peer }
+// nobody is a peer whom the kernel does not name: he may change nothing.
+type nobody struct{}
 
-// identifying is a listener of unix sockets whose connections know their peers.
-type identifying struct{ net.Listener }
+func (nobody) Network() string { return "unix" }
+func (nobody) String() string  { return "nobody" }
 
-func (l identifying) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+func peerOf(fd int) net.Addr {
+	cred, err := host.PeerOf(fd)
 	if err != nil {
-		return nil, err
+		return nobody{}
 	}
-	uid, err := peerUID(c)
-	if err != nil {
-		return c, nil // of nobody, who may change nothing
-	}
-	return identified{c, peer{uid}}, nil
+	return peer{cred.Uid}
 }
 
 type peerKey struct{}
@@ -74,35 +67,12 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, c.RemoteAddr())
 }
 
-func peerUID(c net.Conn) (uid uint32, err error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, fmt.Errorf("%T is no unix socket", c)
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return 0, err
-	}
-	if credErr != nil {
-		return 0, credErr
-	}
-	return cred.Uid, nil
-}
-
 var errForbidden = errors.New("members of the socket's group may read; only root may change the router: run this as root (sudo)")
 
 // mayChange says whether a peer may change the router: root may, and whoever
 // the router runs as. All others who can open the socket may read.
 func mayChange(ctx context.Context) error {
-	p, ok := ctx.Value(peerKey{}).(peer)
-	if ok && (p.uid == 0 || int(p.uid) == os.Geteuid()) {
+	if p, ok := ctx.Value(peerKey{}).(peer); ok && p.root() {
 		return nil
 	}
 	return errForbidden

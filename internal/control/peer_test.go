@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vrouter/vrouter/internal/share"
 )
 
 // Who may do what: the members of the socket's group read, root and the router's
@@ -63,19 +65,28 @@ func TestPeerIsWhoConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	accepted, err := identifying{l}.Accept()
+	looks := share.New()
+	places, err := share.Listen(l, share.Options{Peer: peerOf, Who: partyAt, Where: func(share.Party) *share.Conns { return &looks.Root }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer places.Close()
+	accepted, err := places.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	wrapped := struct{ net.Conn }{accepted} // as a listener with a limit does
+	wrapped := struct{ net.Conn }{accepted} // as a server may do
 	if p, ok := withPeer(t.Context(), wrapped).Value(peerKey{}).(peer); !ok || int(p.uid) != os.Geteuid() {
 		t.Errorf("the peer is %v, want user %d", p, os.Geteuid())
 	}
 	if mayChange(withPeer(t.Context(), wrapped)) != nil {
 		t.Error("the router's own user may not change it")
 	}
-	if mayChange(withPeer(t.Context(), accepted.(identified).Conn)) == nil {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	if mayChange(withPeer(t.Context(), near)) == nil {
 		t.Error("a peer whom the kernel did not name may change")
 	}
 }

@@ -2,12 +2,12 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
-	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -71,12 +71,21 @@ type moment struct {
 	routes *engine.RouteCounts
 }
 
-func momentOf(n *node.Node) *moment {
-	m := &moment{at: time.Now(), stats: n.Router.Stats(), routes: n.Router.RouteCounts(), ports: map[string]*engine.PortStats{}}
+// moment reads them, for all who ask at the same time.
+func (s *Server) moment(ctx context.Context) (*moment, error) {
+	stats, err := s.counted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.routeCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*engine.PortStats{}}
 	for i := range m.stats.Ports {
 		m.ports[m.stats.Ports[i].Name] = &m.stats.Ports[i]
 	}
-	return m
+	return m, nil
 }
 
 // since is what went on since an earlier moment.

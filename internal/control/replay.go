@@ -7,20 +7,18 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/share"
 )
-
-// deadlineEvery is after how many packets a client gets new time to send.
-const deadlineEvery = 256
 
 // replay takes the packets of a list through the router as it is now, one at a
 // time, and tells which ways they take. The list may be as long as one likes.
 func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
-	answer(w, r, func(r *http.Request) (v any, err error) {
-		yieldToForwarding(func() { v, err = s.replayList(http.NewResponseController(w), r) })
+	r.Body = patientReader{r.Body, http.NewResponseController(w)}
+	answer(w, r, func(r *http.Request) (any, error) {
+		v, err := s.replayList(r)
 		if err != nil {
 			_, _ = io.Copy(io.Discard, r.Body) // so that the client has sent all of it when it looks for the answer
 		}
@@ -28,8 +26,10 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) replayList(control *http.ResponseController, r *http.Request) (any, error) {
-	replay, err := s.node.NewReplay(r.URL.Query().Get("in"))
+func (s *Server) replayList(r *http.Request) (any, error) {
+	var replay *node.Replay
+	var err error
+	share.Locked(r.Context(), func() { replay, err = s.node.NewReplay(r.URL.Query().Get("in")) })
 	if err != nil {
 		return nil, badRequest{err}
 	}
@@ -41,9 +41,6 @@ func (s *Server) replayList(control *http.ResponseController, r *http.Request) (
 	}
 	n := 0
 	for ; dec.More(); n++ {
-		if n%deadlineEvery == 0 {
-			_ = control.SetReadDeadline(time.Now().Add(patience))
-		}
 		var p capture.Packet
 		if err := dec.Decode(&p); err != nil {
 			return nil, &indexError{n, bodyError(err)}

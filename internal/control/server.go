@@ -10,32 +10,44 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
+	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/node"
+	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
 // Server answers commands about one router.
 type Server struct {
 	node    *node.Node
-	reload  func() error
+	reload  func() ([]string, error)
 	version Version
 	listen  net.Listener
 	http    http.Server
 	remote  http.Server // of control.listen
+	self    *selfListener
 	stop    context.CancelFunc
 	bulk    sync.Mutex // held by the one long list of routes that is being read
+
+	looks    *share.Looks
+	counters share.Gather[counters]
+	counts   share.Gather[*engine.RouteCounts]
+}
+
+// counters are all that the router counts, and when they were read.
+type counters struct {
+	*engine.Stats
+	at time.Time
 }
 
 // Listen takes the socket, or says who has it.
 func Listen(socket string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		c.Close()
+	if host.Listens(socket) {
 		return nil, fmt.Errorf("control socket %s: another vrouter answers there; stop it, or give this one its own `control.socket`", socket)
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
@@ -56,9 +68,8 @@ func Listen(socket string) (net.Listener, error) {
 }
 
 const (
-	// maxConnections is how many are served at a time; others wait in the kernel's
-	// queue, so that the router never runs out of descriptors for its ports.
-	maxConnections = 512
+	// maxHeader is how long the head of a request may be, in bytes: a filter is in there.
+	maxHeader = 256 << 10
 	// patience is how long a client may take to send a request, to send the next one,
 	// and to read any part of the answer. A trace may be read as slowly as one likes.
 	patience = 10 * time.Second
@@ -66,26 +77,34 @@ const (
 
 // NewServer serves a node on a listener until Close.
 // reload reads the configuration file again and applies it.
-func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, log *slog.Logger) *Server {
+func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, listen: netutil.LimitListener(identifying{l}, maxConnections), stop: stop}
+	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
+	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{n.Router.Stats(), time.Now()} }
+	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
-		Handler:     guardChanges(s.routes(), mayChange),
-		ConnContext: withPeer,
+		Handler:     s.inTurn(guardChanges(s.routes(), mayChange)),
+		ConnContext: withPeer, ConnState: share.State,
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ReadTimeout: patience,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadTimeout: patience, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	s.remote = http.Server{
-		Handler:     guardChanges(s.routes(), nobodyMayChange),
-		BaseContext: s.http.BaseContext, ReadTimeout: patience, ErrorLog: s.http.ErrorLog,
+		Handler:     s.inTurn(guardChanges(s.routes(), nobodyMayChange)),
+		ConnContext: withPeer, ConnState: share.State,
+		BaseContext: s.http.BaseContext, ReadTimeout: patience, MaxHeaderBytes: maxHeader, ErrorLog: s.http.ErrorLog,
 	}
 	return s
 }
 
 // Serve answers until Close.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
+	go func() { _ = s.http.Serve(s.self) }()
+	l, err := share.Listen(s.listen, share.Options{Peer: peerOf, Who: partyAt, Where: s.places, Refuse: refusal})
+	if err != nil {
+		return err
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -110,24 +129,47 @@ func (s *Server) routes() http.Handler {
 	do := func(pattern string, f func(*http.Request) (any, error)) {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
 	}
-	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
-	do("GET /v1/ports", func(*http.Request) (any, error) { return ports(s.node), nil })
-	do("GET /v1/drops", func(*http.Request) (any, error) { return drops(s.node), nil })
-	do("GET /v1/paths", func(*http.Request) (any, error) { return ways(s.node), nil })
-	do("GET /v1/packets", s.recorded)
-	do("GET /v1/packets/{id}", s.recorded)
-	do("GET /v1/neighbors", func(*http.Request) (any, error) { return neighbors(s.node), nil })
-	do("GET /v1/held", func(*http.Request) (any, error) { return held(s.node), nil })
-	do("GET /v1/workers", func(*http.Request) (any, error) { return workers(s.node), nil })
-	do("GET /v1/tunnels", func(*http.Request) (any, error) { return tunnels(s.node), nil })
-	do("GET /v1/workloads", func(*http.Request) (any, error) { return workloads(s.node), nil })
+	counted := func(pattern string, f func(*engine.Stats) any) {
+		do(pattern, func(r *http.Request) (any, error) {
+			c, err := s.counted(r.Context())
+			if err != nil {
+				return nil, err
+			}
+			return f(c.Stats), nil
+		})
+	}
+	listed := func(pattern string, f func(*node.Node) any) {
+		do(pattern, func(r *http.Request) (v any, _ error) {
+			share.Locked(r.Context(), func() { v = f(s.node) })
+			return v, nil
+		})
+	}
+	do("GET /v1/version", func(*http.Request) (any, error) {
+		v := s.version
+		v.Node = s.node.Config().Node
+		return v, nil
+	})
+	counted("GET /v1/ports", func(c *engine.Stats) any { return ports(c) })
+	counted("GET /v1/paths", func(c *engine.Stats) any { return ways(c) })
+	counted("GET /v1/workers", func(c *engine.Stats) any { return workers(c) })
+	counted("GET /v1/tunnels", func(c *engine.Stats) any { return tunnels(c) })
+	do("GET /v1/drops", s.drops)
+	listed("GET /v1/neighbors", func(n *node.Node) any { return neighbors(n) })
+	listed("GET /v1/held", func(n *node.Node) any { return held(n) })
+	listed("GET /v1/workloads", func(n *node.Node) any { return workloads(n) })
+	m.HandleFunc("GET /v1/packets", s.recorded)
+	m.HandleFunc("GET /v1/packets/{id}", s.recorded)
 	do("GET /v1/routes/{address}", s.lookup)
 	m.HandleFunc("GET /v1/routes", s.listRoutes)
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
 	m.HandleFunc("GET /v1/top", s.top)
-	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
+	do("POST /v1/reload", func(*http.Request) (any, error) {
+		waiting, err := s.reload()
+		return Reloaded{append([]string{}, waiting...)}, err
+	})
 	do("POST /v1/explain", s.explain)
+	m.HandleFunc("POST /v1/plan", s.plan)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
@@ -140,26 +182,61 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 	if err != nil || !a.Is4() {
 		return nil, badRequest{fmt.Errorf("route get: %q is no IPv4 address; write one like 10.70.2.1", r.PathValue("address"))}
 	}
-	return lookup(s.node, a), nil
+	counts, err := s.routeCounts(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var l Lookup
+	share.Locked(r.Context(), func() { l = lookup(s.node, a, counts) })
+	return l, nil
+}
+
+// counted are all counters, read after the call, for all who ask at the same time.
+func (s *Server) counted(ctx context.Context) (c counters, err error) {
+	share.Wait(ctx, func() { c, err = s.counters.Get(ctx, 0) })
+	return c, err
+}
+
+func (s *Server) routeCounts(ctx context.Context) (counts *engine.RouteCounts, err error) {
+	share.Wait(ctx, func() { counts, err = s.counts.Get(ctx, 0) })
+	return counts, err
+}
+
+func (s *Server) kept(ctx context.Context, last bool) (list []*trace.Record) {
+	share.Locked(ctx, func() { list = s.node.Router.Trace().Kept(last) })
+	return list
+}
+
+func (s *Server) drops(r *http.Request) (any, error) {
+	c, err := s.counted(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return drops(c.Stats, s.kept(r.Context(), true)), nil
 }
 
 // recorded are the kept records of dropped packets, or the one that is asked for.
-func (s *Server) recorded(r *http.Request) (any, error) {
-	list := []trace.Packet{}
-	for _, k := range s.node.Router.Trace().Kept(false) {
-		if id := r.PathValue("id"); id != "" && id != strconv.FormatUint(k.ID, 10) {
-			continue
+func (s *Server) recorded(w http.ResponseWriter, r *http.Request) {
+	list, id := s.kept(r.Context(), false), r.PathValue("id")
+	if id != "" {
+		list = slices.DeleteFunc(list, func(k *trace.Record) bool { return id != strconv.FormatUint(k.ID, 10) })
+		if len(list) == 0 {
+			fail(w, noRecord(id))
+			return
 		}
-		p := k.View(s.node.Config().Node)
-		if r.URL.Query().Has("frames") {
-			k.AddFrames(&p)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = writeList(patient(w), func(yield func(trace.Packet, error) bool) {
+		for _, k := range list {
+			p := k.View(s.node.Config().Node)
+			if r.URL.Query().Has("frames") {
+				k.AddFrames(&p)
+			}
+			if !yield(p, nil) {
+				return
+			}
 		}
-		list = append(list, p)
-	}
-	if id := r.PathValue("id"); id != "" && len(list) == 0 {
-		return nil, noRecord(id)
-	}
-	return list, nil
+	})
 }
 
 func noRecord(id string) error {
@@ -171,7 +248,10 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	packets, why, err := s.explainAny(&q)
+	var packets []trace.Packet
+	var why []string
+	var err error
+	share.Locked(r.Context(), func() { packets, why, err = s.explainAny(&q) })
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/vrouter/vrouter/internal/share"
 )
 
 // Limits of the interval of `vrouter top`.
@@ -40,13 +42,19 @@ func (s *Server) top(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(patient(w))
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for before := momentOf(s.node); flush.Flush() == nil; {
-		select {
-		case <-tick.C:
-		case <-r.Context().Done():
+	ctx := r.Context()
+	before, err := s.moment(ctx)
+	for err == nil && flush.Flush() == nil {
+		share.Wait(ctx, func() {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		})
+		var now *moment
+		if now, err = s.moment(ctx); err != nil {
 			return
 		}
-		now := momentOf(s.node)
 		rates := now.since(before)
 		rates.Host = s.node.Config().Node
 		if enc.Encode(rates) != nil {

@@ -90,7 +90,7 @@ func traceOptions(q url.Values, r *engine.Router) (o trace.Options, err error) {
 }
 
 func hasPort(r *engine.Router, name string) bool {
-	return slices.ContainsFunc(r.Stats().Ports, func(p engine.PortStats) bool { return p.Name == name })
+	return slices.ContainsFunc(r.DryRun().Ports(), func(p forwarder.PortConfig) bool { return p.Name == name })
 }
 
 // ParseStep reads the word of a step; "" is none.

@@ -15,9 +15,9 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-func ports(n *node.Node) []Port {
+func ports(c *engine.Stats) []Port {
 	list := []Port{}
-	for _, p := range n.Router.Stats().Ports {
+	for _, p := range c.Ports {
 		v := Port{
 			Port: p.Name, Kind: p.Kind.String(), Interface: p.Interface, MAC: p.MAC.String(), MTU: p.MTU,
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
@@ -41,9 +41,9 @@ func ports(n *node.Node) []Port {
 	return list
 }
 
-func workers(n *node.Node) []Worker {
+func workers(c *engine.Stats) []Worker {
 	list := []Worker{}
-	for i, w := range n.Router.Stats().Workers {
+	for i, w := range c.Workers {
 		list = append(list, Worker{
 			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps,
 			Seconds: w.Cost.Seconds(), SlowPorts: w.SlowPorts,
@@ -52,10 +52,9 @@ func workers(n *node.Node) []Worker {
 	return list
 }
 
-func drops(n *node.Node) []Drop {
-	s := n.Router.Stats()
+func drops(s *engine.Stats, records []*trace.Record) []Drop {
 	last := map[verdict.Reason]*Recorded{}
-	for _, r := range lossesLast(n.Router.Trace().Kept(true)) {
+	for _, r := range lossesLast(records) {
 		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
 	}
 	list := []Drop{}
@@ -86,9 +85,8 @@ func lossesLast(records []*trace.Record) []*trace.Record {
 }
 
 // ways are the packets by the way they took, the most first.
-func ways(n *node.Node) []Way {
+func ways(s *engine.Stats) []Way {
 	list := []Way{}
-	s := n.Router.Stats()
 	named := map[trace.Way]uint64{}
 	for w, packets := range s.Ways.All {
 		named[w.Named()] += packets
@@ -131,10 +129,10 @@ func held(n *node.Node) []Held {
 	return list
 }
 
-func tunnels(n *node.Node) []Tunnel {
+func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
-	for _, t := range n.Router.Stats().Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx}
+	for _, t := range c.Tunnels {
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"
@@ -154,20 +152,25 @@ func tunnels(n *node.Node) []Tunnel {
 func workloads(n *node.Node) []Workload {
 	list := []Workload{}
 	for _, w := range n.Workloads() {
-		list = append(list, Workload{
-			Name: w.Name, Namespace: string(w.Namespace), Interface: w.Interface,
-			Address: w.Address.String(), MAC: w.MAC.String(), MTU: w.MTU,
-		})
+		v := Workload{
+			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
+			Address: w.Address.String(), MTU: w.MTU,
+		}
+		if w.Attached {
+			v.MAC, v.Note = w.MAC.String(), w.Reason
+		} else {
+			v.Waits = w.Reason
+		}
+		list = append(list, v)
 	}
 	return list
 }
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node) iter.Seq2[Route, error] {
+func routes(n *node.Node, counts *engine.RouteCounts) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
-		counts := n.Router.RouteCounts()
 		for r := range n.RIB.All {
 			if r.Type != rib.Broadcast && !yield(route(r, r.Prefix != last, counts), nil) {
 				return
@@ -201,9 +204,8 @@ func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	return v
 }
 
-func lookup(n *node.Node, a netip.Addr) Lookup {
+func lookup(n *node.Node, a netip.Addr, counts *engine.RouteCounts) Lookup {
 	l := Lookup{Address: a.String(), Others: []Route{}}
-	counts := n.Router.RouteCounts()
 	for i, r := range n.RIB.Candidates(a) {
 		v := route(r, i == 0, counts)
 		if i > 0 {

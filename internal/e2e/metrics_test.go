@@ -134,6 +134,7 @@ func zeros(ports, peers string) []string {
 		product("neighbors", port, l("state", "incomplete reachable stale probe failed")),
 		product("route_lookups_total", l("result", "hit miss blackhole")),
 		product("tunnel_transmit_packets_total", peer), product("tunnel_receive_packets_total", peer),
+		product("tunnel_errors_refused_total", peer),
 		product("icmp_errors_sent_total", l("type", "3"), l("code", "0 1 2 4 13")),
 		product("icmp_errors_sent_total", l("type", "11"), l("code", "0 1")),
 		product("icmp_errors_suppressed_total", l("reason", "icmp_error fragment broadcast source rate_limit")),

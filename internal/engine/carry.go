@@ -22,7 +22,8 @@ const (
 	defenceRate    = float64(time.Second) / float64(DefendInterval) // a second
 )
 
-// carryOut does what is to be done because of a packet whose way has ended.
+// carryOut does what is to be done because of a packet, besides sending it and letting it
+// wait.
 func (w *worker) carryOut(t *transit) {
 	due := t.Consequences()
 	for i := range due {
@@ -35,7 +36,14 @@ func (w *worker) carryOut(t *transit) {
 		case forwarder.Learn:
 			w.learn(t, c)
 		case forwarder.Lower:
-			w.router.lowerPathMTU(c.Tunnel.Peer, PathMTU{Bytes: c.Bytes, From: c.Addr, Since: w.now()})
+			w.lower(t, c)
+		case forwarder.SendProbe:
+			w.probe(t, c)
+		case forwarder.Guess:
+			c.Tunnel.Owner.(*tunnelBook).guesses.allow(w.now(), guessRate, guessBurst)
+			fallthrough
+		case forwarder.Doubt:
+			c.Tunnel.Owner.(*tunnelBook).refused.Add(1)
 			t.note(c)
 		case forwarder.LeaveToHost:
 			t.note(c)
@@ -73,6 +81,9 @@ func (w *worker) complain(t *transit, c *forwarder.Consequence) {
 // tell tells the source of a packet what became of it, and counts what is said or
 // held back.
 func (w *worker) tell(t *transit, c *forwarder.Consequence) {
+	if c.Action == forwarder.Relay && !w.believes(t, c) {
+		return
+	}
 	if c.Withheld == forwarder.NotWithheld && !t.in.limiter.allow(w.now(), icmpRate, icmpBurst) {
 		c.Withheld = forwarder.RateLimited
 	}
@@ -83,6 +94,38 @@ func (w *worker) tell(t *transit, c *forwarder.Consequence) {
 	}
 	w.router.told[c.Meaning].Add(1)
 	w.cause(t, c)
+}
+
+// believes says whether an error about a tunnel counts: not while too many others guess.
+func (w *worker) believes(t *transit, c *forwarder.Consequence) bool {
+	book := c.Tunnel.Owner.(*tunnelBook)
+	if book.guesses.allows(w.now(), guessRate, guessBurst) {
+		return true
+	}
+	book.refused.Add(1)
+	c.Withheld = forwarder.Unbelieved
+	t.note(c)
+	return false
+}
+
+// lower takes over a tunnel's path MTU.
+func (w *worker) lower(t *transit, c *forwarder.Consequence) {
+	if w.believes(t, c) {
+		w.router.lowerPathMTU(c.Tunnel.Peer, PathMTU{Bytes: c.Bytes, Less: c.Less, From: c.Addr, Since: w.now()})
+		t.note(c)
+	}
+}
+
+// probe notes that one is under way, so that no other packet of this worker goes as one.
+func (w *worker) probe(t *transit, c *forwarder.Consequence) {
+	w.router.changeTunnel(c.Tunnel.Peer, func(t *forwarder.Tunnel) {
+		if t.Probe == forwarder.ProbeDue {
+			t.Probe = forwarder.ProbeSent
+		}
+	})
+	w.state = w.router.state.Load()
+	w.path.State = &w.state.State
+	t.note(c)
 }
 
 // learn enters what an ARP message says about its sender, and lets go on what has

@@ -16,13 +16,15 @@ import (
 // what a worker would carry out. It sends nothing, counts nothing and changes nothing.
 // One goroutine at a time uses it.
 type DryRun struct {
-	router *Router
-	state  *state
-	path   forwarder.Path
-	id     uint16
+	router  *Router
+	state   *state
+	path    forwarder.Path
+	numbers *foreseen
 
 	records []*trace.Record // of this packet, and of those that it causes
 	alone   bool            // without those that it causes
+	packet  transit         // of Way, as is the next
+	record  trace.Record
 }
 
 // What becomes of a packet that waits in vain.
@@ -33,14 +35,9 @@ const (
 
 // DryRun begins one.
 func (r *Router) DryRun() *DryRun {
-	d := &DryRun{router: r, state: r.state.Load()}
-	d.path = forwarder.Path{State: &d.state.State, FIB: r.rib.FIB(), NextID: d.nextID}
+	d := &DryRun{router: r, state: r.state.Load(), numbers: &foreseen{Router: r}}
+	d.path = forwarder.Path{State: &d.state.State, FIB: r.rib.FIB(), Numbers: d.numbers}
 	return d
-}
-
-func (d *DryRun) nextID() uint16 {
-	d.id++
-	return d.id
 }
 
 // Ports are those of that moment.
@@ -86,9 +83,14 @@ func (d *DryRun) take(port string, f *packet.Frame) error {
 	if err != nil {
 		return err
 	}
-	d.path.Neighbors, d.id, d.records = d.router.neighbors.Snapshot(), uint16(d.router.ids.Load()), nil
-	t := &transit{books: books{in: in}}
+	d.path.Neighbors, d.path.Keys = d.router.neighbors.Snapshot(), *d.router.idents.keys.Load()
+	d.numbers.drawn, d.records = map[*numbers]uint32{}, nil
+	t := &transit{}
+	if d.alone {
+		t = &d.packet
+	}
 	t.Begin(f, in.Port)
+	t.books = books{in: in}
 	d.explain(t, forwarder.RX, 0, "")
 	d.path.Release(scratchMax)
 	return nil
@@ -96,7 +98,9 @@ func (d *DryRun) take(port string, f *packet.Frame) error {
 
 // explain makes a record of a packet, and of what it causes.
 func (d *DryRun) explain(t *transit, from *forwarder.Step, cause uint64, when string) {
-	t.rec = &trace.Record{}
+	if t.rec = &d.record; !d.alone {
+		t.rec = &trace.Record{}
+	}
 	in := ""
 	if t.In != nil {
 		in = t.In.Name
@@ -111,6 +115,7 @@ func (d *DryRun) explain(t *transit, from *forwarder.Step, cause uint64, when st
 func (d *DryRun) run(t *transit, from *forwarder.Step) {
 	switch v := d.path.Run(&t.Packet, from); v.Kind {
 	case verdict.Pass:
+		d.list(t, "")
 		if c := t.Sent(); len(t.Extra()) > 0 {
 			t.note(&c)
 		}
@@ -124,12 +129,14 @@ func (d *DryRun) run(t *transit, from *forwarder.Step) {
 
 // held tells what a packet would wait for, and what becomes of it if it does so in vain.
 func (d *DryRun) held(t *transit) {
-	due := t.Consequences()
-	if due[0].Action == forwarder.WaitRest {
-		d.fragment(t, due[0])
+	if c := t.Due(forwarder.WaitRest); c != nil {
+		d.fragment(t, *c)
 		return
 	}
-	waits, ask := due[0], due[1]
+	if c := t.Due(forwarder.SendProbe); c != nil {
+		t.note(c)
+	}
+	waits, ask := *t.Due(forwarder.WaitNext), *t.Due(forwarder.Ask)
 	switch h := d.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, t.size()); {
 	case h.Known: // since this began
 		d.path.Neighbors = d.router.neighbors.Snapshot()
@@ -186,6 +193,12 @@ func (d *DryRun) later(t *transit, r verdict.Reason, when string) {
 func (d *DryRun) list(t *transit, when string) {
 	for _, c := range t.Consequences() {
 		note := ""
+		switch c.Action {
+		case forwarder.Lower, forwarder.Relay:
+			if !c.Tunnel.Owner.(*tunnelBook).guesses.allows(time.Now(), guessRate, guessBurst) {
+				c.Withheld = forwarder.Unbelieved
+			}
+		}
 		switch c.Action {
 		case forwarder.Tell, forwarder.Relay:
 			if when == "" && c.Withheld == forwarder.NotWithheld && !t.in.limiter.allows(time.Now(), icmpRate, icmpBurst) {

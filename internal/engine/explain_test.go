@@ -75,6 +75,7 @@ type wire struct {
 	listener *trace.Listener
 	met      map[string]int
 	waits    []trace.Packet // explained, and not seen to end
+	outer    packet.IPv4    // the last packet seen in a tunnel
 }
 
 // idle wants nothing to have happened but what is due to those that wait.
@@ -111,7 +112,7 @@ func (w *wire) compare(r *rand.Rand, seed int) {
 		w.settle(seed, 40*time.Second)
 		w.refresh(seed)
 	}
-	in, f := anyFrame(r)
+	in, f := anyFrame(r, w.outer)
 	before := w.router.Stats()
 	records, err := w.router.DryRun().Explain(in, f.Clone())
 	if err != nil {
@@ -296,6 +297,11 @@ func (w *wire) meet(p *trace.Packet) {
 // packets that have waited.
 func (w *wire) compareFrames(seed int, said []*trace.Record) {
 	sent := map[string][]*packet.Frame{"ns1": w.ns1.Sent(), "ns2": w.ns2.Sent(), "ens160": w.uplink.Sent()}
+	for _, f := range sent["ens160"] {
+		if ip := packet.IPv4(f.Payload()); f.EtherType() == packet.EtherTypeIPv4 && ip.Protocol() == packet.ProtocolIPIP {
+			w.outer = bytes.Clone(ip)
+		}
+	}
 	released := false
 	for _, r := range said {
 		v := r.View("")
@@ -338,7 +344,7 @@ func pieces(p *trace.Packet) int {
 
 // anyFrame is a frame that may come by ns1 or by the uplink: mostly a good one, with
 // something about it that a router must look at.
-func anyFrame(r *rand.Rand) (in string, f *packet.Frame) {
+func anyFrame(r *rand.Rand, outer packet.IPv4) (in string, f *packet.Frame) {
 	in, eth := "ns1", ether(ns1MAC, gatewayMAC)
 	if r.IntN(2) == 0 {
 		in, eth = "ens160", ether(peerMAC, uplinkMAC)
@@ -351,7 +357,7 @@ func anyFrame(r *rand.Rand) (in string, f *packet.Frame) {
 	case 4:
 		return anySuperframe(r)
 	case 5:
-		return "ens160", anyTunnelError(r)
+		return "ens160", anyTunnelError(r, outer)
 	}
 	f = anyPacket(r, in, eth)
 	if in == "ens160" && r.IntN(4) == 0 {
@@ -439,11 +445,15 @@ func anySuperframe(r *rand.Rand) (in string, f *packet.Frame) {
 }
 
 // anyTunnelError is an ICMP error of a router on the way, about a packet in a tunnel.
-func anyTunnelError(r *rand.Rand) *packet.Frame {
+// which was lately sent or not.
+func anyTunnelError(r *rand.Rand, lately packet.IPv4) *packet.Frame {
 	code := pick[uint8](r, 0, 1, 2, 3, 4, 5, 13)
 	outer := ipip(hostIP, pick(r, peerIP, peerIP, "192.168.0.78", "192.168.0.99"), sized(ns1MAC, ns1IP, pick(r, "10.80.1.1", "10.82.0.9", farIP), 1480), nil)
 	quote := gopacket.Payload(outer.Payload()[:pick(r, 28, 40, 48)])
-	icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(pick[uint8](r, 3, 3, 11), code), Seq: uint16(pick(r, 0, 576, 1400))}
+	if lately != nil && r.IntN(3) > 0 {
+		quote = gopacket.Payload(lately[:min(len(lately), pick(r, 28, 40, 48))])
+	}
+	icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(pick[uint8](r, 3, 3, 11), code), Seq: uint16(pick(r, 0, 60, 576, 1400))}
 	return frame(ether(peerMAC, uplinkMAC), ip4("192.168.0.50", hostIP, layers.IPProtocolICMPv4), icmp, quote)
 }
 

@@ -10,12 +10,12 @@ import (
 // hold lets a packet wait: a fragment for the rest of its datagram, any other one
 // for its next hop, which is asked for.
 func (w *worker) hold(t *transit) {
-	due := t.Consequences()
-	if due[0].Action == forwarder.WaitRest {
-		w.reassemble(t, &due[0])
+	w.carryOut(t)
+	if c := t.Due(forwarder.WaitRest); c != nil {
+		w.reassemble(t, c)
 		return
 	}
-	waits, ask := &due[0], &due[1]
+	waits, ask := t.Due(forwarder.WaitNext), t.Due(forwarder.Ask)
 	q := t.keep(ForNeighbor, w.router.trace)
 	if q.rec != nil { // now: as soon as it is held, it may be another worker's
 		if !w.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, q.size()).Ask {

@@ -164,3 +164,26 @@ func TestNoiseIsRecordedApart(t *testing.T) {
 		t.Errorf("%d records are kept", len(kept))
 	}
 }
+
+// What to do about a drop depends on what the packet was.
+func TestAdvice(t *testing.T) {
+	for name, c := range map[string]struct {
+		frame *packet.Frame
+		says  string
+	}{
+		"IPv6":      {raw("02000000000b", "86dd 6000"), "IPv4 alone is routed; `sysctl"},
+		"a_VLAN":    {raw("02000000000b", "8100 0001 0800"), "VLAN"},
+		"the_types": {raw("02000000000b", "1234"), "ethertype 0x1234"},
+		"its_own":   {withSrc(fromPeer(), hostIP), "another station have this host's address"},
+		"loopback":  {withSrc(fromPeer(), "127.0.0.1"), "set the sender's address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			l := b.listen(trace.Options{}, "")
+			b.uplink.Send(c.frame)
+			if p := records(l)[0]; p.Noise || !strings.Contains(p.Mend, c.says) {
+				t.Errorf("%s, noise %v: %q", p.Reason, p.Noise, p.Mend)
+			}
+		})
+	}
+}

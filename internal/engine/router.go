@@ -39,6 +39,8 @@ type Router struct {
 	rib       *rib.Table
 	neighbors *neigh.Table[*transit]
 	fragments reassembler
+	idents    *idents
+	numbers   *numbers // of what the router makes itself
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
@@ -47,7 +49,6 @@ type Router struct {
 
 	mu    sync.Mutex // who adds, changes or removes ports
 	state atomic.Pointer[state]
-	ids   atomic.Uint32 // of the datagrams that the router makes
 
 	made     [forwarder.NumOrigins]struct{ total, lost atomic.Uint64 }
 	told     [verdict.NumMeanings]atomic.Uint64   // ICMP errors, by what they say
@@ -65,8 +66,8 @@ type Router struct {
 func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers ...link.Poller) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*transit](), trace: &trace.Hub{},
-		fragments: reassembler{datagrams: map[datagramKey]*datagram{}},
-		log:       log, onGone: onGone, stop: make(chan struct{}),
+		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(),
+		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
 	r.lane = newLane(r)
 	r.state.Store(&state{State: forwarder.State{Tunnels: new(bart.Table[*forwarder.Tunnel])}})
@@ -129,41 +130,6 @@ func (s *state) setPort(id int, p *port) {
 		s.Ports[id] = p.Port
 	}
 }
-
-// tunnelUsed has the path know that something went into a tunnel.
-func (r *Router) tunnelUsed(peer netip.Addr) {
-	r.publish(func(next *state) { next.setTunnel(peer, func(t *forwarder.Tunnel) { t.Sent = true }) })
-}
-
-// lowerPathMTU takes over what a router on the way to a tunnel's end has told.
-func (r *Router) lowerPathMTU(peer netip.Addr, told PathMTU) {
-	r.publish(func(next *state) {
-		next.setTunnel(peer, func(t *forwarder.Tunnel) {
-			if t.PathMTU == 0 || told.Bytes < t.PathMTU {
-				t.PathMTU = told.Bytes
-				t.Owner.(*tunnelBook).path.Store(&told)
-			}
-		})
-	})
-}
-
-// forgetPathMTU drops a path MTU that is too old to be believed.
-func (r *Router) forgetPathMTU(t *forwarder.Tunnel, now time.Time) {
-	book := t.Owner.(*tunnelBook)
-	if p := book.path.Load(); p == nil || now.Sub(p.Since) < PathMTUTime {
-		return
-	}
-	r.publish(func(next *state) {
-		next.setTunnel(t.Peer, func(t *forwarder.Tunnel) {
-			t.PathMTU = 0
-			book.path.Store(nil)
-		})
-	})
-}
-
-// nextID numbers the datagrams that this router makes (RFC 6864: unique while
-// fragments may be about).
-func (r *Router) nextID() uint16 { return uint16(r.ids.Add(1)) }
 
 // Configure replaces the settings.
 func (r *Router) Configure(s forwarder.Settings) {
@@ -302,11 +268,16 @@ func (r *Router) tick(w *worker, now time.Time) {
 			}
 		}
 	}
+	r.trace.Refill(now)
 	r.tickSlow(now)
 	asks, failed := r.neighbors.Tick(now)
 	late := r.fragments.expire(now)
+	turned := r.idents.turn(now)
 	for _, t := range r.state.Load().Tunnels.All() {
-		r.forgetPathMTU(t, now)
+		r.tickTunnel(t, now)
+		if turned {
+			t.Owner.(*tunnelBook).numbers.turn()
+		}
 	}
 	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {
 		return

@@ -1,12 +1,8 @@
 package engine
 
 import (
-	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/gaissmai/bart"
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
@@ -89,50 +85,4 @@ func (p *portState) queueFor(w *worker) *queue { return p.queues[w.number%len(p.
 // txCounters count what leaves by a port; several workers write to it.
 type txCounters struct {
 	packets, bytes, fragments atomic.Uint64
-}
-
-// tunnelBook is what is known of a tunnel besides what the path sees. It lives on when
-// the settings change.
-type tunnelBook struct {
-	tx, rx atomic.Uint64
-	path   atomic.Pointer[PathMTU] // nil: the uplink's MTU
-}
-
-// PathMTUTime is how long a lowered path MTU is believed (RFC 1191 6.3).
-const PathMTUTime = 10 * time.Minute
-
-// PathMTU is the largest outer packet that the path to a tunnel's other end
-// carries, as a router on the way has told. It only ever goes down, and is
-// forgotten after a time.
-type PathMTU struct {
-	Bytes int
-	From  netip.Addr // the router that told
-	Since time.Time
-}
-
-// setTunnels makes the tunnels that the settings speak of, and keeps what is known of
-// those that there were.
-func (s *state) setTunnels() {
-	old := s.State
-	s.Tunnels = new(bart.Table[*forwarder.Tunnel])
-	for _, peer := range slices.Concat(s.Ends, s.Peers) {
-		if s.Tunnel(peer) != nil {
-			continue // to be sent to, and to be heard
-		}
-		t := &forwarder.Tunnel{Peer: peer, Owner: &tunnelBook{}}
-		if was := old.Tunnel(peer); was != nil {
-			*t = *was
-		}
-		t.Accept = slices.Contains(s.Peers, peer)
-		s.Tunnels.Insert(netip.PrefixFrom(peer, 32), t)
-	}
-}
-
-// setTunnel changes what the path sees of a tunnel.
-func (s *state) setTunnel(peer netip.Addr, change func(*forwarder.Tunnel)) {
-	if was := s.Tunnel(peer); was != nil {
-		t := *was
-		change(&t)
-		s.Tunnels = s.Tunnels.InsertPersist(netip.PrefixFrom(peer, 32), &t)
-	}
 }

@@ -74,6 +74,9 @@ type TunnelStats struct {
 	Tx, Rx uint64 // packets
 	Accept bool   // what comes from there is unpacked
 	Send   bool   // some route goes there
+	// Refused are ICMP errors about the tunnel that were not believed: they quote no
+	// packet that was lately sent, or came among too many that do not.
+	Refused uint64
 	// PathMTU is what the uplink carries, or less where a router on the way said so.
 	PathMTU
 }
@@ -156,7 +159,7 @@ func (s *Stats) addWorkers(workers []*worker) {
 
 func (s *Stats) addTunnel(t *forwarder.Tunnel, st *state) {
 	book := t.Owner.(*tunnelBook)
-	ts := TunnelStats{Peer: t.Peer, Tx: book.tx.Load(), Rx: book.rx.Load(), Accept: t.Accept, Send: slices.Contains(st.Ends, t.Peer)}
+	ts := TunnelStats{Peer: t.Peer, Tx: book.tx.Load(), Rx: book.rx.Load(), Refused: book.refused.Load(), Accept: t.Accept, Send: slices.Contains(st.Ends, t.Peer)}
 	for i := range s.Ports {
 		if s.Ports[i].Kind == forwarder.Uplink {
 			ts.Bytes = s.Ports[i].MTU

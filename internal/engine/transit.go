@@ -117,7 +117,7 @@ func (t *transit) countTunnels(r *Router) {
 	if t.Into != nil {
 		n := uint64(1 + len(t.Extra()))
 		if book := t.Into.Owner.(*tunnelBook); book.tx.Add(n) == n {
-			r.tunnelUsed(t.Into.Peer)
+			r.changeTunnel(t.Into.Peer, func(t *forwarder.Tunnel) { t.Sent = true })
 		}
 	}
 }

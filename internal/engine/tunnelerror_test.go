@@ -286,7 +286,7 @@ func TestTunnelForgedErrors(t *testing.T) {
 		b.ns1.Send(withSrc(f, ns1IP))
 		b.silent("ns1")
 		b.pathIs(1500)
-		b.dropsAre("ns1", "local_unsupported", 1)
+		b.dropsAre("ns1", "rpf_failed", 1)
 	})
 }
 

@@ -53,7 +53,7 @@ type worker struct {
 
 // newWriter is a worker that reads nothing.
 func newWriter(r *Router) *worker {
-	return &worker{router: r, path: forwarder.Path{NextID: r.nextID}}
+	return &worker{router: r, path: forwarder.Path{Numbers: r}}
 }
 
 func newWorker(r *Router, number int, p link.Poller) *worker {
@@ -149,6 +149,7 @@ func (w *worker) begin() {
 	w.path.State = &w.state.State
 	w.path.FIB = w.router.rib.FIB()
 	w.path.Neighbors = w.router.neighbors.Snapshot()
+	w.path.Keys = *w.router.idents.keys.Load()
 	w.clock = time.Time{}
 }
 
@@ -196,7 +197,7 @@ func (w *worker) watch(t *transit, listeners *trace.Listeners) {
 	t.queue.frames++
 	t.sampled = t.queue.frames%sampleEvery == 0
 	if listeners != nil {
-		if wanted := listeners.Wanted(t.Frame.Bytes(), t.In.Name); wanted != 0 {
+		if wanted := listeners.Wanted(t.Frame.Bytes(), t.In.Name, t.queue.frames%trace.WeighEvery == 0); wanted != 0 {
 			t.rec = w.record(t.Frame, t.In.Name)
 			t.rec.For(listeners, wanted)
 		}
@@ -230,6 +231,9 @@ func (w *worker) forward(t *transit, from *forwarder.Step) {
 func (w *worker) conclude(t *transit, v verdict.Verdict) {
 	switch v.Kind {
 	case verdict.Pass:
+		if len(t.Consequences()) > 0 {
+			w.carryOut(t)
+		}
 		w.send(t)
 	case verdict.Hold:
 		w.hold(t)

@@ -26,11 +26,11 @@ type token struct {
 }
 
 // lex never fails: what it does not know becomes a symbol, which the parser
-// refuses where it stands.
+// refuses where it stands. It reads one word more than a filter may have.
 func lex(expr string) []token {
 	var out []token
 	col := 1
-	for expr != "" {
+	for expr != "" && len(out) <= MaxWords {
 		text := next(expr)
 		if strings.TrimSpace(text) != "" {
 			out = append(out, token{kindOf(text), text, col})

@@ -66,6 +66,11 @@ func readChange(m *message) (c Change, ok bool) {
 	return c, true
 }
 
+// Removes says that a route of a protocol has gone.
+func (c *Change) Removes(protocol uint8) bool {
+	return c.op == removed && c.route.Value().Protocol == protocol
+}
+
 // Touched are keys of which something is another than before.
 type Touched map[Key]struct{}
 

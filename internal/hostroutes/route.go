@@ -42,6 +42,13 @@ type Route struct {
 	hops     hopList
 }
 
+// IsStatic says whether people call a protocol static: what is entered by hand without a word about it is
+// boot, and FRR has a number of its own for what its configuration says, and names it so.
+func IsStatic(protocol uint8) bool {
+	const zstatic = 196 // RTPROT_ZSTATIC of FRR
+	return protocol == unix.RTPROT_STATIC || protocol == unix.RTPROT_BOOT || protocol == zstatic
+}
+
 // Shared is a route in a table. Equal ones are the same, however many prefixes have them.
 type Shared = unique.Handle[Route]
 
@@ -54,7 +61,7 @@ type Hop struct {
 	Fault  Fault      // why nobody but the kernel can go there
 }
 
-// Fault says what of a route only the kernel can do.
+// Fault says what of a route only the kernel can do, or nobody.
 type Fault uint8
 
 const (
@@ -65,11 +72,11 @@ const (
 )
 
 var faultWords = [...]string{
-	NoFault: "", ViaInet6: "their next hop is an IPv6 address", Encapsulated: "the kernel encapsulates what goes by them",
-	NoObject: "their nexthop object is gone",
+	NoFault: "", ViaInet6: "has an IPv6 next hop", Encapsulated: "has the kernel encapsulate what goes there",
+	NoObject: "leads over a nexthop object that is gone",
 }
 
-// String says it in words; "" for NoFault.
+// String says it in words, of the route; "" for NoFault.
 func (f Fault) String() string { return faultWords[f] }
 
 // hopList is next hops in a form that can be compared: hopSize bytes each.

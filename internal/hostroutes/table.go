@@ -1,6 +1,7 @@
 package hostroutes
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -178,8 +179,6 @@ func (t *Table) slim() {
 
 func shrunk[K comparable, V any](m map[K]V) map[K]V {
 	small := make(map[K]V, len(m))
-	for k, v := range m {
-		small[k] = v
-	}
+	maps.Copy(small, m)
 	return small
 }

@@ -95,17 +95,17 @@ func TestUsable(t *testing.T) {
 	}{
 		{"gateway", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_GATEWAY, ip("192.168.0.12")), attr(unix.RTA_OIF, u32(uplink))}, "192.168.0.12*1", ""},
 		{"blackhole", unix.RTN_BLACKHOLE, 0, nil, "", ""},
-		{"by another interface", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(other))}, "", "they leave by eth1"},
-		{"by one that is gone", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(77))}, "", "they leave by interface 77"},
-		{"inet6", unix.RTN_UNICAST, 0, [][]byte{via6, attr(unix.RTA_OIF, u32(uplink))}, "", "their next hop is an IPv6 address"},
-		{"encap", unix.RTN_UNICAST, 0, [][]byte{encap, attr(unix.RTA_OIF, u32(uplink))}, "", "the kernel encapsulates what goes by them"},
-		{"throw", unix.RTN_THROW, 0, nil, "", "they are of type throw"},
-		{"new type", 99, 0, nil, "", "they are of type 99"},
-		{"service", unix.RTN_UNICAST, 16, [][]byte{attr(unix.RTA_OIF, u32(uplink))}, "", "they are for one type of service alone"},
+		{"by another interface", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(other))}, "", "leaves by eth1, not by ens160"},
+		{"by one that is gone", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(77))}, "", "leaves by interface 77, not by ens160"},
+		{"inet6", unix.RTN_UNICAST, 0, [][]byte{via6, attr(unix.RTA_OIF, u32(uplink))}, "", "has an IPv6 next hop"},
+		{"encap", unix.RTN_UNICAST, 0, [][]byte{encap, attr(unix.RTA_OIF, u32(uplink))}, "", "has the kernel encapsulate what goes there"},
+		{"throw", unix.RTN_THROW, 0, nil, "", "is of type throw"},
+		{"new type", 99, 0, nil, "", "is of type 99"},
+		{"service", unix.RTN_UNICAST, 16, [][]byte{attr(unix.RTA_OIF, u32(uplink))}, "", "is for one type of service alone"},
 		{"some of several", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_MULTIPATH, slices.Concat(
 			hop(uplink, 2, attr(unix.RTA_GATEWAY, ip("192.168.0.12"))), hop(uplink, 0, via6), hop(uplink, 4, attr(unix.RTA_GATEWAY, ip("192.168.0.13")))))},
-			"192.168.0.12*3 192.168.0.13*5", "their next hop is an IPv6 address"},
-		{"object", unix.RTN_UNICAST, 0, [][]byte{attr(rtaNexthopID, u32(9))}, "", "their nexthop object is gone"},
+			"192.168.0.12*3 192.168.0.13*5", "has an IPv6 next hop"},
+		{"object", unix.RTN_UNICAST, 0, [][]byte{attr(rtaNexthopID, u32(9))}, "", "leads over a nexthop object that is gone"},
 	} {
 		head := rtmsg(to, unix.RTPROT_BIRD, test.kind, test.tos)
 		c, ok := readChange(&message{kind: unix.RTM_NEWROUTE, body: append(head, slices.Concat(append(test.attrs, attr(unix.RTA_DST, to.Addr().AsSlice()))...)...)})

@@ -56,7 +56,7 @@ func Carry(ctx context.Context, planFile, counts string) error {
 	defer context.AfterFunc(ctx, c.poller.Wake)()
 	for ctx.Err() == nil {
 		frames, from, failed := c.poller.Read()
-		if failed != nil {
+		if failed != nil && failed.Err != link.ErrFrameLost {
 			return fmt.Errorf("a cable cannot be read: %w", failed.Err)
 		}
 		c.mu.Lock()

@@ -66,6 +66,12 @@ func readJSON(file string, v any) error {
 // at work.
 func (l *Lab) carry(ctx context.Context) (err error) {
 	for _, link := range l.Links {
+		if link.Carrier.Running() {
+			continue
+		}
+		if err := os.RemoveAll(link.Counts); err != nil { // it says that the carrier is at work
+			return err
+		}
 		link.Carrier, err = startProcess(workload.Named(l.Fabric), link.Log, l.temporary, "lab", "carry", link.Plan, link.Counts)
 		if err != nil {
 			return fmt.Errorf("link %s: %w", link.Subnet, err)

@@ -24,14 +24,15 @@ var layers = [][]string{
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/workload", "internal/guard", "internal/hostroutes", "internal/timeline", "internal/engine"},
+	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/engine"},
+	{"internal/workload", "internal/guard"},
 	{"internal/trace", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
 	{"forwarder"},
 	{"arpproxy", "internal/neigh", "rib"},
 	{"internal/ipv4"},
 	{"internal/packet", "internal/verdict"},
-	{"examples", "internal/ping", "internal/rights", "internal/sandbox", "internal/service"}, // on their own
+	{"examples", "internal/ethtool", "internal/ping", "internal/rights", "internal/sandbox", "internal/service", "internal/share"}, // on their own
 }
 
 // elsewhere is all that the packet path may import from outside the module: it makes no

@@ -11,14 +11,16 @@ import (
 )
 
 // asFor writes into a program what the library's virtual machine does not know of a
-// frame: its direction, and whether it has a VLAN tag.
-func asFor(program []bpf.Instruction, direction, tagged uint32) []bpf.Instruction {
+// frame: its direction, and its VLAN tag.
+func asFor(program []bpf.Instruction, direction, tagged, tag uint32) []bpf.Instruction {
 	for i, instruction := range program {
 		switch instruction {
 		case bpf.LoadExtension{Num: bpf.ExtType}:
 			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: direction}
 		case bpf.LoadExtension{Num: bpf.ExtVLANTagPresent}:
 			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: tagged}
+		case bpf.LoadExtension{Num: bpf.ExtVLANTag}:
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: tag}
 		}
 	}
 	return program
@@ -58,13 +60,15 @@ func TestOwnTraffic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, as := range []struct {
-				direction, tagged uint32
-				seen              bool
+				direction, tagged, tag uint32
+				seen                   bool
 			}{
-				{unix.PACKET_HOST, 0, c.seen}, {unix.PACKET_BROADCAST, 0, c.seen}, {unix.PACKET_OTHERHOST, 0, c.seen},
-				{unix.PACKET_OUTGOING, 0, false}, {unix.PACKET_HOST, 1, false},
+				{unix.PACKET_HOST, 0, 0, c.seen}, {unix.PACKET_BROADCAST, 0, 0, c.seen}, {unix.PACKET_OTHERHOST, 0, 0, c.seen},
+				{unix.PACKET_OUTGOING, 0, 0, false}, {unix.PACKET_HOST, 1, 1, false}, {unix.PACKET_HOST, 1, 0xffff, false},
+				{unix.PACKET_HOST, 1, 0, c.seen}, {unix.PACKET_HOST, 1, 0xf000, c.seen}, {unix.PACKET_OUTGOING, 1, 0, false},
+				{unix.PACKET_HOST, 0, 1, c.seen}, // what an older kernel has left of a tag
 			} {
-				vm, err := bpf.NewVM(asFor(ownTraffic(own), as.direction, as.tagged))
+				vm, err := bpf.NewVM(asFor(ownTraffic(own), as.direction, as.tagged, as.tag))
 				if err != nil {
 					t.Fatal(err)
 				}

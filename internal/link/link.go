@@ -14,15 +14,18 @@ const BatchSize = 64
 // Port is where frames enter and leave the router. One Poller reads a port; any
 // number of workers may write to it.
 type Port interface {
-	// Read fills frames from the first on and says how many: fewer than there is
-	// room for means that there are no more for now. It never waits. The buffers
-	// stay the caller's. ErrGone says that the device is no more; any other error
-	// passes, and reading may go on.
+	// Read fills frames, BatchSize at most, from the first on and says how many: fewer
+	// than there is room for, and no error, means that there are no more for now. It
+	// never waits. The buffers stay the caller's; no frame is longer than an IP packet
+	// can be.
+	// With ErrFrameLost there may be more behind the frame that was lost. ErrGone says
+	// that the device is no more; any other error passes, and reading may go on.
 	Read(frames []packet.Frame) (int, error)
 	// Write sends frames in order and says how many went out: all, or those
 	// before the one that err is about. It never waits.
 	Write(frames []*packet.Frame) (int, error)
-	// Lost is the number of packets that the kernel dropped before they could be read.
+	// Lost is the number of frames that could not be read: that the kernel dropped
+	// before, or that it has no words for.
 	Lost() uint64
 	// CanOffload says whether frames with pending checksums and segments may be written.
 	CanOffload() bool

@@ -44,7 +44,7 @@ func (p *polled) take(frames []packet.Frame) (n int, more bool, err error) {
 			segments += segmentsOf(&frames[n+i])
 		}
 		n += k
-		if n > 0 && k > 0 && frames[n-1].Segments() > turnSegments {
+		if k > 0 && overlong(&frames[n-1]) {
 			p.split(&frames[n-1])
 			return n, true, err
 		}
@@ -61,6 +61,12 @@ func segmentsOf(f *packet.Frame) int {
 		return 1
 	}
 	return 1 + f.Len/int(f.Offload.GSOSize)
+}
+
+// overlong says whether a frame is a superframe that one turn may not have. What lies is left to the
+// packet path, which tells.
+func overlong(f *packet.Frame) bool {
+	return segmentsOf(f) > turnSegments && f.Admit() && f.Segments() > turnSegments
 }
 
 // split keeps a superframe, and leaves the first part of it in its place.

@@ -169,9 +169,10 @@ func (p *epoll) readReady() (n int, err *ReadError) {
 		port.frames = k
 		left -= port.expected(k)
 		// An error comes before what waits behind it, so one more read is due; a
-		// second error waits for the next event, and so never makes a spin.
-		port.ready = more || e != nil && !port.failed && e != ErrGone
-		if port.failed = e != nil; e != nil {
+		// second error waits for the next event, and so never makes a spin. A frame
+		// that was lost is one less of those that wait.
+		port.ready = more || e == ErrFrameLost || e != nil && !port.failed && e != ErrGone
+		if port.failed = e != nil && e != ErrFrameLost; e != nil {
 			err = &ReadError{ID: id, Err: e}
 		}
 	}

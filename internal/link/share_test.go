@@ -210,11 +210,20 @@ func TestNothingIsReady(t *testing.T) {
 	}
 }
 
-// A superframe of many segments is taken in parts, between which others have their turn.
+// A superframe of many segments is taken in parts, between which others have their turn,
+// whatever of its virtio header nobody has set.
 func TestManySegmentsAreTakenInParts(t *testing.T) {
+	t.Run("pending", func(t *testing.T) { takenInParts(t, func(*packet.Offload) {}) })
+	t.Run("complete", func(t *testing.T) {
+		takenInParts(t, func(o *packet.Offload) { o.Flags, o.CsumStart, o.CsumOffset = 0, 0, 60000 })
+	})
+}
+
+func takenInParts(t *testing.T, change func(*packet.Offload)) {
 	const size, data = 3, 12000
 	s := newShared(t, time.Microsecond, time.Millisecond)
 	whole := superframe(data, size)
+	change(&whole.Offload)
 	s.fed[1].frame = func() *packet.Frame { return whole }
 	s.flood(0)
 	s.feed(1, 2)

@@ -61,11 +61,11 @@ func rawIO(trap uintptr, fd int, b []byte) (int, error) {
 	}
 }
 
-// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2). On 64 bits the pointers
+// in it have Go pad it, as C does.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
-	_   [4]byte
 }
 
 // mmsg is recvmmsg(2) or sendmmsg(2).

@@ -85,7 +85,7 @@ func (n *Node) newDryRun(in string) *dryRun {
 		case p.Kind == forwarder.Workload:
 			e.sources = p.Addresses
 			if w := n.workloads[p.Name]; w != nil {
-				e.src = w.MAC
+				e.src = w.mac
 			}
 		case p.Kind == forwarder.Host && n.host != nil:
 			e.src, e.sources = n.host.mac, n.uplink.own
@@ -135,11 +135,20 @@ func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	}
 	switch {
 	case c.Frame == nil:
-		f.SetEthernet(e.dst, e.src, packet.EtherTypeIPv4)
-	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast() && !c.Exact:
+		f.SetEthernet(e.dst, e.src, etherType(c.IP))
+	case f.Len >= packet.EthernetLen && !f.DstMAC().IsGroup() && !c.Exact: // zeros: its link does not say whom it was for
 		f.SetEthernet(e.dst, f.SrcMAC(), f.EtherType())
 	}
 	return e, f, nil
+}
+
+// etherType of a bare IP packet, by its version.
+func etherType(ip []byte) uint16 {
+	const ipv6 = 0x86dd
+	if len(ip) > 0 && ip[0]>>4 == 6 {
+		return ipv6
+	}
+	return packet.EtherTypeIPv4
 }
 
 // source is the sender's address of IPv4 or ARP; invalid if there is none.
@@ -151,7 +160,10 @@ func source(f *packet.Frame) netip.Addr {
 		m, _ := packet.ParseARP(f.Payload())
 		return m.SenderIP
 	}
-	return packet.IPv4(f.Payload()).Src()
+	if ip := packet.IPv4(f.Payload()); ip.Version() == 4 {
+		return ip.Src()
+	}
+	return netip.Addr{}
 }
 
 func (d *dryRun) explain(e *entrance, f *packet.Frame) (packets []trace.Packet, why []string, err error) {
@@ -209,11 +221,36 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	}
 	why = append(why, n.WhyEncap(r))
 	if r.Encap == rib.IPIP {
-		for _, e := range d.entrances {
-			if e.kind == forwarder.Uplink {
-				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", e.mtu, packet.IPv4MinLen, e.mtu-packet.IPv4MinLen))
-			}
+		why = append(why, d.whyTunnel(r)...)
+	}
+	if r.MTU != 0 {
+		why = append(why, fmt.Sprintf("mtu %d: the route says so", r.MTU))
+	}
+	return why
+}
+
+// whyTunnel says where the outer header comes from, how it gets to the other end, and what fits
+// behind it.
+func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
+	if source := d.node.Config().IPIP.Source; !source.IsZero() {
+		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
+	}
+	end := d.node.RIB.FIB().Lookup(r.Via)
+	if end == nil {
+		return append(why, fmt.Sprintf("none of %d routes contains %s, the tunnel's other end: the host itself has no way there by the uplink", d.node.RIB.FIB().Size(), r.Via))
+	}
+	if end.Via.IsValid() {
+		why = append(why, fmt.Sprintf("to the tunnel's other end by %s", end))
+	}
+	for _, e := range d.entrances {
+		if e.kind != forwarder.Uplink {
+			continue
 		}
+		mtu := e.mtu
+		if end.MTU != 0 {
+			mtu = min(mtu, int(end.MTU))
+		}
+		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
 	}
 	return why
 }

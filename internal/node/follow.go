@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/hostroutes"
 )
 
@@ -173,6 +174,9 @@ func (n *Node) catchUp(w news) {
 		n.again = false
 	}
 	var err error
+	if w.touchesHostPort(n) {
+		n.checkExport()
+	}
 	lost := n.losesRoutes(&w)
 	if w.Links != nil {
 		was := n.uplink
@@ -183,7 +187,8 @@ func (n *Node) catchUp(w news) {
 		// The kernel takes routes away without a word when their interface or
 		// source address goes, and that may be yet to come when we hear of it.
 		n.again = n.again || lost
-		err = errors.Join(err, n.importAll(), n.checkExport())
+		n.checkExport()
+		err = errors.Join(err, n.importAll())
 	} else {
 		err = errors.Join(err, n.importChanges(w.Changes))
 	}
@@ -197,6 +202,20 @@ func (n *Node) catchUp(w news) {
 	if n.follower != nil {
 		n.follower.followed(time.Since(began))
 	}
+}
+
+// touchesHostPort says whether something is new about the host's own interface, or a route by it is gone.
+func (w *news) touchesHostPort(n *Node) bool {
+	if n.host == nil {
+		return false
+	}
+	for i := range w.Changes {
+		if w.Changes[i].Removes(uint8(host.ExportProtocol)) {
+			return true
+		}
+	}
+	_, ok := w.Links[n.host.index]
+	return ok
 }
 
 // losesRoutes says whether the host may have lost routes without a word, of those that matter.

@@ -20,7 +20,7 @@ import (
 func (n *Node) imports(p netlink.RouteProtocol) bool {
 	names := n.config.Kernel.Import
 	return slices.Contains(names, protocolName(p)) || slices.Contains(names, strconv.Itoa(int(p))) ||
-		p == unix.RTPROT_BOOT && slices.Contains(names, "static")
+		hostroutes.IsStatic(uint8(p)) && slices.Contains(names, "static")
 }
 
 // expectProtocols has the routes counted of each protocol that there may be some of: the router's
@@ -32,10 +32,23 @@ func (n *Node) expectProtocols() {
 			name = protocolName(netlink.RouteProtocol(number))
 		}
 		if names = append(names, name); name == "static" {
-			names = append(names, "boot")
+			names = append(names, "boot", "196")
 		}
 	}
 	n.RIB.Expect(names...)
+}
+
+// Ports are the names of those that the configuration has, though one may be gone at present.
+func (n *Node) Ports() []string {
+	c := n.Config()
+	names := []string{c.Uplink.Interface}
+	for _, w := range c.Workloads {
+		names = append(names, w.Name)
+	}
+	if c.Kernel.Export {
+		names = append(names, config.HostInterface)
+	}
+	return names
 }
 
 // mirror is the host's routes of the protocols in kernel.import, as the router
@@ -86,7 +99,7 @@ func (n *Node) newKind(h hostroutes.Route) *kind {
 	}
 	k.why, k.route.Type = why, hostTypes[n.mirror.host.Type(&h)]
 	if len(hops) > rib.MaxPaths {
-		hops, k.why = hops[:rib.MaxPaths], fmt.Sprintf("there are more than %d", rib.MaxPaths)
+		hops, k.why = hops[:rib.MaxPaths], fmt.Sprintf("has more than %d next hops", rib.MaxPaths)
 	}
 	for _, hop := range hops {
 		r := rib.Route{Via: hop.Via, Dev: n.config.Uplink.Interface, Port: n.uplink.port}
@@ -232,9 +245,9 @@ func (n *Node) complainOfRoutes() {
 	}
 	var all []complaint
 	for l, count := range routes {
-		text := "routes of the host are not used"
+		text := "a route of the host is not used, and others like it"
 		if l.partly {
-			text = "some next hops of the host's routes are not used"
+			text = "a next hop of a route of the host is not used, and others like it"
 		}
 		all = append(all, complaint{text, []any{"protocol", l.protocol, "reason", l.why,
 			"routes", varying(func() any { return count }),

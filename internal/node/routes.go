@@ -154,6 +154,9 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	case r.Encap == rib.IPIP:
 		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
 	}
+	if !n.inSubnet(r.Via) {
+		return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and the host has %s on the link of %s", r.Via, r.Dev)
+	}
 	return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and %s is in a subnet of %s", r.Via, r.Dev)
 }
 

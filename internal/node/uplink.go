@@ -108,10 +108,7 @@ func (n *Node) openUplink() error {
 		return err
 	}
 	n.uplink = u
-	if err := errors.Join(n.applyUplink(), n.setGuard()); err != nil {
-		return err
-	}
-	return n.Router.StartPort(u.port)
+	return n.applyUplink()
 }
 
 // sockets are the uplink's, one for each worker.
@@ -157,10 +154,22 @@ func (n *Node) applyUplink() error {
 	}
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address,
-		Uplink:  n.uplink.subnets, Own: n.uplink.own,
-		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends,
+		Uplink:  n.uplink.subnets, Own: n.ownWithSource(),
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, Source: c.IPIP.Source.Addr, MinPathMTU: c.IPIP.LeastPathMTU(),
 	})
 	return n.setConnected()
+}
+
+// ownWithSource are the host's addresses, ipip.source among them: the peers answer to that, whether or
+// not an interface has it at present.
+func (n *Node) ownWithSource() []netip.Addr {
+	source := n.config.IPIP.Source
+	if source.IsZero() || slices.Contains(n.uplink.own, source.Addr) {
+		n.complain("ipip.source")
+		return n.uplink.own
+	}
+	n.complain("ipip.source", complaint{"ipip.source is no address of this host: nobody on the link can answer it", []any{"source", source.Addr}})
+	return append(slices.Clone(n.uplink.own), source.Addr)
 }
 
 // setConnected enters the routes that follow from the uplink, if they changed.
@@ -186,7 +195,7 @@ func (n *Node) connectedRoutes() []rib.Route {
 	for _, s := range n.uplink.subnets {
 		routes = append(routes, rib.Route{Prefix: s.Prefix, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
 		if s.Bits() <= 30 {
-			routes = append(routes, broadcast(s.Prefix.Addr()), broadcast(lastAddr(s.Prefix)))
+			routes = append(routes, broadcast(s.Prefix.Addr()), broadcast(config.Broadcast(s.Prefix)))
 		}
 	}
 	return firstOfEach(append(routes, n.hopRoutes()...))
@@ -204,14 +213,6 @@ func firstOfEach(routes []rib.Route) []rib.Route {
 
 func broadcast(a netip.Addr) rib.Route {
 	return rib.Route{Prefix: netip.PrefixFrom(a, 32), Type: rib.Broadcast, Port: rib.NoPort, Protocol: "kernel"}
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // refreshUplink asks the kernel what the uplink is now, and takes over what changed.
@@ -242,9 +243,14 @@ func (n *Node) refreshUplink() error {
 			"uplink.interface", n.config.Uplink.Interface, "name", u.name)
 	}
 	n.stale = true // until all of it is done
-	n.followMTU()
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
-	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.exportAll())
+	n.moved = true // their routes lead by way of the uplink's address
+	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.bringAbout(), n.setStaticRoutes())
+	if taken := n.checkAddresses(n.config); taken != nil {
+		n.complain("addresses", complaint{"the uplink has an address of the configuration's: the host's own stack takes its packets", []any{"error", taken}})
+	} else {
+		n.complain("addresses")
+	}
 	n.stale = err != nil
 	return err
 }

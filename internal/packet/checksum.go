@@ -43,10 +43,11 @@ func UpdateChecksum(sum, old, new uint16) uint16 {
 // pseudoHeader is the sum of the pseudo-header in front of a transport header, of
 // both addresses of either family (RFC 9293 3.1, RFC 8200 8.1).
 func pseudoHeader(addresses []byte, protocol byte, length int) uint16 {
-	var tail [8]byte
-	binary.BigEndian.PutUint32(tail[:], uint32(length))
-	tail[7] = protocol
-	return Sum(tail[:], Sum(addresses, 0))
+	var b [40]byte
+	n := copy(b[:32], addresses)
+	binary.BigEndian.PutUint32(b[n:], uint32(length))
+	b[n+7] = protocol
+	return Sum(b[:n+8], 0)
 }
 
 // putChecksum makes the Internet checksum of b. Its place in b holds the sum of a
@@ -84,6 +85,6 @@ func (f *Frame) isSCTP() bool {
 	if f.Offload.CsumOffset != sctpChecksum || start+sctpMinLen > f.Len {
 		return false
 	}
-	_, ok := f.headers(start, ProtocolSCTP)
-	return ok
+	var h headers
+	return h.find(f, start, ProtocolSCTP)
 }

@@ -31,9 +31,8 @@ const (
 	EtherTypeARP  = 0x0806
 	EtherTypeIPv6 = 0x86dd
 
-	etherTypeVLAN    = 0x8100 // IEEE 802.1Q: a tag follows
-	etherTypeQinQ    = 0x88a8
-	etherTypeBridged = 0x6558 // inside GRE and the like: an Ethernet frame
+	etherTypeVLAN = 0x8100 // IEEE 802.1Q: a tag follows
+	etherTypeQinQ = 0x88a8
 )
 
 const vlanTagLen = 4

@@ -55,20 +55,19 @@ func (x header) pseudoHeader(b []byte, protocol byte, length int) uint16 {
 
 // finder looks for headers. It reads nothing beyond maxHeaders.
 type finder struct {
-	headers
+	*headers
 	b       []byte
 	whole   int  // bytes of the frame
 	start   int  // where the transport header is, if that has been said; else 0
-	wanted  byte // the transport protocol; 0: any, if start is known
+	wanted  byte // the transport protocol
 	guesses int
 }
 
-// headers finds the way to the transport header, at start or, if that is 0, the
-// first one of the wanted protocol.
-func (f *Frame) headers(start int, wanted byte) (headers, bool) {
-	w := finder{b: f.Bytes()[:min(f.Len, maxHeaders)], whole: f.Len, start: start, wanted: wanted}
-	ok := w.etherType(f.EtherType(), EthernetLen)
-	return w.headers, ok
+// find finds the way to the transport header, at start or, if that is 0, the first
+// one of the wanted protocol.
+func (h *headers) find(f *Frame, start int, wanted byte) bool {
+	w := finder{headers: h, b: f.Bytes()[:min(f.Len, maxHeaders)], whole: f.Len, start: start, wanted: wanted}
+	return w.etherType(f.EtherType(), EthernetLen)
 }
 
 func (w *finder) add(kind headerKind, at int) bool {
@@ -87,14 +86,6 @@ func (w *finder) etherType(t uint16, at int) bool {
 		return w.ipv4(at)
 	case EtherTypeIPv6:
 		return w.ipv6(at)
-	case etherTypeBridged:
-		if at+EthernetLen <= len(w.b) {
-			return w.etherType(binary.BigEndian.Uint16(w.b[at+12:]), at+EthernetLen)
-		}
-	case etherTypeVLAN, etherTypeQinQ:
-		if at+vlanTagLen <= len(w.b) {
-			return w.etherType(binary.BigEndian.Uint16(w.b[at+2:]), at+vlanTagLen)
-		}
 	}
 	return w.search(at)
 }
@@ -129,7 +120,7 @@ func isExtension(next byte) bool { return next == 0 || next == 43 || next == 60 
 func (w *finder) ipProtocol(p byte, at int) bool {
 	if at == w.start || w.start == 0 && p == w.wanted {
 		w.transport, w.protocol = at, p
-		return w.wanted == 0 || p == w.wanted
+		return p == w.wanted
 	}
 	if w.start != 0 && at > w.start {
 		return false
@@ -167,7 +158,7 @@ func greLen(b []byte) int {
 }
 
 // search looks for the IP header inside something about which nothing else needs to
-// be known (VXLAN, Geneve, GUE, MPLS, …): it is repeated as it is.
+// be known (VXLAN, Geneve, GUE, MPLS, Ethernet …): it is repeated as it is.
 func (w *finder) search(at int) bool {
 	for ; at+IPv4MinLen <= len(w.b) && w.guesses < maxGuesses; at += 2 {
 		n := w.n

@@ -48,10 +48,10 @@ func IsICMPError(ip IPv4) bool {
 
 // Quoted is the packet that an ICMP error is about, as far as the error quotes it:
 // its whole header at least (RFC 792); nil if there is none. Of a fragmented error
-// there is none either, as only the first fragment has it.
+// the first fragment has it.
 func Quoted(ip IPv4) IPv4 {
 	b := ip.Payload()
-	if ip.Protocol() != ProtocolICMP || ip.IsFragment() || len(b) < ICMPHeaderLen+IPv4MinLen {
+	if ip.Protocol() != ProtocolICMP || ip.FragOffset() != 0 || len(b) < ICMPHeaderLen+IPv4MinLen {
 		return nil
 	}
 	q := IPv4(b[ICMPHeaderLen:])

@@ -100,7 +100,7 @@ func (n nest) packet(i int) []byte {
 			}
 		case "bytes":
 			b = append(bytes.Clone(l.plain), b...)
-			etherType = etherTypeBridged
+			etherType = 0x6558 // an Ethernet frame
 		}
 	}
 	return append(binary.BigEndian.AppendUint16([]byte(dstMAC+srcMAC), n.etherType), b...)
@@ -309,8 +309,11 @@ func TestSplit(t *testing.T) {
 				f.Payload()[20+8+2], f.Payload()[20+8+3] = 0, 0
 				IPv4(f.Payload()[28:]).SetChecksum()
 			}
+			if name == "ipv4" { // joined with its checksum complete
+				f.Offload = Offload{Flags: 2, GSOType: GSOTCPv4, GSOSize: 1400}
+			}
 			var all, big []*Frame
-			if !Split(f, func() *Frame { big = append(big, &Frame{}); return big[len(big)-1] }) {
+			if !f.Admit() || !Split(f, func() *Frame { big = append(big, &Frame{}); return big[len(big)-1] }) {
 				t.Fatal("it cannot be split")
 			}
 			for _, s := range big {

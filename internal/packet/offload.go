@@ -17,7 +17,7 @@ const (
 	// maxSegments is more than 64 KB at Linux's least segment size (48 bytes,
 	// net.ipv4.tcp_min_snd_mss) make, with TCP options taken off.
 	maxSegments = 4096
-	// maxUDPSegments is how many the kernel takes in one frame: 64, and since 6.9 128
+	// maxUDPSegments is how many every kernel takes in one frame; later ones take 128
 	// (UDP_MAX_SEGMENTS).
 	maxUDPSegments = 64
 
@@ -108,8 +108,8 @@ func (f *Frame) admitPending() bool {
 		*o = Offload{Flags: needsChecksum, CsumStart: o.CsumStart, CsumOffset: o.CsumOffset}
 		return f.checksumValid()
 	}
-	h, ok := f.superframe()
-	if !ok {
+	var h headers
+	if !h.ofSuperframe(f) {
 		return false
 	}
 	o.Flags, o.HeaderLen = needsChecksum, min(o.HeaderLen, uint16(h.len))
@@ -146,8 +146,8 @@ func (f *Frame) OffloadValid() bool {
 		return true
 	}
 	if o.IsGSO() {
-		_, ok := f.superframe()
-		return ok
+		var h headers
+		return h.ofSuperframe(f)
 	}
 	return f.checksumValid()
 }
@@ -172,31 +172,31 @@ func (f *Frame) outer() (protocol byte, at int) {
 	return 0, EthernetLen
 }
 
-// superframe finds the headers of one, if they are of the kind that the virtio
+// ofSuperframe finds the headers of one, if they are of the kind that the virtio
 // header speaks of, and not more segments than anything but an attack on our memory
 // would make follow them.
-func (f *Frame) superframe() (h headers, ok bool) {
+func (h *headers) ofSuperframe(f *Frame) bool {
 	o := &f.Offload
 	wanted, sumAt, start := byte(ProtocolTCP), uint16(tcpChecksum), 0
-	if o.GSOType&^GSOECN == GSOUDPL4 {
+	if o.GSOType == GSOUDPL4 {
 		wanted, sumAt = ProtocolUDP, udpChecksum
 	} else if !o.isTCP() {
-		return h, false
+		return false
 	}
 	if o.NeedsChecksum() {
 		if start = int(o.CsumStart); o.CsumOffset != sumAt {
-			return h, false
+			return false
 		}
 	}
-	h, ok = f.headers(start, wanted)
-	if !ok || o.GSOSize == 0 {
-		return h, false
+	if o.GSOSize == 0 || !h.find(f, start, wanted) {
+		return false
 	}
-	if inner := h.innermost().kind; o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header || o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header {
-		return h, false
+	switch inner := h.innermost().kind; {
+	case o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header, o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header:
+		return false
 	}
 	h.len = f.headersLen(h.transport)
-	return h, h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
+	return h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
 }
 
 // Plain says whether what is left to do is what every device can do: TCP or UDP

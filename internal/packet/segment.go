@@ -8,13 +8,14 @@ const (
 	tcpCWR = 0x80
 )
 
-// Segment cuts a superframe (with a valid offload header) into the packets that
-// it stands for, each with its own lengths, numbers and checksums in each of its
-// headers, as a device would. next lends an empty frame for each; their headroom
-// is the usual one. (linux Documentation/networking/segmentation-offloads)
+// Segment cuts an admitted superframe, whose offload header is valid, into the
+// packets that it stands for, each with its own lengths, numbers and checksums in
+// each of its headers, as a device would. next lends an empty frame for each; their
+// headroom is the usual one. (linux Documentation/networking/segmentation-offloads)
 // A frame without payload is one packet.
 func Segment(f *Frame, next func() *Frame) {
-	h, _ := f.superframe()
+	var h headers
+	h.ofSuperframe(f)
 	size := int(f.Offload.GSOSize)
 	for i, at := 0, h.len; i == 0 || at < f.Len; i, at = i+1, at+size {
 		s := f.piece(&h, i, at, min(at+size, f.Len), next())
@@ -24,22 +25,19 @@ func Segment(f *Frame, next func() *Frame) {
 	}
 }
 
-// Split cuts a superframe that is longer than an IP packet can be (BIG TCP) into
-// superframes that are not.
+// Split cuts an admitted superframe that is longer than an IP packet can be (BIG TCP)
+// into superframes that are not.
 func Split(f *Frame, next func() *Frame) (ok bool) {
 	f.unjumbo()
-	h, ok := f.superframe()
-	if !ok {
+	var h headers
+	if !h.ofSuperframe(f) {
 		return false
 	}
-	size := int(f.Offload.GSOSize)
-	size *= (IPv4MaxLen - (h.len - EthernetLen)) / size
-	if size == 0 {
+	n := (IPv4MaxLen - (h.len - EthernetLen)) / int(f.Offload.GSOSize)
+	if n == 0 {
 		return false
 	}
-	for i, at := 0, h.len; at < f.Len; i, at = i+size/int(f.Offload.GSOSize), at+size {
-		s := f.piece(&h, i, at, min(at+size, f.Len), next())
-		s.Offload = f.Offload
+	for from := 0; f.Part(from, n, next()); from += n {
 	}
 	return true
 }

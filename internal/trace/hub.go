@@ -1,8 +1,8 @@
 package trace
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	maxListeners = 16   // at once; bits of Record.wanted
-	ringSize     = 4096 // records that one listener may fall behind
+	// MaxListeners is how many listen at once; bits of Record.wanted.
+	MaxListeners = 16
 	// settle is how long a record is kept back, so that packets come in the order
 	// in which they arrived, whichever worker is done first.
 	settle = 2 * time.Millisecond
@@ -22,6 +22,8 @@ const (
 
 // Options of one listener: which packets it is told of.
 type Options struct {
+	Owner string // who listens: his listeners together have one share
+
 	// Asked when a packet comes in, in this order; what they leave out is not recorded.
 	In     string // the port; "": any
 	Filter *filter.Filter
@@ -43,28 +45,41 @@ type Hub struct {
 	ids     atomic.Uint64
 	records atomic.Uint64
 	lost    atomic.Uint64
-	held    atomic.Int64 // records of packets that wait
+	held    atomic.Int64  // records of packets that wait
+	skipped atomic.Uint64 // packets that were wanted, and beyond their listener's share
+	ended   atomic.Uint64 // listeners whose filter took more than its share
 	kept    kept
+	chunks  chunks // of all rings
 
 	mu        sync.Mutex
+	owners    map[string]*owner // who listen, or who have listened and are in debt
+	nodes     int64             // that all filters together may still look at
+	refilled  time.Time
 	listeners atomic.Pointer[Listeners] // nil: nobody listens
 }
 
 // Listeners is who listened when a batch began.
-type Listeners struct{ all [maxListeners]*Listener }
+type Listeners struct{ all [MaxListeners]*Listener }
 
 // Listener is one who listens, and his ring of records: when he falls behind,
 // the oldest are lost, and counted.
 type Listener struct {
 	opts    Options
 	hub     *Hub
+	owner   *owner
 	wake    chan struct{}
 	matched atomic.Uint64 // packets, while Every is more than 1
+	spent   atomic.Int64  // nodes that its filter has looked at since the last Refill
+	over    atomic.Uint64 // packets that were beyond the owner's share, not yet told
+
+	// Records that the reader has taken out of the ring: his alone.
+	out   *chunk
+	outAt int
 
 	mu     sync.Mutex
-	ring   []Record
-	first  int
-	n      int
+	ring   ring
+	closed bool      // and nothing is put into the ring any more
+	err    error     // why it was ended
 	gap    Gap       // before the next record
 	second time.Time // in which taken and skipped are counted, while Rate is not 0
 	taken  uint64
@@ -76,7 +91,7 @@ type Listener struct {
 // Gap is what is missing before a record.
 type Gap struct {
 	Lost    uint64 // records, as the reader fell behind, or too many packets waited
-	Skipped uint64 // packets that matched, but were too many for Rate
+	Skipped uint64 // packets that matched, but were too many for Rate, or for the owner's share
 }
 
 // Listen adds a listener; Close ends it.
@@ -89,35 +104,50 @@ func (h *Hub) Listen(o Options) (*Listener, error) {
 	}
 	for i := range next.all {
 		if next.all[i] == nil {
-			l := &Listener{opts: o, hub: h, wake: make(chan struct{}, 1), ring: make([]Record, ringSize)}
+			l := &Listener{opts: o, hub: h, wake: make(chan struct{}, 1), ring: ring{from: &h.chunks}}
+			if err := h.join(l); err != nil {
+				return nil, err
+			}
 			next.all[i] = l
 			h.listeners.Store(next)
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("too many traces at once (%d); stop one of them", maxListeners)
+	return nil, fmt.Errorf("too many traces at once (%d); stop one of them", MaxListeners)
 }
 
-// Close ends listening.
+// Close ends listening. It is the reader who closes.
 func (l *Listener) Close() {
-	h := l.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	l.hub.mu.Lock()
+	l.hub.remove(l)
+	l.hub.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.ring.end()
+	if l.out != nil {
+		l.hub.chunks.put(l.out)
+		l.out = nil
+	}
+	if l.hub.listeners.Load() == nil {
+		l.hub.chunks.forget()
+	}
+}
+
+// remove has the workers no longer ask a listener. The hub is locked.
+func (h *Hub) remove(l *Listener) {
 	old := h.listeners.Load()
-	if old == nil {
-		return // closed before
+	if old == nil || !slices.Contains(old.all[:], l) {
+		return
 	}
-	next, left := &Listeners{}, 0
-	for i, x := range old.all {
-		if x != nil && x != l {
-			next.all[i] = x
-			left++
-		}
+	l.owner.listeners--
+	next := *old
+	next.all[slices.Index(old.all[:], l)] = nil
+	if next == (Listeners{}) {
+		h.listeners.Store(nil)
+		return
 	}
-	if left == 0 {
-		next = nil
-	}
-	h.listeners.Store(next)
+	h.listeners.Store(&next)
 }
 
 // Listeners is who listens now; nil if nobody does.
@@ -141,11 +171,15 @@ func (h *Hub) NextID() uint64 { return h.ids.Add(1) }
 // Counts is the number of records made, and of those that a listener lost.
 func (h *Hub) Counts() (records, lost uint64) { return h.records.Load(), h.lost.Load() }
 
-// Wanted says which listeners ask for a frame that came in by a port: 0 for none.
-func (ls *Listeners) Wanted(frame []byte, in string) (bits uint64) {
+// Wanted says which listeners ask for a frame that came in by a port: 0 for none. Of a worker's
+// frames, one in WeighEvery is weighed: what it costs to ask them is noted.
+func (ls *Listeners) Wanted(frame []byte, in string, weighed bool) (bits uint64) {
 	for i, l := range ls.all {
 		if l == nil {
 			continue
+		}
+		if weighed {
+			l.weigh(frame, in)
 		}
 		if l.wants(frame, in) {
 			bits |= 1 << i
@@ -161,7 +195,7 @@ func (l *Listener) wants(frame []byte, in string) bool {
 		match = o.Filter.Match
 	}
 	return (o.In == "" || o.In == in) && match(frame) &&
-		(o.Every <= 1 || l.matched.Add(1)%o.Every == 0) && (o.Rate == 0 || l.inRate())
+		(o.Every <= 1 || l.matched.Add(1)%o.Every == 0) && (o.Rate == 0 || l.inRate()) && l.affords()
 }
 
 // inRate says whether one more packet may be recorded in this second.
@@ -229,6 +263,7 @@ func (r *Record) each(f func(*Listener)) {
 			f(l)
 		}
 	}
+	r.listeners = nil // until the record is used again it keeps nobody's memory
 }
 
 // lose counts a record that the listener does not get.
@@ -254,76 +289,25 @@ func (o *Options) keeps(r *Record) bool {
 
 func (l *Listener) put(r *Record) {
 	l.mu.Lock()
-	if l.n == len(l.ring) {
-		l.first = (l.first + 1) % len(l.ring)
-		l.n--
-		l.gap.Lost++
-		l.hub.lost.Add(1)
+	if l.closed {
+		l.mu.Unlock()
+		return
 	}
-	at := l.n
+	if lost := uint64(l.ring.grow()); lost > 0 {
+		l.gap.Lost += lost
+		l.hub.lost.Add(lost)
+	}
+	at := l.ring.n - 1
 	// Another worker was quicker with a later packet. What waited long comes late.
-	for ; at > 0 && l.at(at-1).ID > r.ID && l.at(at-1).Time-r.Time <= int64(settle); at-- {
-		*l.at(at) = *l.at(at - 1)
+	for ; at > 0 && l.ring.at(at-1).ID > r.ID && l.ring.at(at-1).Time-r.Time <= int64(settle); at-- {
+		*l.ring.at(at) = *l.ring.at(at - 1)
 	}
-	*l.at(at) = *r
-	l.n++
+	to := l.ring.at(at)
+	*to = *r
+	to.listeners = nil // it is to keep none of them, and what they have, from being collected
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-}
-
-// at is the i-th record of the ring.
-func (l *Listener) at(i int) *Record { return &l.ring[(l.first+i)%len(l.ring)] }
-
-// Next waits for a record and copies it into r; after the end of ctx it hands out
-// what there still is. The gap is what is missing since the last call.
-func (l *Listener) Next(ctx context.Context, r *Record) (Gap, error) {
-	for {
-		left, ok := l.left()
-		switch {
-		case ok && (left <= 0 || left > settle || ctx.Err() != nil):
-			return l.take(r), nil // of the future: the clock has been set back
-		case ok:
-			wait(ctx, time.After(left))
-		case ctx.Err() != nil:
-			return Gap{}, ctx.Err()
-		default:
-			wait(ctx, l.wake)
-		}
-	}
-}
-
-func wait[T any](ctx context.Context, c <-chan T) {
-	select {
-	case <-c:
-	case <-ctx.Done():
-	}
-}
-
-// Waiting says whether there are records that Next has not handed out.
-func (l *Listener) Waiting() bool {
-	_, ok := l.left()
-	return ok
-}
-
-// left says how long the next record is still kept back, if there is one.
-func (l *Listener) left() (left time.Duration, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.n == 0 {
-		return 0, false
-	}
-	return time.Until(time.Unix(0, l.at(0).Time)) + settle, true
-}
-
-func (l *Listener) take(r *Record) (gap Gap) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	*r = *l.at(0)
-	l.first = (l.first + 1) % len(l.ring)
-	l.n--
-	gap, l.gap = l.gap, Gap{}
-	return gap
 }

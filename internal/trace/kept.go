@@ -25,7 +25,7 @@ type keptRecord struct {
 }
 
 // Keep takes over the record of a dropped packet. The last one of each port and
-// reason stays longest when there are too many.
+// reason stays longest when there are too many, and noise goes first.
 func (h *Hub) Keep(r *Record) {
 	k := &h.kept
 	k.mu.Lock()
@@ -36,8 +36,11 @@ func (h *Hub) Keep(r *Record) {
 		}
 	}
 	if len(k.list) == MaxKept {
-		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer })
-		k.list = slices.Delete(k.list, max(0, i), max(0, i)+1)
+		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Noise })
+		if i < 0 {
+			i = max(0, slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer }))
+		}
+		k.list = slices.Delete(k.list, i, i+1)
 	}
 	k.list = append(k.list, keptRecord{Record: r})
 }

@@ -15,7 +15,7 @@ const (
 	// maxSteps is more than any packet meets.
 	maxSteps = forwarder.NumSteps + 4
 	// maxConsequences of one packet: it may wait first, and then be refused.
-	maxConsequences = 6
+	maxConsequences = 5
 	// snapLen is how many bytes of a frame a record keeps: Ethernet, two IPv4
 	// headers with options and a transport header.
 	snapLen = 160
@@ -41,7 +41,7 @@ type Record struct {
 	snaps     [maxSnaps]snap
 	numSnaps  int
 
-	consequences    [maxConsequences]Due
+	consequences    [maxConsequences]due
 	numConsequences int
 
 	held bool // its packet waits, or has waited (Hub.Hold)
@@ -53,8 +53,8 @@ const RecordSize = int(unsafe.Sizeof(Record{}))
 type step struct {
 	step    *forwarder.Step
 	verdict verdict.Verdict
+	snap    int8  // the frame after this step; the one before it if nothing changed; or noSnap
 	ns      int64 // since arrival; 0: not known
-	snap    int   // the frame after this step; the one before it if nothing changed; or noSnap
 	facts   forwarder.Facts
 }
 
@@ -89,7 +89,7 @@ func (r *Record) Add(s *forwarder.Step, v verdict.Verdict, ns int64, facts forwa
 	if v.Kind == verdict.Edit {
 		r.keep(f)
 	}
-	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: r.numSnaps - 1, facts: facts}
+	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: int8(r.numSnaps - 1), facts: facts}
 	r.numSteps++
 	r.Outcome = v
 }
@@ -117,9 +117,15 @@ func (r *Record) AddDue(d Due) {
 	if r.numConsequences == maxConsequences || d.Action == forwarder.Answer && d.Frame == nil {
 		return
 	}
-	d.Frame, d.About, d.Tunnel = nil, nil, nil
-	r.consequences[r.numConsequences] = d
+	r.consequences[r.numConsequences] = due{d.Said(), d.Drop, d.When, d.Note}
 	r.numConsequences++
+}
+
+// due is what a record keeps of a consequence.
+type due struct {
+	forwarder.Said
+	drop       verdict.Reason
+	when, note string
 }
 
 func (r *Record) keep(f *packet.Frame) {
@@ -132,7 +138,7 @@ func (r *Record) keep(f *packet.Frame) {
 }
 
 // frame is what is kept of a frame; nil, if it is noSnap.
-func (r *Record) frame(i int) []byte {
+func (r *Record) frame(i int8) []byte {
 	if i == noSnap {
 		return nil
 	}
@@ -140,4 +146,4 @@ func (r *Record) frame(i int) []byte {
 }
 
 // Frame is the start of the frame as the last step left it. It is the record's.
-func (r *Record) Frame() []byte { return r.frame(r.numSnaps - 1) }
+func (r *Record) Frame() []byte { return r.frame(int8(r.numSnaps - 1)) }

@@ -84,7 +84,7 @@ const (
 // record's view.
 func (r *Record) AddFrames(p *Packet) {
 	p.Frame = r.copyFrame(0)
-	before := 0
+	before := int8(0)
 	for i := range p.Steps {
 		if at := r.steps[i].snap; at != before && at != noSnap {
 			p.Steps[i].Frame = r.copyFrame(at)
@@ -93,7 +93,7 @@ func (r *Record) AddFrames(p *Packet) {
 	}
 }
 
-func (r *Record) copyFrame(i int) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
+func (r *Record) copyFrame(i int8) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
 
 // Summary is the packet in one line.
 func (r *Record) Summary() string { return summarise(r.frame(0)).text }
@@ -122,9 +122,9 @@ func (r *Record) View(host string) Packet {
 	}
 	for i := range r.consequences[:r.numConsequences] {
 		d := &r.consequences[i]
-		c := Consequence{d.Action.String(), d.Say() + d.Note, d.Withheld.String(), d.When}
-		if d.Drop != verdict.None {
-			c.Action, c.Detail = verdict.Drop.String(), "dropped for "+d.Drop.String()
+		c := Consequence{d.Action.String(), d.String() + d.note, d.Withheld.String(), d.when}
+		if d.drop != verdict.None {
+			c.Action, c.Detail = verdict.Drop.String(), "dropped for "+d.drop.String()
 		}
 		p.Consequences = append(p.Consequences, c)
 	}

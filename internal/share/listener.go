@@ -1,0 +1,298 @@
+package share
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweepEvery is how often is looked whether one who waits may have a place.
+const sweepEvery = 20 * time.Millisecond
+
+// Listener is one whose connections have places. Who gets none waits for a while: so he does not come
+// again at once.
+type Listener struct {
+	net.Listener
+	file *os.File // a second descriptor of it
+	raw  syscall.RawConn
+	Options
+	most int // who wait
+
+	mu      sync.Mutex
+	waiting []*waits // the longest first
+	ready   chan accepted
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// Options of a listener.
+type Options struct {
+	// Peer is who is at the other end of a connection by a unix socket; nil: it is the address.
+	Peer func(fd int) net.Addr
+	// Who is which party that is, and Where its connections have their places.
+	Who   func(net.Addr) Party
+	Where func(Party) *Conns
+	// Refuse says what one is told who has waited in vain; nil: nothing.
+	Refuse func(error) string
+}
+
+type accepted struct {
+	conn net.Conn
+	err  error
+}
+
+// waits is a connection without a place: its descriptor, as there may be thousands.
+type waits struct {
+	fd    int
+	file  *os.File // of it, once it is to be a connection
+	from  net.Addr
+	who   Party
+	conns *Conns
+	until time.Time
+	why   error
+}
+
+// Listen gives the connections of a listener places.
+func Listen(l net.Listener, o Options) (*Listener, error) {
+	f, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("a %T has no descriptor", l)
+	}
+	file, err := f.File()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	s := &Listener{Listener: l, file: file, raw: raw, Options: o, most: maxWaiting(), ready: make(chan accepted), closed: make(chan struct{})}
+	go s.run()
+	return s, nil
+}
+
+// maxWaiting leaves most descriptors to the ports.
+func maxWaiting() int {
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil {
+		return 0
+	}
+	return int(min(MaxWaiting, files.Cur/4))
+}
+
+// take takes the next connection from the kernel, and no more trouble with it than to find out whose it is.
+func (l *Listener) take() (w *waits, err error) {
+	var fd int
+	var from unix.Sockaddr
+	e := l.raw.Read(func(s uintptr) bool {
+		fd, from, err = unix.Accept4(int(s), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		return err != unix.EAGAIN
+	})
+	switch {
+	case e != nil:
+		return nil, e
+	case err != nil:
+		return nil, os.NewSyscallError("accept4", err)
+	}
+	w = &waits{fd: fd}
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		w.from = &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		w.from = &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	default:
+		w.from = l.Peer(fd)
+	}
+	w.who = l.Who(w.from)
+	w.conns = l.Where(w.who)
+	return w, nil
+}
+
+// conn makes a connection of it, if there is a descriptor for that.
+func (w *waits) conn() (net.Conn, error) {
+	if w.file == nil {
+		w.file = os.NewFile(uintptr(w.fd), "")
+	}
+	c, err := net.FileConn(w.file)
+	if err != nil {
+		return nil, err
+	}
+	w.file.Close()
+	if c, ok := c.(*net.TCPConn); ok {
+		_ = c.SetWriteBuffer(writeBuffer)
+	}
+	return known{c, w.from}, nil
+}
+
+func (w *waits) close() {
+	if w.file != nil {
+		w.file.Close()
+		return
+	}
+	unix.Close(w.fd)
+}
+
+// known is a connection of which is known who is at the other end.
+type known struct {
+	net.Conn
+	from net.Addr
+}
+
+func (k known) RemoteAddr() net.Addr { return k.from }
+
+func (k known) NetConn() net.Conn { return k.Conn }
+
+// Accept returns the next connection that has a place.
+func (l *Listener) Accept() (net.Conn, error) {
+	select {
+	case a := <-l.ready:
+		return a.conn, a.err
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *Listener) give(a accepted) {
+	select {
+	case l.ready <- a:
+	case <-l.closed:
+		if a.conn != nil {
+			a.conn.Close()
+		}
+	}
+}
+
+// run takes connections from the kernel, so that nobody stands in another's way there.
+func (l *Listener) run() {
+	for {
+		w, err := l.take()
+		if err == nil {
+			l.admitOrWait(w)
+			continue
+		}
+		select {
+		case <-l.closed:
+			return
+		default: // it passes: there is no descriptor left, perhaps
+			l.give(accepted{err: temporary{err}})
+		}
+	}
+}
+
+// temporary is an error after which a server tries again.
+type temporary struct{ error }
+
+func (temporary) Temporary() bool { return true }
+func (temporary) Timeout() bool   { return false }
+
+func (l *Listener) admitOrWait(w *waits) {
+	now := time.Now()
+	w.until = now.Add(WaitTime)
+	k, err := w.conns.Admit(w.conn, w.who, now)
+	if err == nil {
+		l.give(accepted{conn: k})
+		return
+	}
+	w.why = err
+	for {
+		if l.wait(w) {
+			return
+		}
+		if w.who != Root {
+			w.conns.refused.Add(1)
+			w.close()
+			return
+		}
+		select {
+		case <-time.After(sweepEvery):
+		case <-l.closed:
+			w.close()
+			return
+		}
+	}
+}
+
+// wait has a connection wait, if there are not too many that do.
+func (l *Listener) wait(w *waits) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) >= l.most {
+		return false
+	}
+	l.waiting = append(l.waiting, w)
+	if len(l.waiting) == 1 {
+		go l.sweep()
+	}
+	return true
+}
+
+// sweep gives places to those who wait, in their order, and tells who has waited long enough. It ends
+// when nobody waits.
+func (l *Listener) sweep() {
+	for more := true; more; {
+		time.Sleep(sweepEvery)
+		var admitted []*Conn
+		admitted, more = l.admit(time.Now())
+		for _, k := range admitted {
+			l.give(accepted{conn: k})
+		}
+	}
+}
+
+func (l *Listener) admit(now time.Time) (admitted []*Conn, more bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	none := map[Party]bool{}
+	l.waiting = slices.DeleteFunc(l.waiting, func(w *waits) bool {
+		if !none[w.who] {
+			k, err := w.conns.Admit(w.conn, w.who, now)
+			if err == nil {
+				admitted = append(admitted, k)
+				return true
+			}
+			none[w.who] = true
+		}
+		if w.who == Root || now.Before(w.until) {
+			return false
+		}
+		w.conns.refused.Add(1)
+		go l.tell(w)
+		return true
+	})
+	return admitted, len(l.waiting) > 0
+}
+
+// tell says why somebody gets no place, and hangs up.
+func (l *Listener) tell(w *waits) {
+	c, err := w.conn()
+	if err != nil || l.Refuse == nil {
+		w.close()
+		return
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	_, _ = c.Read(make([]byte, 4096)) // what was asked, as who hangs up before he has read it takes his answer back
+	_, _ = io.WriteString(c, l.Refuse(w.why))
+}
+
+// Close implements net.Listener.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		close(l.closed)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, w := range l.waiting {
+			w.close()
+		}
+		l.waiting = nil
+	})
+	return errors.Join(l.file.Close(), l.Listener.Close())
+}

@@ -1,0 +1,142 @@
+package share
+
+import (
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// socket is a listener whose connections are one party's, and how one connects to it.
+func socket(t *testing.T, conns *Conns, who Party) (l *Listener, dial func() net.Conn) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	plain, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err = Listen(plain, Options{
+		Peer:  func(int) net.Addr { return &net.UnixAddr{Name: string(who)} },
+		Who:   func(a net.Addr) Party { return Party(a.String()) },
+		Where: func(Party) *Conns { return conns }, Refuse: func(why error) string { return "no: " + why.Error() },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l, func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_, _ = io.WriteString(c, "hello") // it may have been hung up on
+		return c
+	}
+}
+
+// accept wants a connection, and what it says.
+func accept(t *testing.T, l *Listener) *Conn {
+	t.Helper()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
+		t.Fatalf("it says %q (%v)", b, err)
+	}
+	k := c.(*Conn)
+	k.SetBusy(true)
+	return k
+}
+
+// Who gets no place waits for one.
+func TestWaitsForAPlace(t *testing.T) {
+	for who, each := range map[Party]int{"user 1": 3, Root: 3} {
+		l, dial := socket(t, &Conns{What: "connections", Each: each, All: 8, Idle: time.Second / 2}, who)
+		var held []*Conn
+		for range each {
+			dial()
+			held = append(held, accept(t, l))
+		}
+		if at := held[0].RemoteAddr().String(); at != string(who) {
+			t.Errorf("the other end is %s", at)
+		}
+		dial()
+		held[1].Close()
+		accept(t, l)
+	}
+}
+
+// Who waits in vain is told why; root waits as long as it takes.
+func TestToldAfterWaiting(t *testing.T) {
+	conns := &Conns{What: "connections", Each: 1, All: 8}
+	l, dial := socket(t, conns, "user 1")
+	_, rootDial := socket(t, &Conns{What: "connections", All: 8}, Root)
+	dial()
+	defer accept(t, l).Close()
+	root, began := rootDial(), time.Now()
+	told, err := io.ReadAll(dial())
+	if want := "no: user 1 has 1 connections at once, and may have no more: close one of them"; err != nil || string(told) != want {
+		t.Errorf("he is told %q (%v)", told, err)
+	}
+	if waited := time.Since(began); waited < WaitTime || conns.Refused() != 1 {
+		t.Errorf("after %v; %d are counted", waited, conns.Refused())
+	}
+	_ = root.SetReadDeadline(time.Now().Add(time.Second / 2))
+	if _, err := root.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "timeout") {
+		t.Errorf("root: %v", err)
+	}
+}
+
+// So many wait and no more, and one who is refused makes no way free for others of his party.
+func TestWaitingIsBounded(t *testing.T) {
+	conns := &Conns{What: "connections", Each: 1, All: 8}
+	l, dial := socket(t, conns, "user 1")
+	l.mu.Lock()
+	l.most = 5
+	l.mu.Unlock()
+	dial()
+	defer accept(t, l).Close()
+	var all []net.Conn
+	for range 10 {
+		all = append(all, dial())
+	}
+	ended := 0
+	for _, c := range all {
+		_ = c.SetReadDeadline(time.Now().Add(WaitTime / 5))
+		if _, err := c.Read(make([]byte, 1)); err != nil && !strings.Contains(err.Error(), "timeout") {
+			ended++
+		}
+	}
+	if ended != 5 {
+		t.Errorf("%d of 10 are hung up on at once, want 5", ended)
+	}
+}
+
+// A listener that is closed lets go of all that wait.
+func TestListenerCloses(t *testing.T) {
+	l, dial := socket(t, &Conns{What: "connections", Each: 1, All: 8}, "user 1")
+	dial()
+	defer accept(t, l).Close()
+	waits := dial()
+	for done := false; !done; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		done = len(l.waiting) == 1
+		l.mu.Unlock()
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); err == nil {
+		t.Error("it accepts")
+	}
+	_ = waits.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := waits.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("who waits: %v", err)
+	}
+}
