@@ -138,8 +138,10 @@ func tunnels(c *engine.Stats) []Tunnel {
 			v.Mode = "both"
 		case t.Send:
 			v.Mode = "send"
-		default:
+		case t.Accept:
 			v.Mode = "receive"
+		default:
+			v.Mode = "none"
 		}
 		if t.From.IsValid() {
 			v.Cause, v.Age = t.From.String(), time.Since(t.Since).Seconds()

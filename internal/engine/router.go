@@ -133,11 +133,12 @@ func (s *state) setPort(id int, p *port) {
 
 // Configure replaces the settings.
 func (r *Router) Configure(s forwarder.Settings) {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.publish(func(next *state) {
 		next.Settings = s
-		next.setTunnels()
+		next.setTunnels(now)
 	})
 }
 

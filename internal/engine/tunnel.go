@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// PathMTUTime is how long a lowered path MTU is believed (RFC 1191 6.3).
+	// PathMTUTime is how long a lowered path MTU is believed (RFC 1191 6.3), and how long
+	// a tunnel is known that no route and no peer speaks of any more.
 	PathMTUTime = 10 * time.Minute
 	// ProbeAfter is when a packet that is longer may go, to see whether the path carries
 	// it by now: not before (RFC 1191 6.3).
@@ -49,11 +50,14 @@ type tunnelBook struct {
 	numbers *numbers                // of outer packets that may be cut
 
 	answerBy time.Time // housekeeping's: the end of ProbeTime
+
+	left atomic.Pointer[time.Time] // when the settings no longer spoke of it; nil: they do
 }
 
 // setTunnels makes the tunnels that the settings speak of, and keeps what is known of
-// those that there were.
-func (s *state) setTunnels() {
+// those that there were. One that they no longer speak of stays for a while, though
+// nothing goes in or comes out: a routing daemon may take its routes away for a moment.
+func (s *state) setTunnels(now time.Time) {
 	old := s.State
 	s.Tunnels = new(bart.Table[*forwarder.Tunnel])
 	for _, peer := range slices.Concat(s.Ends, s.Peers) {
@@ -65,8 +69,26 @@ func (s *state) setTunnels() {
 			*t = *was
 		}
 		t.Accept = slices.Contains(s.Peers, peer)
+		t.Owner.(*tunnelBook).left.Store(nil)
 		s.Tunnels.Insert(netip.PrefixFrom(peer, 32), t)
 	}
+	for p, was := range old.Tunnels.All() {
+		if s.Tunnel(was.Peer) == nil {
+			t := *was
+			t.Accept = false
+			t.Owner.(*tunnelBook).left.CompareAndSwap(nil, &now)
+			s.Tunnels.Insert(p, &t)
+		}
+	}
+}
+
+// dropTunnel forgets a tunnel that nobody has spoken of for long.
+func (r *Router) dropTunnel(peer netip.Addr) {
+	r.publish(func(next *state) {
+		if t := next.Tunnel(peer); t != nil && t.Owner.(*tunnelBook).left.Load() != nil {
+			next.Tunnels = next.Tunnels.DeletePersist(netip.PrefixFrom(peer, 32))
+		}
+	})
 }
 
 // setTunnel changes what the path sees of a tunnel.
@@ -98,6 +120,10 @@ func (r *Router) lowerPathMTU(peer netip.Addr, told PathMTU) {
 // one that a probe was longer than and nobody has said so.
 func (r *Router) tickTunnel(t *forwarder.Tunnel, now time.Time) {
 	book := t.Owner.(*tunnelBook)
+	if left := book.left.Load(); left != nil && now.Sub(*left) >= PathMTUTime {
+		r.dropTunnel(t.Peer)
+		return
+	}
 	p := book.path.Load()
 	if p == nil {
 		return

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -228,5 +229,31 @@ func TestTunnelPathMTUInTime(t *testing.T) {
 		b.settings.Peers = nil
 		b.router.Configure(b.settings)
 		b.pathIs(1400)
+	})
+	inTime(t, "T5_survives_routes_that_come_back", func(b *bed) {
+		tunnel(b)
+		b.tell(1400, 1500)
+		sent := b.router.Stats().Tunnels[0].Tx
+		b.settings.Peers, b.settings.Ends = nil, nil
+		b.router.Configure(b.settings)
+		pass(time.Minute)
+		b.uplink.Send(ipip(peerIP, hostIP, fromPeer(), nil)) // it is no peer meanwhile
+		b.dropsAre("ens160", "ipip_unknown_peer", 1)
+		b.settings.Peers = []netip.Addr{addr(peerIP)}
+		b.router.Configure(b.settings)
+		b.pathIs(1400)
+		if got := b.router.Stats().Tunnels[0].Tx; got != sent || sent == 0 {
+			b.t.Errorf("%d packets are counted, %d before", got, sent)
+		}
+		b.settings.Peers = nil
+		b.router.Configure(b.settings)
+		pass(engine.PathMTUTime - time.Second)
+		if len(b.router.Stats().Tunnels) != 1 {
+			b.t.Error("it is forgotten too soon")
+		}
+		pass(2 * time.Second)
+		if all := b.router.Stats().Tunnels; len(all) != 0 {
+			b.t.Errorf("after ten minutes it is still there: %+v", all)
+		}
 	})
 }

@@ -170,6 +170,9 @@ func turnOf(ctx context.Context) *turn {
 	return t
 }
 
+// InTurn says whether somebody's turn is running.
+func InTurn(ctx context.Context) bool { return turnOf(ctx) != nil }
+
 // Run waits for a party's turn and runs f on a thread of the lowest priority, which ends with it. A
 // panic is the caller's.
 func (l *Lane) Run(ctx context.Context, who Party, f func(context.Context)) error {
