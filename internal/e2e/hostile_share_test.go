@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -221,6 +222,7 @@ func (f *field) withstand(t *testing.T, p party, traffic []honestLoad, rounds in
 			alone = append(alone, m.rate(t, f))
 			stop := p.start(t, f)
 			beside = append(beside, m.rate(t, f))
+			f.wantSlow(t, p.slow)
 			stop()
 			f.settle(t)
 		}
@@ -235,6 +237,27 @@ func (f *field) withstand(t *testing.T, p party, traffic []honestLoad, rounds in
 		if b < least*a {
 			t.Errorf("%s: %.0f alone, %.0f beside it", m.name, a, b)
 		}
+	}
+}
+
+// wantSlow wants a host's router to say that w1 is slow, or both to say that nobody is:
+// those with slow stacks come last, and may be slow for a while when they are not any more.
+func (f *field) wantSlow(t *testing.T, at int) {
+	t.Helper()
+	for i, h := range f.hosts {
+		var list []string
+		if i+1 == at {
+			list = []string{"w1"}
+		} else if at != 0 {
+			continue
+		}
+		eventually(t, fmt.Sprintf("%s says that slow are %v", h.Name, list), func() bool {
+			var slow []string
+			for _, w := range decode[[]control.Worker](t, h.ask(t, "show", "workers", "-o", "json").wantOK(t)) {
+				slow = append(slow, w.SlowPorts...)
+			}
+			return slices.Equal(slow, list)
+		})
 	}
 }
 
