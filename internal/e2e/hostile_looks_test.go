@@ -176,8 +176,8 @@ func TestHostileLooks(t *testing.T) {
 	beds := map[string]string{"plain": ""}
 	if *showHostile {
 		beds = map[string]string{
-			"plain, 1 worker": "", "plain, 2 workers": "    workers: 2\n",
-			"IP-in-IP, 1 worker": "    ipip: {mode: always}\n", "IP-in-IP, 2 workers": "    ipip: {mode: always}\n    workers: 2\n",
+			"plain, 1 worker": "    workers: 1\n", "plain, 2 workers": "    workers: 2\n",
+			"IP-in-IP, 1 worker": "    ipip: {mode: always}\n    workers: 1\n", "IP-in-IP, 2 workers": "    ipip: {mode: always}\n    workers: 2\n",
 		}
 	}
 	only := regexp.MustCompile(*onlyLooks)
