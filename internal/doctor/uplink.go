@@ -59,7 +59,7 @@ func uplink(h *Host) ([]Finding, error) {
 	list, err := netlink.AddrList(l, unix.AF_INET)
 	if err == nil && len(list) == 0 {
 		found = append(found, Finding{
-			State: Fail, Means: name + " has no IPv4 address: nothing can be sent by it", Mend: "ip addr add ADDRESS/LENGTH dev " + name,
+			State: Fail, Means: name + " has no IPv4 address: nothing can be sent by it, unless by routes that say who is on its link", Mend: "ip addr add ADDRESS/LENGTH dev " + name,
 		})
 	}
 	return found, err

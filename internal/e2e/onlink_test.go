@@ -15,7 +15,7 @@ import (
 // shape is how a host has the address 192.168.0.13, and 192.168.0.12 on its link.
 type shape struct {
 	name      string
-	addresses []string // the peer's behind a slash-less one
+	addresses []string // with a peer's; "lo " in front: of lo
 	routes    []string // on the link, `via` nobody; or with the flag onlink
 	want      string   // in `route list`
 }
@@ -28,21 +28,39 @@ var shapes = []shape{
 	{"/32 and a subnet on the link", []string{"192.168.0.13/32"}, []string{"192.168.0.0/16"}, "192.168.0.12/32 dev ens160 proto kernel scope link"},
 	{"/32 and a gateway with onlink", []string{"192.168.0.13/32"}, []string{"0.0.0.0/0 onlink 192.168.0.12"}, "192.168.0.12/32 dev ens160 proto kernel scope link"},
 	{"subnets that begin alike", []string{"10.0.0.1/8", "10.0.5.1/16", "10.0.0.2/24", "192.168.0.13/24"}, nil, "10.0.0.0/16 dev ens160 proto kernel scope link"},
+	{"link-local first", []string{"169.254.7.1/16", "192.168.0.13/24"}, nil, "192.168.0.0/24 dev ens160 proto kernel scope link"},
+	{"unnumbered", []string{"lo 192.168.0.13/32"}, []string{"192.168.0.12/32"}, "192.168.0.12/32 dev ens160 proto kernel scope link"},
 	{"secondary", []string{"192.168.0.13/24", "192.168.0.14/24", "192.168.0.15/32"}, nil, "192.168.0.0/24 dev ens160 proto kernel scope link"},
+}
+
+// source is the address that the router speaks from: the first that is good everywhere.
+func (s shape) source() string {
+	if a := s.addresses[0]; strings.HasPrefix(a, "10.") {
+		return "10.0.0.1"
+	}
+	return "192.168.0.13"
 }
 
 // take gives an interface this shape, in the calling thread's namespace.
 func (s shape) take(l netlink.Link) error {
-	err := flush(l)
+	lo, err := netlink.LinkByName("lo")
+	_ = netlink.AddrDel(lo, address("192.168.0.13/32")) // the last shape's, perhaps
+	err = errors.Join(err, netlink.LinkSetUp(lo), flush(l))
 	for _, a := range s.addresses {
+		on := l
+		if own, ok := strings.CutPrefix(a, "lo "); ok {
+			on, a = lo, own
+		}
 		local, peer, _ := strings.Cut(a, " peer ")
 		parsed, bad := netlink.ParseAddr(local)
-		err = errors.Join(err, bad)
+		if err = errors.Join(err, bad); parsed.IP.IsLinkLocalUnicast() {
+			parsed.Scope = int(netlink.SCOPE_LINK)
+		}
 		if peer != "" {
 			p, bad := netlink.ParseIPNet(peer)
 			err, parsed.Peer = errors.Join(err, bad), p
 		}
-		err = errors.Join(err, netlink.AddrAdd(l, parsed))
+		err = errors.Join(err, netlink.AddrAdd(on, parsed))
 	}
 	for _, r := range s.routes {
 		to, via, onlink := strings.Cut(r, " onlink ")
@@ -86,6 +104,10 @@ func (h host) wantShape(t *testing.T, s shape) {
 	}()
 	eventually(t, "the route is there", func() bool {
 		return hasLine(h.ask(t, "route", "list").wantOK(t), strings.Fields(s.want))
+	})
+	eventually(t, "it speaks as "+s.source(), func() bool {
+		out := h.ask(t, "explain", "icmp "+here+" > "+there+" ttl 1").wantOK(t)
+		return strings.Contains(out, "icmp time exceeded "+s.source()+" > "+here)
 	})
 	resumes(t, h.ns1, there)
 	wantEcho(t, h.ns1, there, 62)

@@ -93,6 +93,27 @@ func TestLinkLocalOfTheHostIsTold(t *testing.T) {
 	}
 }
 
+// A link whose hosts have addresses of 169.254/16 carries what they forward, and their tunnels.
+func TestLinkLocalLink(t *testing.T) {
+	const own, peer = "169.254.10.1", "169.254.10.2"
+	b := newBed(t)
+	b.settings.Uplink = []forwarder.Subnet{{Prefix: prefix("169.254.10.0/30"), Address: addr(own)}}
+	b.settings.Own, b.settings.Peers = []netip.Addr{addr(own)}, []netip.Addr{addr(peer)}
+	b.router.Configure(b.settings)
+	b.route(rib.Route{Prefix: prefix("169.254.10.0/30"), Dev: "ens160", Port: b.uplinkID, Protocol: "kernel", Source: rib.Connected})
+	b.via("10.71.0.0/16", peer, rib.None)
+	b.via("10.72.0.0/16", peer, rib.IPIP)
+	b.uplink.Send(arp(packet.ARPRequest, peerMAC, peer, packet.MAC{}, own, packet.Broadcast))
+	for _, to := range []string{"10.71.0.1", "10.72.0.1"} {
+		b.ns1.Send(ping(to))
+		if f := one(t, b.uplink); f.DstMAC() != peerMAC {
+			t.Errorf("to %s it sends %s", to, decode(f))
+		}
+	}
+	b.uplink.Send(ipip(peer, own, fromPeer(), nil))
+	toNS1(t, fromPeer(), one(t, b.ns1))
+}
+
 // Without the host's own port a ping is answered, as for any address of the host.
 func TestLinkLocalOfTheHostIsAnswered(t *testing.T) {
 	b := newBed(t)

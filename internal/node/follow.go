@@ -192,7 +192,7 @@ func (n *Node) catchUp(w news) {
 	} else {
 		err = errors.Join(err, n.importChanges(w.Changes))
 	}
-	if n.reach.turned(w.Changes, w.all || w.Links != nil) {
+	if n.reach.turned(w.Changes, w.all || lost) {
 		err = errors.Join(err, n.applyUplink(), n.setStaticRoutes())
 		if n.config.IPIP.Mode == config.IPIPCrossSubnet {
 			err = errors.Join(err, n.importAll())
@@ -221,7 +221,7 @@ func (w *news) touchesHostPort(n *Node) bool {
 // losesRoutes says whether the host may have lost routes without a word, of those that matter.
 func (n *Node) losesRoutes(w *news) bool {
 	for link, lost := range w.Links {
-		if lost && (link == n.uplink.index || n.host != nil && link == n.host.index || n.mirror.host.Uses(link)) {
+		if lost && (link == n.uplink.index || n.host != nil && link == n.host.index || n.mirror.host.Uses(link) || n.reach.uses(link)) {
 			return true
 		}
 	}

@@ -53,6 +53,16 @@ func (r *reach) keep(wanted map[netip.Addr]bool) {
 	}
 }
 
+// uses says whether the host reaches one of them by an interface.
+func (r *reach) uses(link int) bool {
+	for _, w := range r.known {
+		if w.Link == link {
+			return true
+		}
+	}
+	return false
+}
+
 // turned asks again about what some changes of the host's routes, or of anything, may have to do
 // with, and says whether an answer is another one.
 func (r *reach) turned(changes []hostroutes.Change, anything bool) (turned bool) {

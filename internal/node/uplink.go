@@ -63,6 +63,7 @@ func (u *uplink) readAddresses() error {
 	if err != nil {
 		return err
 	}
+	var elsewhere netip.Addr
 	// What the router says comes from the first one: one that is good everywhere, if there is one.
 	slices.SortStableFunc(all, func(a, b netlink.Addr) int { return cmp.Compare(a.Scope, b.Scope) })
 	for i := range all {
@@ -73,6 +74,9 @@ func (u *uplink) readAddresses() error {
 		}
 		u.own = append(u.own, ip)
 		if x.LinkIndex != u.index {
+			if !elsewhere.IsValid() && x.Scope == int(netlink.SCOPE_UNIVERSE) {
+				elsewhere = ip
+			}
 			continue
 		}
 		u.addresses = append(u.addresses, prefixOf(x.IPNet))
@@ -81,6 +85,9 @@ func (u *uplink) readAddresses() error {
 			subnet = x.Peer // the length is the peer's then: ip-address(8)
 		}
 		u.subnets = append(u.subnets, forwarder.Subnet{Prefix: prefixOf(subnet).Masked(), Address: ip})
+	}
+	if len(u.subnets) == 0 && elsewhere.IsValid() { // an unnumbered one: the host speaks by it from another interface's address
+		u.subnets = []forwarder.Subnet{{Prefix: netip.PrefixFrom(elsewhere, 32), Address: elsewhere}}
 	}
 	return nil
 }
@@ -193,6 +200,9 @@ func (n *Node) connectedRoutes() []rib.Route {
 		return routes
 	}
 	for _, s := range n.uplink.subnets {
+		if s.Prefix == netip.PrefixFrom(s.Address, 32) {
+			continue // the host itself
+		}
 		routes = append(routes, rib.Route{Prefix: s.Prefix, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
 		if s.Bits() <= 30 {
 			routes = append(routes, broadcast(s.Prefix.Addr()), broadcast(config.Broadcast(s.Prefix)))
