@@ -5,6 +5,7 @@ SEED       ?= 1
 BENCHTIME  ?= 1s
 BENCHFLAGS ?=
 GOFLAGS_TEST ?=
+PACKAGES   ?= ./...
 RACE       ?= ./...
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -16,6 +17,10 @@ ARCH       ?= $(shell $(GO) env GOARCH)
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 # A Debian version begins with a digit, and is higher than that of what it comes after.
 DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
+
+# What a router takes for the number of processors: with WORKERS=2 every one that is not
+# told how many workers to have has two, as on a machine with four.
+GOTEST     := $(GO) test $(if $(WORKERS),-exec 'env GOMAXPROCS=$(shell expr 2 '*' $(WORKERS))')
 
 .DEFAULT_GOAL := help
 .PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tshark tutorial docs clean help
@@ -59,13 +64,13 @@ deb: ## build bin/vrouter_VERSION_ARCH.deb
 debtest: deb ## build the Debian package, install it below a scratch directory and try what is in it
 	DEB=$$(echo $(CURDIR)/bin/*.deb) CGO_ENABLED=0 $(GO) test -tags deb -count=1 $(GOFLAGS_TEST) ./packaging
 
-test: ## run all tests; GOFLAGS_TEST=-v shows each
-	CGO_ENABLED=0 $(GO) test -count=1 -timeout 10m $(GOFLAGS_TEST) ./...
+test: ## run all tests, or those of PACKAGES; GOFLAGS_TEST=-v shows each; WORKERS=2, here and with other targets, gives each router two
+	CGO_ENABLED=0 $(GOTEST) -count=1 -timeout 10m $(GOFLAGS_TEST) $(PACKAGES)
 
 # GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
 race: RUN ?= .
 race: ## run all tests, and the programs that they start, with the race detector (needs a C compiler); RACE='./rib …' are some packages, RUN=… some tests
-	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GO) test -count=1 -timeout 40m -run '$(RUN)' $(GOFLAGS_TEST) $(RACE)
+	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
@@ -88,7 +93,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 # In the package's directory, where go test shows its lines as they come.
 soak: DURATION ?= 1h
 soak: ## send mixed traffic at full rate between 100 workloads for DURATION (1h), and want all of it accounted for
-	cd internal/e2e && CGO_ENABLED=0 $(GO) test -tags soak -run '^TestSoak$$' -count=1 -timeout 0 $(GOFLAGS_TEST) -soak=$(DURATION) -seed=$(SEED)
+	cd internal/e2e && CGO_ENABLED=0 $(GOTEST) -tags soak -run '^TestSoak$$' -count=1 -timeout 0 $(GOFLAGS_TEST) -soak=$(DURATION) -seed=$(SEED)
 
 bench: ## measure throughput, latency and cost against the kernel and Open vSwitch; BENCHFLAGS='-rounds 1 -seconds 1' is quick
 	$(GO) run ./internal/bench $(BENCHFLAGS)
@@ -97,41 +102,41 @@ bench-scale: ## measure how the cost grows with workloads, routes and flows
 	$(GO) run ./internal/bench -scale $(BENCHFLAGS)
 
 microbench: ## run the benchmarks of the routing table and the packet path, BENCHTIME (1s) each
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./rib ./forwarder ./internal/engine
 
 # In the package's directory, as go test hides what a passing package prints elsewhere.
 conformance: ## run the conformance tests, and print their table
-	cd internal/conformance && $(GO) test -count=1 -timeout 10m -print
+	cd internal/conformance && $(GOTEST) -count=1 -timeout 10m -print
 
 difffuzz: DURATION ?= 10m
 difffuzz: ## compare random packets with the kernel for DURATION (10m); SEED names the first
-	cd internal/conformance && $(GO) test -count=1 -timeout 24h -run '^TestDifferential$$' -diff.duration $(DURATION) -diff.seed $(SEED)
+	cd internal/conformance && $(GOTEST) -count=1 -timeout 24h -run '^TestDifferential$$' -diff.duration $(DURATION) -diff.seed $(SEED)
 
 hostile: LOOKS ?= .
 hostile: ## flood the router from a workload and from the uplink, look at it with all one's might (LOOKS='plain, 1' is some of that), and print what is left of honest traffic
-	cd internal/e2e && $(GO) test -count=1 -timeout 40m -run '^TestHostile' -hostile -looks '$(LOOKS)'
+	cd internal/e2e && $(GOTEST) -count=1 -timeout 40m -run '^TestHostile' -hostile -looks '$(LOOKS)'
 
-peer: ## test IP-in-IP against a real Linux kernel (needs Debian's package user-mode-linux)
-	CGO_ENABLED=0 $(GO) test -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
+peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user-mode-linux and gcc)
+	CGO_ENABLED=0 $(GOTEST) -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
-	CGO_ENABLED=0 $(GO) test -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+	CGO_ENABLED=0 $(GOTEST) -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)
-	CGO_ENABLED=0 $(GO) test -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+	CGO_ENABLED=0 $(GOTEST) -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 libpcap: ## test that filters select what tcpdump selects (needs Debian's package tcpdump)
 	CGO_ENABLED=0 $(GO) test -tags libpcap -run 'Libpcap$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/filter
 
 prometheus: ## try the alerts and the dashboard of examples with Prometheus and two routers (needs Debian's package prometheus)
 	cd examples/prometheus && promtool check config prometheus.yml && promtool test rules alerts_test.yml
-	CGO_ENABLED=0 $(GO) test -tags prometheus -run '^TestPrometheus' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+	CGO_ENABLED=0 $(GOTEST) -tags prometheus -run '^TestPrometheus' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)
-	CGO_ENABLED=0 $(GO) test -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+	CGO_ENABLED=0 $(GOTEST) -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tutorial: ## run every command of docs/tutorial.md (needs ip and ping); UPDATE=1 writes their output into it
-	CGO_ENABLED=0 $(GO) test -tags tutorial -run '^TestTutorial$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
+	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^TestTutorial$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
 
 docs: ## write the generated documentation again
 	$(GO) test ./cmd/vrouter -run '^TestReference$$' -update

@@ -66,6 +66,27 @@ func TestPutReply(t *testing.T) {
 	}
 }
 
+func TestDecideClaims(t *testing.T) {
+	for _, op := range []uint16{packet.ARPRequest, packet.ARPReply} {
+		for _, target := range []netip.Addr{gateway, workload, other} {
+			m := packet.ARPMessage{Op: op, SenderMAC: workloadMAC, SenderIP: gateway, TargetIP: target}
+			if got := Decide(&m, Facts{Gateway: gateway, Claimed: true, Own: true, Leaves: true}); got != Conflict {
+				t.Errorf("operation %d about %s: %s, want %s", op, target, got, Conflict)
+			}
+		}
+	}
+}
+
+func TestPutAnnouncement(t *testing.T) {
+	f := packet.NewFrame()
+	PutAnnouncement(&f, gateway, gatewayMAC)
+	want := packet.ARPMessage{Op: packet.ARPRequest, SenderMAC: gatewayMAC, SenderIP: gateway, TargetIP: gateway}
+	got, ok := packet.ParseARP(f.Payload())
+	if !ok || got != want || f.Len != 42 || f.DstMAC() != packet.Broadcast || f.SrcMAC() != gatewayMAC || f.EtherType() != packet.EtherTypeARP {
+		t.Errorf("%s > %s: %+v, want %+v", f.SrcMAC(), f.DstMAC(), got, want)
+	}
+}
+
 func TestAnswerWords(t *testing.T) {
 	seen := map[string]bool{}
 	for a := range Answer(NumAnswers) {

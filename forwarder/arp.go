@@ -7,105 +7,162 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// arp takes ARP and lets IPv4 go on. Whatever it learns is entered by the worker,
-// afterwards: p.arp.
-func (x *path) arp(p *Packet) verdict.Verdict {
-	switch p.frame.EtherType() {
-	case packet.EtherTypeIPv4:
+// ARP takes ARP and lets IPv4 go on.
+var ARP = &Step{
+	Word: "arp", Help: "ARP is answered (the gateway's address, proxy) or learnt from; IPv4 goes on",
+	RFC: "RFC 826, RFC 1027", Quiet: true,
+	run: (*Path).arp, facts: noteFacts, say: saysARP,
+}
+
+func (x *Path) arp(p *Packet) Verdict {
+	etherType := p.Frame.EtherType()
+	if etherType == packet.EtherTypeIPv4 {
 		return pass
-	case packet.EtherTypeARP:
-	default:
-		return verdict.Dropped(verdict.UnknownEthertype)
 	}
-	m, ok := packet.ParseARP(p.frame.Payload())
+	p.note = ""
+	if etherType != packet.EtherTypeARP {
+		return p.foreign()
+	}
+	m, ok := packet.ParseARP(p.Frame.Payload())
 	if !ok {
-		return verdict.Dropped(verdict.ARPMalformed)
+		return p.refuse(verdict.ARPMalformed)
 	}
-	p.arp = m
-	if p.in.Kind == Uplink {
-		return x.arpUplink(p)
+	v := x.hear(p, &m)
+	x.learn(p, &m)
+	return v
+}
+
+// foreign judges a frame of another protocol. What goes to a group is between others,
+// such as bridges (IEEE 802.1D 7.12.3) or hosts of IPv6 (RFC 2464 7): it is taken in
+// silence. What goes to all stations, or to this one, is dropped.
+func (p *Packet) foreign() Verdict {
+	if dst := p.Frame.DstMAC(); dst.IsGroup() && dst != packet.Broadcast {
+		return consume
 	}
-	return x.arpWorkload(p)
+	return p.refuse(verdict.UnknownEthertype)
+}
+
+// hear notes how a message is answered, be it by silence.
+func (x *Path) hear(p *Packet, m *packet.ARPMessage) Verdict {
+	c := p.add()
+	c.Action, c.Out, c.Addr, c.MAC, c.Asked = Answer, p.In, m.SenderIP, m.SenderMAC, m.Op == packet.ARPRequest
+	if p.In.Kind == Uplink {
+		return x.arpUplink(p, m, c)
+	}
+	return x.arpWorkload(p, m, c)
 }
 
 // arpWorkload answers for the gateway, the host and, by proxy, for what lies
 // behind other ports.
-func (x *path) arpWorkload(p *Packet) verdict.Verdict {
-	answer := arpproxy.Decide(&p.arp, arpproxy.Facts{
+func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
+	c.ARP = arpproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway,
-		Own:     x.isOwn(p.arp.TargetIP),
-		Leaves:  x.leaves(p),
+		Own:     x.isOwn(m.TargetIP),
+		Claimed: x.claimed(p.In, m),
+		Leaves:  x.leaves(p.In, m),
 	})
-	p.countARP(answer)
-	if answer == arpproxy.Ignored {
-		return verdict.Dropped(verdict.ARPIgnored)
+	switch c.ARP {
+	case arpproxy.Ignored:
+		p.note = whyIgnored(m)
+		return verdict.Noise(verdict.ARPIgnored)
+	case arpproxy.Conflict:
+		c.Frame, c.Made = x.Borrow(), ARPRequest
+		arpproxy.PutAnnouncement(c.Frame, m.SenderIP, p.In.MAC)
+	default:
+		c.Frame, c.Made = x.Borrow(), ARPReply
+		arpproxy.PutReply(c.Frame, m, p.In.MAC)
 	}
-	p.note = arpNotes[answer]
-	p.answer, p.kind = x.borrow(), ARPReply
-	arpproxy.PutReply(p.answer, &p.arp, p.in.MAC)
+	p.note = arpNotes[c.ARP]
 	return consume
 }
 
 var arpNotes = [arpproxy.NumAnswers]string{
-	arpproxy.Gateway: "answered: it is the gateway, which the router itself is",
-	arpproxy.Own:     "answered: it is an address of this host",
-	arpproxy.Proxy:   "answered by proxy: the route to it leaves by another port",
+	arpproxy.Gateway:  "answered: it is the gateway, which the router itself is",
+	arpproxy.Own:      "answered: it is an address of this host",
+	arpproxy.Proxy:    "answered by proxy: the route to it leaves by another port",
+	arpproxy.Conflict: "another station claims an address of the router, which defends it once in ten seconds",
+}
+
+// whyIgnored says what becomes of a workload's message that gets no answer, for who
+// wonders: only one that asks for somebody else may be wrong about whom.
+func whyIgnored(m *packet.ARPMessage) string {
+	switch {
+	case m.Op != packet.ARPRequest:
+		return "it is a reply, which needs no answer"
+	case m.IsProbe(), m.TargetIP == m.SenderIP:
+		return "it is about the address that the sender is going to have, or has, and nobody else does"
+	}
+	return ""
+}
+
+// claimed says whether another station says that it has an address of the router's:
+// of the gateway's, which is on no uplink, and of the host's, whose own stack has them
+// behind its port.
+func (x *Path) claimed(in *Port, m *packet.ARPMessage) bool {
+	gateway := m.SenderIP == x.Gateway && in.Kind != Uplink
+	own := x.isOwn(m.SenderIP) && in.Kind != Host
+	return (gateway || own) && m.SenderMAC != in.MAC
+}
+
+// arpUplink answers nothing: on the uplink the host's own stack speaks for the
+// host's addresses, and nobody may claim a workload's. It takes what is said to us.
+func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
+	if x.claimed(p.In, m) {
+		c.ARP, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
+		return consume
+	}
+	if !x.isOwn(m.TargetIP) {
+		p.note = "it is between other stations of this link"
+		return verdict.Noise(verdict.ARPIgnored)
+	}
+	c.ARP = arpproxy.Own
+	p.note = "learnt from a reply to this host"
+	if m.Op == packet.ARPRequest {
+		p.note = "learnt; the host's own stack answers"
+	}
+	return consume
 }
 
 // leaves says whether a packet to the target would be forwarded, and by another
 // port: what may not be forwarded (check) is not to be claimed either.
-func (x *path) leaves(p *Packet) bool {
-	target := p.arp.TargetIP.As4()
+func (x *Path) leaves(in *Port, m *packet.ARPMessage) bool {
+	target := m.TargetIP.As4()
 	if notOneHost(target[:]) || isLinkLocal(target[:]) {
 		return false
 	}
-	r := x.fib.Lookup(p.arp.TargetIP)
+	r := x.FIB.Lookup(m.TargetIP)
 	if r == nil || r.Type != rib.Unicast {
 		return false
 	}
 	if r.Multipath != nil {
 		r = r.Multipath.Choose(0) // no flow is known: the first next hop
 	}
-	return r.Port != p.in.ID && x.port(r.Port) != nil
-}
-
-// arpUplink answers nothing: on the uplink the host's own stack speaks for the
-// host's addresses, and nobody may claim a workload's. It takes what is said to us.
-func (x *path) arpUplink(p *Packet) verdict.Verdict {
-	own := x.isOwn(p.arp.TargetIP)
-	if p.arp.Op == packet.ARPRequest {
-		if own {
-			p.countARP(arpproxy.Own)
-		} else {
-			p.countARP(arpproxy.Ignored)
-		}
-	}
-	if !own {
-		return verdict.Dropped(verdict.ARPIgnored)
-	}
-	p.note = "learnt from a reply to this host"
-	if p.arp.Op == packet.ARPRequest {
-		p.note = "learnt; the host's own stack answers"
-	}
-	return consume
-}
-
-func (p *Packet) countARP(a arpproxy.Answer) {
-	if !p.dry {
-		p.in.arpRequests[a].Add(1)
-	}
+	return r.Port != in.ID && x.Port(r.Port) != nil
 }
 
 // learn enters what an ARP message says about its sender: for a neighbour that
 // is known, or one that asks for us on the uplink (RFC 826). Probes have no
 // sender, and nobody can claim the router's own addresses.
-func (w *worker) learn(p *Packet) {
-	m := &p.arp
-	if m.Op == 0 || m.IsProbe() || m.SenderIP == w.path.Gateway || w.path.isOwn(m.SenderIP) {
+func (x *Path) learn(p *Packet, m *packet.ARPMessage) {
+	if m.IsProbe() || m.SenderIP == x.Gateway || x.isOwn(m.SenderIP) {
 		return
 	}
-	create := p.in.Kind == Uplink && m.Op == packet.ARPRequest &&
-		w.path.isOwn(m.TargetIP) && w.path.onUplink(m.SenderIP)
-	_, released := w.router.neighbors.Learn(w.now(), p.in.ID, m.SenderIP, m.SenderMAC, create)
-	w.resume(released)
+	c := p.add()
+	c.Action, c.Addr, c.MAC = Learn, m.SenderIP, m.SenderMAC
+	c.Create = p.In.Kind == Uplink && m.Op == packet.ARPRequest && x.isOwn(m.TargetIP) && x.onUplink(m.SenderIP)
+}
+
+func noteFacts(p *Packet, f *Facts) { f.Note = p.note }
+
+func saysARP(o *Seen) string {
+	switch o.Kind {
+	case verdict.Consume:
+		if o.Note == "" {
+			return Business(o.Before) + ", which is between others: taken in silence"
+		}
+		return o.Note
+	case verdict.Pass:
+		return "not ARP"
+	}
+	return ""
 }

@@ -1,95 +1,104 @@
 package forwarder_test
 
 import (
-	"fmt"
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
-	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/gaissmai/bart"
+
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// BenchmarkForward is the packet path without the kernel: ns/op is the time of a
-// packet, in batches. A batch of 1 shows the cost of handing a batch over.
+// BenchmarkForward is the path alone, without workers and their books, of which the
+// benchmark of that name in internal/engine is: ns/op is the time of a packet.
 func BenchmarkForward(b *testing.B) {
+	ns1MAC, gatewayMAC, uplinkMAC, peerMAC := mac(1), mac(0xee), mac(11), mac(12)
 	for _, c := range []struct {
-		name string
-		from string
-		send *packet.Frame
+		name     string
+		in       int
+		from, to string
+		inner    []byte
 	}{
-		{"to_uplink", "ns1", ping(farIP)},
-		{"to_workload", "ns1", ping(ns2IP)},
-		{"from_uplink", "ens160", fromPeer()},
-		{"encap", "ns1", ping(tunnelIP)},
-		{"decap", "ens160", ipip(peerIP, hostIP, fromPeer(), nil)},
-		{"drop", "ns1", withSrc(ping(farIP), ns2IP)},
+		{"to_uplink", 0, "10.70.1.1", "10.70.2.1", nil},
+		{"from_uplink", 2, "10.70.2.1", "10.70.1.1", nil},
+		{"encap", 0, "10.70.1.1", "10.70.3.1", nil},
+		{"decap", 2, "192.168.0.12", "192.168.0.11", ip("10.70.3.1", "10.70.1.1", 1, 64, make([]byte, 8))},
+		{"drop", 0, "10.70.1.2", "10.70.2.1", nil},
 	} {
-		for _, size := range []int{1, 64} {
-			b.Run(fmt.Sprintf("%s/batch=%d", c.name, size), func(b *testing.B) { forward(newBenchBed(b), b, c.from, c.send, size) })
-		}
+		b.Run(c.name, func(b *testing.B) {
+			path := hostPath(b)
+			protocol, data := byte(1), make([]byte, 18)
+			if c.inner != nil {
+				protocol, data = 4, c.inner
+			}
+			dst, src := gatewayMAC, ns1MAC
+			if c.in == 2 {
+				dst, src = uplinkMAC, peerMAC
+			}
+			f := forwarder.FrameOf(append(append(append(dst[:], src[:]...), 8, 0), ip(c.from, c.to, protocol, 64, data)...))
+			var p forwarder.Packet
+			g := f.Clone()
+			b.ReportAllocs()
+			for b.Loop() {
+				g.Off, g.Len = f.Off, f.Len
+				copy(g.Bytes(), f.Bytes())
+				p.Begin(g, path.Ports[c.in])
+				path.Run(&p, forwarder.RX)
+			}
+		})
 	}
-	b.Run("many_routes/batch=64", func(b *testing.B) {
-		bed := newBenchBed(b)
-		sends := manyRoutes(bed, 1<<20)
-		b.ReportAllocs()
-		b.ResetTimer()
-		for n := 0; n < b.N; n += 64 {
-			at := n % len(sends)
-			bed.ns1.Send(sends[at : at+64]...)
-		}
-	})
-	b.Run("superframe/batch=64", func(b *testing.B) {
-		bed := newBenchBed(b)
-		bed.ns2.Offload = true
-		forward(bed, b, "ns1", fromNS1(ns2IP), 64)
-	})
-	b.Run("listener_elsewhere/batch=64", func(b *testing.B) {
-		bed := newBenchBed(b)
-		bed.listen(trace.Options{}, "port 7")
-		forward(bed, b, "ns1", ping(farIP), 64)
-	})
 }
 
-// manyRoutes gives the bed so many routes, and returns packets that each take another
-// one of them.
-func manyRoutes(bed *bed, n int) (sends []*packet.Frame) {
-	routes := make([]rib.Route, n)
-	for i := range routes {
-		to := packet.IPv4Addr([]byte{byte(11 + i>>16), byte(i >> 8), byte(i), 0})
-		routes[i] = rib.Route{
-			Prefix: netip.PrefixFrom(to, 24), Via: addr(peerIP), Dev: "ens160", Port: bed.uplinkID, Protocol: "bird", Source: rib.Kernel,
+func mac(last byte) forwarder.MAC { return forwarder.MAC{2, 0, 0, 0, 0, last} }
+
+// ip is an IPv4 packet.
+func ip(src, dst string, protocol, ttl byte, data []byte) []byte {
+	b := append(make([]byte, 20), data...)
+	b[0], b[8], b[9] = 0x45, ttl, protocol
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+	from, to := netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4()
+	copy(b[12:], from[:])
+	copy(b[16:], to[:])
+	forwarder.IPv4(b).SetChecksum()
+	return b
+}
+
+// hostPath is the tutorial's first host: ns1, ns2 and the uplink, a peer and a tunnel to it.
+func hostPath(b *testing.B) *forwarder.Path {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	port := func(id int, name string, kind forwarder.Kind, m forwarder.MAC, a ...netip.Addr) *forwarder.Port {
+		return &forwarder.Port{ID: id, PortConfig: forwarder.PortConfig{Name: name, Kind: kind, MAC: m, MTU: 1500, Addresses: a}}
+	}
+	routes := rib.NewTable()
+	for _, r := range []rib.Route{
+		{Prefix: prefix("10.70.1.1/32"), Dev: "ns1", Port: 0, Protocol: "workload", Source: rib.Workload},
+		{Prefix: prefix("10.70.2.0/24"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static},
+		{Prefix: prefix("10.70.3.0/24"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
+		{Prefix: prefix("192.168.0.0/24"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
+	} {
+		if err := routes.Add(r); err != nil {
+			b.Fatal(err)
 		}
 	}
-	if err := bed.rib.SetSource(rib.Kernel, routes); err != nil {
-		bed.t.Fatal(err)
-	}
-	const taken = 1 << 13
-	for i := range taken {
-		at := i * 40503 % n // here and there
-		sends = append(sends, ping(routes[at].Prefix.Addr().Next().String()))
-	}
-	return sends
-}
-
-func newBenchBed(b *testing.B) *bed {
-	bed := newBed(b)
-	bed.resolve()
-	tunnel(bed)
-	bed.ns1.Discard, bed.ns2.Discard, bed.uplink.Discard = true, true, true
-	return bed
-}
-
-func forward(bed *bed, b *testing.B, from string, f *packet.Frame, size int) {
-	batch := make([]*packet.Frame, size)
-	for i := range batch {
-		batch[i] = f
-	}
-	port := bed.port(from)
-	port.Send(batch...)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := 0; n < b.N; n += size {
-		port.Send(batch...)
+	tunnels := new(bart.Table[*forwarder.Tunnel])
+	tunnels.Insert(prefix("192.168.0.12/32"), &forwarder.Tunnel{Peer: addr("192.168.0.12"), Accept: true})
+	return &forwarder.Path{
+		State: &forwarder.State{
+			Settings: forwarder.Settings{
+				Gateway: addr("169.254.1.1"), Own: []netip.Addr{addr("192.168.0.11")}, RPF: true,
+				Uplink: []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr("192.168.0.11")}},
+			},
+			Ports: []*forwarder.Port{
+				port(0, "ns1", forwarder.Workload, mac(0xee), addr("10.70.1.1")), port(1, "ns2", forwarder.Workload, mac(0xee), addr("10.70.1.2")),
+				port(2, "ens160", forwarder.Uplink, mac(11)),
+			},
+			Tunnels: tunnels,
+		},
+		FIB: routes.FIB(),
+		Neighbors: new(forwarder.Neighbors).With(0, addr("10.70.1.1"), &forwarder.Neighbor{MAC: mac(1)}).
+			With(2, addr("192.168.0.12"), &forwarder.Neighbor{MAC: mac(12)}),
+		Numbers: new(counter),
 	}
 }

@@ -2,16 +2,17 @@ package forwarder
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// way is the route of a packet to dst: the longest prefix that contains it (RFC
+// RouteTo is the route of a packet to dst: the longest prefix that contains it (RFC
 // 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
-func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
-	r := x.fib.Lookup(dst)
+func (x *Path) RouteTo(dst netip.Addr, ip packet.IPv4) *rib.Route {
+	r := x.FIB.Lookup(dst)
 	if r == nil || r.Multipath == nil {
 		return r
 	}
@@ -20,23 +21,37 @@ func (x *path) way(dst netip.Addr, ip packet.IPv4) *rib.Route {
 
 // flowHash is the same for all packets of a flow: those of equal addresses,
 // protocol and ports. A fragment has no ports, or only the first one has, so all
-// of them go by the rest. The router's own address is a part of it, so that
+// of them go by the rest. An ICMP error goes where the flow that it is about goes
+// on its way back: to whoever sent what it quotes, of several that have one
+// address (RFC 7690 3). The router's own address is a part of the hash, so that
 // routers in a row don't all choose alike; nothing random is, so that a restart
 // moves no flow.
-func (x *path) flowHash(ip packet.IPv4) uint32 {
+func (x *Path) flowHash(ip packet.IPv4) uint32 {
 	own := x.source().As4()
-	addresses := binary.BigEndian.Uint64(ip[12:20])
-	rest := uint64(ip.Protocol())<<32 | uint64(ports(ip))
+	addresses, protocol, ports := flowOf(ip)
 	h := addresses ^ uint64(binary.BigEndian.Uint32(own[:]))*0x9e3779b97f4a7c15
-	return uint32(mix(mix(h)^rest) >> 32)
+	return uint32(mix(mix(h)^(uint64(protocol)<<32|uint64(ports))) >> 32)
+}
+
+// flowOf is what tells a packet's flow from others: source and destination, the
+// protocol, and both ports. Of a first fragment that is quoted the ports count, as
+// what comes the other way is whole, mostly.
+func flowOf(ip packet.IPv4) (addresses uint64, protocol byte, port uint32) {
+	if ip.IsFragment() {
+		return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), 0
+	}
+	if q := packet.Quoted(ip); q != nil { // turned round
+		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), bits.RotateLeft32(ports(q), 16)
+	}
+	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), ports(ip)
 }
 
 // ports are the first four bytes behind the header, where all protocols that have
-// ports have them; 0 if there are none.
+// ports have them; 0 if they are not there.
 func ports(ip packet.IPv4) uint32 {
 	switch ip.Protocol() {
 	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolDCCP, packet.ProtocolSCTP, packet.ProtocolUDPLite:
-		if b := ip.Payload(); !ip.IsFragment() && len(b) >= 4 {
+		if b := ip.Payload(); ip.FragOffset() == 0 && len(b) >= 4 {
 			return binary.BigEndian.Uint32(b)
 		}
 	}

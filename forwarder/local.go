@@ -4,56 +4,70 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// rpf lets a workload send from its own address alone: strict reverse-path
-// filtering (RFC 3704 2.2), where the reverse path is one address.
-func (x *path) rpf(p *Packet) verdict.Verdict {
-	if x.RPF && p.in.Kind == Workload && p.ip.Src() != p.in.Address {
-		return verdict.Dropped(verdict.RPFFailed)
-	}
-	return pass
-}
-
-// local takes what is for the router itself. On the uplink the host's own stack
+// Local takes what is for the router itself. On the uplink the host's own stack
 // answers for the host, and has had its copy; where the host has a port, what is
 // for the host goes there.
-func (x *path) local(p *Packet) verdict.Verdict {
-	dst := p.ip.Dst()
+var Local = &Step{
+	Word: "local", Help: "what is for the router itself is taken: echo to the gateway's or the uplink's address",
+	RFC: "RFC 1812 4.3.3.6, 5.2.3", Quiet: true,
+	run: (*Path).local, facts: noteFacts, say: saysLocal,
+}
+
+func (x *Path) local(p *Packet) Verdict {
+	dst := p.IP.Dst()
 	if dst != x.Gateway && !x.isOwn(dst) {
 		return pass
 	}
-	if p.in.Kind == Uplink {
-		if p.tunnel, _ = x.tunnelError(p.ip); p.tunnel == nil {
-			return verdict.Dropped(verdict.NotForRouter)
-		}
-		p.note = "taken: it is about a packet in one of this host's tunnels"
-		return consume
+	if p.In.Kind == Uplink {
+		return x.localUplink(p)
 	}
 	if dst != x.Gateway && x.leadsToHost(dst) {
 		return pass
 	}
-	if p.ip.IsFragment() && p.ip.Protocol() == packet.ProtocolICMP {
-		p.asked = verdict.Local
+	if p.IP.IsFragment() && p.IP.Protocol() == packet.ProtocolICMP {
+		p.note, p.add().Action = "", WaitRest
 		return hold
 	}
-	if p.ip.IsFragment() || !isEchoRequest(p.ip) {
+	if p.IP.IsFragment() || !isEchoRequest(p.IP) {
 		return verdict.Dropped(verdict.LocalUnsupported)
 	}
-	p.frame.FinishChecksum()
-	if packet.Sum(p.ip.Payload(), 0) != 0xffff {
+	p.Frame.FinishChecksum()
+	if packet.Sum(p.IP.Payload(), 0) != 0xffff {
 		return verdict.Dropped(verdict.LocalUnsupported) // RFC 1122 3.2.2: a corrupt ICMP message is discarded
 	}
 	p.note = "answered: echo to the router"
-	p.answer, p.kind = x.echoReply(p.ip), EchoReply
+	c := p.add()
+	c.Action, c.Made, c.Frame = Answer, EchoReply, x.echoReply(p.IP)
 	return consume
 }
 
-func (x *path) leadsToHost(a netip.Addr) bool {
-	r := x.fib.Lookup(a)
-	return r != nil && x.port(r.Port) != nil && x.port(r.Port).Kind == Host
+// localUplink takes an ICMP error about a packet of this host's tunnels, and leaves the
+// rest to the host. No router on the way sends it through a tunnel.
+func (x *Path) localUplink(p *Packet) Verdict {
+	p.note = ""
+	t, sent := x.tunnelError(p.IP)
+	if t != nil && p.From == nil && sent {
+		x.takeTunnelError(p, t)
+		p.note = "taken: it is about a packet in one of this host's tunnels"
+		return consume
+	}
+	p.add().Action = LeaveToHost
+	if t != nil && p.From == nil {
+		c := p.add()
+		c.Action, c.Tunnel = Guess, t
+		p.note = "no packet that it quotes was lately sent into the tunnel"
+	}
+	return verdict.Noise(verdict.NotForRouter)
+}
+
+func (x *Path) leadsToHost(a netip.Addr) bool {
+	r := x.FIB.Lookup(a)
+	return r != nil && x.Port(r.Port) != nil && x.Port(r.Port).Kind == Host
 }
 
 func isEchoRequest(ip packet.IPv4) bool {
@@ -63,13 +77,13 @@ func isEchoRequest(ip packet.IPv4) bool {
 
 // echoReply answers an echo request with its identifier, sequence number and
 // data, from the address it was sent to (RFC 1812 4.3.3.6).
-func (x *path) echoReply(req packet.IPv4) *packet.Frame {
+func (x *Path) echoReply(req packet.IPv4) *packet.Frame {
 	data := req.Payload()
-	f := x.borrow()
+	f := x.Borrow()
 	f.Reset(packet.EthernetLen + packet.IPv4MinLen + len(data))
 	ip := f.Payload()
 	packet.PutIPv4(ip, &packet.Header{
-		TOS: req.TOS(), TotalLen: len(ip), ID: x.nextID(), TTL: ownTTL,
+		TOS: req.TOS(), TotalLen: len(ip), ID: x.Numbers.Next(nil), TTL: ipv4.OwnTTL,
 		Protocol: packet.ProtocolICMP, Src: req.Dst(), Dst: req.Src(),
 	})
 	icmp := ip[packet.IPv4MinLen:]
@@ -78,4 +92,27 @@ func (x *path) echoReply(req packet.IPv4) *packet.Frame {
 	sum := packet.UpdateChecksum(binary.BigEndian.Uint16(icmp[2:]), packet.ICMPEchoRequest<<8, packet.ICMPEchoReply<<8)
 	binary.BigEndian.PutUint16(icmp[2:], sum)
 	return f
+}
+
+func saysLocal(o *Seen) string {
+	ip := header(o.Before)
+	switch {
+	case o.Kind == verdict.Consume && o.Note == "":
+		return finished
+	case o.Kind == verdict.Consume:
+		return o.Note
+	case o.Kind == verdict.Hold:
+		return waitsForRest
+	case o.Reason == verdict.ReassemblyLimit:
+		return o.Note
+	case o.Reason == verdict.NotForRouter && o.Note != "":
+		return o.Note
+	case ip == nil:
+		return ""
+	case o.Reason == verdict.NotForRouter:
+		return ip.Dst().String() + " is the host's own: its own stack takes it"
+	case o.Kind == verdict.Drop:
+		return ""
+	}
+	return ip.Dst().String() + " is not for the router to take"
 }

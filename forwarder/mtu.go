@@ -1,71 +1,142 @@
 package forwarder
 
 import (
+	"fmt"
+
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// mtu judges whether the packet fits through the next link. An offloaded frame
+// MTU judges whether the packet fits through the next link. An offloaded frame
 // is judged by its segments, as they are what the link will carry.
-func (x *path) mtu(p *Packet) verdict.Verdict {
-	p.limit = p.out.MTU
-	if p.route.Encap == rib.IPIP {
-		if t := x.tunnel(p.route.Via); t != nil {
-			if path := t.pathMTU.Load(); path != nil {
-				p.limit = min(p.limit, path.Bytes)
-			}
-		}
-		p.limit -= packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+var MTU = &Step{
+	Word: "mtu", Help: "what is too big for the next link is fragmented, or refused if it may not be",
+	RFC: "RFC 791 3.2, RFC 1191 3", Quiet: true,
+	run: (*Path).mtu, facts: mtuFacts, say: saysMTU,
+}
+
+func (x *Path) mtu(p *Packet) Verdict {
+	limit, size := p.Out.MTU, p.Frame.IPLen()
+	if p.Route.Encap == rib.IPIP {
+		limit = x.tunnelLimit(p, size) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
 	}
-	if p.ipLen = p.frame.IPLen(); p.ipLen <= p.limit {
+	limit = carries(p.Route, limit)
+	p.limit, p.size = int32(limit), int32(size)
+	if size <= limit {
 		return pass
 	}
-	if p.ip.DF() || !packet.Fragmentable(p.ip, p.limit) {
+	if p.IP.DF() || !packet.Fragmentable(p.IP, limit) {
 		return verdict.Dropped(verdict.MTUExceeded) // RFC 1191 4
 	}
-	x.fragment(p)
+	x.fragment(p, limit)
 	return edit
+}
+
+// tunnelLimit is the largest outer packet that goes into the route's tunnel: what the
+// path carries or, where that is old and the packet may find out, what the link does.
+func (x *Path) tunnelLimit(p *Packet, size int) int {
+	link, t := p.Out.MTU, x.Tunnel(p.Route.Via)
+	if p.toEnd = x.RouteTo(p.Route.Via, p.IP); p.toEnd != nil {
+		link = carries(p.toEnd, link)
+	}
+	if t == nil {
+		return link
+	}
+	limit, outer := t.limit(link), size+packet.IPv4MinLen
+	if t.Probe == ProbeDue && outer > limit && outer <= link && p.IP.DF() {
+		c := p.add()
+		c.Action, c.Tunnel, c.Bytes = SendProbe, t, outer
+		return link
+	}
+	return limit
+}
+
+// carries is how much goes by a route, where its link takes so much. Linux forwards by a route's
+// MTU too, locked or not (ip_dst_mtu_maybe_forward).
+func carries(r *rib.Route, link int) int {
+	if r.MTU == 0 {
+		return link
+	}
+	return min(link, int(r.MTU))
 }
 
 // fragment cuts the packet, segments first where the frame is offloaded, as a
 // fragment cannot be left to a device.
-func (x *path) fragment(p *Packet) {
-	if p.frame.Offload.IsGSO() {
+func (x *Path) fragment(p *Packet, limit int) {
+	if p.Frame.Offload.IsGSO() {
 		x.segment(p)
 	}
-	whole := append([]*packet.Frame{p.frame}, p.extra...)
+	whole := append([]*packet.Frame{p.Frame}, p.extra...)
 	p.extra = p.extra[:0]
 	for i, f := range whole {
 		if i > 0 {
 			p.extra = append(p.extra, f)
 		}
 		f.FinishChecksum()
-		if f.IPLen() > p.limit {
-			packet.Fragment(f, p.limit, func() *packet.Frame { return x.addFrame(p) })
+		if f.IPLen() > limit {
+			packet.Fragment(f, limit, func() *packet.Frame { return x.addFrame(p) })
 		}
 	}
-	p.ip = packet.IPv4(p.frame.Payload())
-	p.fragments = 1 + len(p.extra)
+	p.IP = packet.IPv4(p.Frame.Payload())
+	p.pieces = int32(1 + len(p.extra))
 }
 
 // segment cuts an offloaded frame into the packets it stands for: the first
 // takes its place, the others follow in extra.
-func (x *path) segment(p *Packet) {
-	gso := p.frame
-	p.frame = nil
+func (x *Path) segment(p *Packet) {
+	gso := p.Frame
+	p.Frame = nil
 	packet.Segment(gso, func() *packet.Frame {
-		if p.frame == nil {
-			p.frame = x.borrow()
-			return p.frame
+		if p.Frame == nil {
+			p.Frame = x.Borrow()
+			return p.Frame
 		}
 		return x.addFrame(p)
 	})
-	p.ip = packet.IPv4(p.frame.Payload())
+	p.IP = packet.IPv4(p.Frame.Payload())
 }
 
-func (x *path) addFrame(p *Packet) *packet.Frame {
-	f := x.borrow()
+func (x *Path) addFrame(p *Packet) *packet.Frame {
+	f := x.Borrow()
 	p.extra = append(p.extra, f)
 	return f
+}
+
+func mtuFacts(p *Packet, f *Facts) {
+	f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.size, p.pieces, int32(p.Out.MTU)
+	switch {
+	case p.Route.MTU != 0 && p.limit == int32(p.Route.MTU):
+		f.Note = "by the mtu of the route "
+		return
+	case p.Route.Encap != rib.IPIP:
+		return
+	}
+	f.Outer = packet.IPv4MinLen
+	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int32(p.toEnd.MTU)-f.Outer {
+		f.Note = "by the mtu of the route to the tunnel's end "
+	}
+}
+
+func saysMTU(o *Seen) string {
+	if o.Kind == verdict.Edit {
+		return fmt.Sprintf("%s: cut into %d fragments", o.sum(), o.Pieces)
+	}
+	return o.sum()
+}
+
+// sum is the sum by which mtu decides, such as "1481 bytes, 1500 - 20 = 1480 fit".
+func (f *Facts) sum() string {
+	link := f.Fit + f.Outer
+	fit := fmt.Sprint(f.Fit)
+	if f.Outer > 0 {
+		fit = fmt.Sprintf("%d - %d = %d", link, f.Outer, f.Fit)
+	}
+	switch {
+	case f.Note != "":
+		fit = f.Note + fit
+	case link < f.MTU:
+		fit = "the tunnel's path carries " + fit
+	}
+	return fmt.Sprintf("%d bytes, %s fit", f.Size, fit)
 }

@@ -1,115 +1,55 @@
 package forwarder
 
 import (
-	"time"
+	"fmt"
 
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// neigh writes the Ethernet header: from the port's own address to the next
-// hop's. While that is not known the packet waits (worker.hold).
-func (x *path) neigh(p *Packet) verdict.Verdict {
-	n := x.neighbors.Lookup(p.nextHop)
-	if n == nil || n.Port != p.out.ID {
+// Neigh writes the Ethernet header: from the port's own address to the next hop's.
+// While that is not known the packet waits.
+var Neigh = &Step{
+	Word: "neigh", Help: "the next hop's hardware address goes into the Ethernet header", RFC: "RFC 826, RFC 1122 2.3.2",
+	run: (*Path).neigh, facts: neighFacts, say: saysNeigh,
+}
+
+func (x *Path) neigh(p *Packet) Verdict {
+	n := x.Neighbors.Lookup(p.Out.ID, p.NextHop)
+	if n == nil {
+		c := p.add()
+		c.Action, c.Addr, c.Out = WaitNext, p.NextHop, p.Out
+		c = p.add()
+		c.Action, c.Addr, c.Out = Ask, p.NextHop, p.Out
 		return hold
 	}
-	p.neighbor = n
-	if !p.dry {
-		n.Use()
-	}
-	p.frame.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)
+	p.Neighbor = n
+	p.Frame.SetEthernet(n.MAC, p.Out.MAC, packet.EtherTypeIPv4)
 	for _, f := range p.extra {
-		f.SetEthernet(n.MAC, p.out.MAC, packet.EtherTypeIPv4)
+		f.SetEthernet(n.MAC, p.Out.MAC, packet.EtherTypeIPv4)
 	}
 	return edit
 }
 
-// hold lets a packet wait: a fragment for the rest of its datagram, any other one
-// for its next hop, which is asked for.
-func (w *worker) hold(p *Packet) {
-	if p.ip.IsFragment() && p.asked != 0 {
-		w.reassemble(p)
-		return
+func neighFacts(p *Packet, f *Facts) {
+	f.Addr, f.Known = p.NextHop, p.Neighbor
+	if p.Waited {
+		f.Note = ", after waiting for its ARP reply"
 	}
-	q := p.keep()
-	h := w.router.neighbors.Hold(time.Now(), p.out.ID, p.nextHop, q, q.size())
-	for _, old := range h.Evicted {
-		w.failAt(old, verdict.Neigh, verdict.NeighborQueueFull)
-	}
+}
+
+func saysNeigh(o *Seen) string {
 	switch {
-	case h.Known: // resolved between the batch's snapshot and now
-		w.resume([]*Packet{q})
-	case h.Refused:
-		w.failAt(q, verdict.Neigh, verdict.NeighborQueueFull)
-	case h.Elsewhere:
-		w.failAt(q, verdict.Neigh, verdict.NeighborUnresolved)
+	case o.Kind == verdict.Drop:
+		return "next hop " + o.Addr.String()
+	case o.Kind == verdict.Hold:
+		return o.Addr.String() + " is not known: it is asked for, and the packet waits"
+	case len(o.After) < packet.EthernetLen:
+		return o.Addr.String() + o.Note
 	}
-	if h.Ask {
-		w.ask(p.out, p.nextHop, packet.Broadcast, p)
+	text := fmt.Sprintf("%s is %s", o.Addr, packet.MAC(o.After))
+	if o.Age > 0 {
+		text += ", confirmed " + ago(o.Age)
 	}
-}
-
-// resume sends packets on that have waited, with the neighbours as they are now.
-func (w *worker) resume(packets []*Packet) {
-	if len(packets) > 0 {
-		w.path.neighbors = w.router.neighbors.Snapshot()
-	}
-	for _, p := range packets {
-		w.conclude(p, w.path.run(p, verdict.Neigh))
-		w.relieve() // a waiting packet may stand for many segments
-	}
-}
-
-// failAt ends the way of a packet that has waited in vain, at the step it waits for.
-func (w *worker) failAt(p *Packet, s verdict.Step, reason verdict.Reason) {
-	v := verdict.Dropped(reason)
-	p.settle(s, v)
-	w.conclude(p, v)
-}
-
-// failAll ends the way of packets whose next hop did not answer.
-func (w *worker) failAll(packets []*Packet) {
-	for _, p := range packets {
-		w.failAt(p, verdict.Neigh, verdict.NeighborUnresolved)
-		w.relieve()
-	}
-}
-
-// keep copies the packet for as long as it has to wait: the batch's buffers are
-// the reader's again as soon as the batch is written.
-func (p *Packet) keep() *Packet {
-	q := *p
-	q.frame = p.frame.Clone()
-	q.ip = packet.IPv4(q.frame.Payload())[q.outer:]
-	q.extra = nil
-	for _, f := range p.extra {
-		q.extra = append(q.extra, f.Clone())
-	}
-	if p.rec != nil {
-		rec := *p.rec
-		q.rec = &rec
-	}
-	if p.queue != nil {
-		p.queue.counts.Waits[p.waitsFor()].Held += p.weight
-		p.countRoute()
-		q.queue, q.late, q.sampled = nil, &p.in.late, false
-	}
-	return &q
-}
-
-// waitsFor is what a packet that waits does so for, or has waited for.
-func (p *Packet) waitsFor() int {
-	if p.asked != 0 {
-		return ForFragments
-	}
-	return ForNeighbor
-}
-
-func (p *Packet) size() int {
-	n := p.frame.Len
-	for _, f := range p.extra {
-		n += f.Len
-	}
-	return n
+	return text + o.Note
 }

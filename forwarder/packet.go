@@ -2,14 +2,26 @@ package forwarder
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
+
+// Names by which those outside of this module speak of what the path works with.
+type (
+	Frame    = packet.Frame
+	MAC      = packet.MAC
+	IPv4     = packet.IPv4
+	Neighbor = neigh.Neighbor
+	Verdict  = verdict.Verdict
+	Reason   = verdict.Reason
+	Meaning  = verdict.Meaning
+)
+
+// FrameOf copies bytes that start at the Ethernet header into a new frame.
+func FrameOf(b []byte) *Frame { return packet.FrameOf(b) }
 
 // Origin says who made a packet.
 type Origin uint8
@@ -31,152 +43,96 @@ var originWords = [NumOrigins]string{Received: "received", ARPRequest: "arp_requ
 // String is the word of the metrics.
 func (o Origin) String() string { return originWords[o] }
 
-// Packet is a frame on its way, with what the steps found out about it.
+// Packet is a frame on its way, with what the path knows of it.
 type Packet struct {
-	frame  *packet.Frame
-	extra  []*packet.Frame // what fragmentation or segmentation made of it besides frame
-	in     *Port           // nil if the router made it
-	origin Origin
-	weight uint64      // packets on the wire, when it was received
-	bytes  uint64      // of them
-	edited trace.Steps // so far
+	known
+	extra []*packet.Frame // besides Frame, from the step on that cut it
 
-	ip        packet.IPv4     // from check on
-	route     *rib.Route      // from route on
-	out       *Port           // from route on
-	nextHop   netip.Addr      // from route on; through a tunnel, from encap on
-	limit     int             // from mtu on: bytes of IP that fit through the next link
-	ipLen     int             // from mtu on: bytes of IP that came there, of the largest segment
-	neighbor  *neigh.Neighbor // from neigh on
-	dry       bool            // explain: nothing is counted, and nothing changes
-	unknown   bool            // explain: the next hop would be asked for
-	lowered   bool            // ttl has lowered the TTL
-	asked     verdict.Step    // the step that asks for the rest of a fragment's datagram; rx: none
-	outer     int             // bytes of outer header that encap has put in front
-	fragments int             // how many mtu cut it into; 0: none
-
-	tunnel *Tunnel // that it came out of or went into
-
-	arp    packet.ARPMessage // of step arp
-	note   string            // why arp or local took it: a constant
-	answer *packet.Frame     // what the router says to it
-	kind   Origin            // of the answer
-
-	queue  *queue         // it came by, where it is counted; nil: it is not, or it has waited
-	late   *ledger        // where it is counted since it has waited; nil: it has not
-	failed verdict.Reason // why a frame of it was not sent
-
-	watched bool // somebody wants to know when each step ended
-	sampled bool
-	start   time.Time
-	last    time.Duration
-	rec     *trace.Record
+	// Valid as far as the steps say so, and not cleared for the next packet.
+	note         string          // once arp, check, decap or local took or refused it: why; a constant
+	consequences *[4]Consequence // of them, the first due; nil: it has had none
 }
 
-// settle notes the verdict of a step: the one place where packets are counted
-// and recorded.
-func (p *Packet) settle(s verdict.Step, v verdict.Verdict) {
-	if v.Kind == verdict.Edit {
-		p.edited = p.edited.With(s)
-		if p.tunnel != nil && !p.dry {
-			p.tunnel.count(p, s)
-		}
-	}
-	if p.watched {
-		p.observe(s, v)
-	}
-	if v.Kind.Ends() || s == verdict.TX {
-		p.end(s, v)
-	}
+// known is what there is to know of a packet, all of it cleared for the next one.
+type known struct {
+	Frame    *packet.Frame // as the last step left it; of several, the first
+	In       *Port         // it came by; nil: the router made it
+	IP       packet.IPv4   // from check on: in Frame, less the outer header that encap puts in front
+	Route    *rib.Route    // from route on
+	toEnd    *rib.Route    // from mtu on: to the other end of the tunnel that Route puts it into; nil: there is none
+	Out      *Port         // from route on
+	NextHop  netip.Addr    // from route on; through a tunnel, from encap on that of the outer packet
+	Neighbor *Neighbor     // from neigh on
+	From     *Tunnel       // from decap on: that it came out of
+	Into     *Tunnel       // from encap on
+	Watch    Observer      // nil: nobody wants to know what the steps do
+	Edited   StepSet       // the steps that have changed it so far
+	Origin   Origin
+	lies     bool  // it is too short, or its offload header speaks of another frame (Frame.Admit)
+	Waited   bool  // from neigh on: for its next hop, which has answered
+	lowered  bool  // from ttl on: the TTL was
+	outer    uint8 // from encap on: bytes of outer header in front of IP
+	at       uint8 // the step at which its way ended, or at which it waits
+	due      uint8 // consequences
+	pieces   int32 // from mtu on: how many it was cut into; 0: none
+	limit    int32 // from mtu on: bytes of IP that fit through the next link
+	size     int32 // from mtu on: bytes of IP that came there, of the largest segment
 }
 
-// end counts a packet by the way that it has taken.
-func (p *Packet) end(s verdict.Step, v verdict.Verdict) {
-	way := trace.WayOf(p.edited, s, v)
-	switch {
-	case p.queue != nil:
-		p.queue.counts.Ways.add(way, p.weight)
-		p.countRoute()
-	case p.late != nil:
-		p.late.countLate(p.waitsFor(), way, p.weight)
-	default:
-		return
-	}
-	if v.Kind == verdict.Drop && p.in.wants(v.Reason) {
-		p.keepRecord(way)
+// Observer is told what each step did, while the packet is as the step left it.
+type Observer interface {
+	Judged(p *Packet, s *Step, v Verdict)
+}
+
+// Begin makes p a frame that came in by a port, and says whether what is said of its
+// offloads is true of it.
+func (p *Packet) Begin(f *packet.Frame, in *Port) (honest bool) {
+	honest = f.Admit()
+	p.known = known{Frame: f, In: in, lies: !honest}
+	p.extra = p.extra[:0]
+	return honest
+}
+
+// BeginOwn makes p a packet of the router's own: it goes through the steps from Route
+// on, or is sent by out as it is.
+func (p *Packet) BeginOwn(f *packet.Frame, o Origin, out *Port) {
+	p.known = known{Frame: f, Origin: o, Out: out}
+	p.extra = p.extra[:0]
+	if out == nil {
+		f.SetEthernet(packet.MAC{}, packet.MAC{}, packet.EtherTypeIPv4) // to be written by neigh
+		p.IP = packet.IPv4(f.Payload())
 	}
 }
 
-// keepRecord has the record of a dropped packet kept; one that nobody has watched
-// is made now.
-func (p *Packet) keepRecord(way trace.Way) {
-	hub := p.in.hub
-	if p.rec != nil {
-		hub.Keep(p.rec.Copy())
-		return
-	}
-	hub.Keep(trace.Recall(hub.NextID(), time.Now().UnixNano(), p.in.Name, p.frame, way, p.facts))
+// Replace goes on with the whole datagram in place of a fragment of it.
+func (p *Packet) Replace(whole *packet.Frame) {
+	p.Frame, p.IP = whole, packet.IPv4(whole.Payload())
 }
 
-// countRoute counts a packet at the route that was found for it, once: when its way
-// ends or it begins to wait, so that it is the worker of its queue that counts.
-func (p *Packet) countRoute() {
-	if p.route != nil {
-		p.queue.worker.routes.count(p.route, p.weight, p.bytes)
+// Keep copies the packet for as long as it has to wait: its buffers are the reader's
+// again as soon as the batch is written.
+func (p *Packet) Keep() Packet {
+	q := Packet{known: p.known, note: p.note}
+	q.due, q.Watch = 0, nil
+	q.Frame = p.Frame.Clone()
+	q.IP = packet.IPv4(q.Frame.Payload())[q.outer:]
+	for _, f := range p.extra {
+		q.extra = append(q.extra, f.Clone())
 	}
+	return q
 }
 
-// observe records when a step ended and what it did.
-func (p *Packet) observe(s verdict.Step, v verdict.Verdict) {
-	now := time.Since(p.start)
-	if p.sampled {
-		p.queue.counts.Durations[s].observe(now - p.last)
-	}
-	if p.rec != nil {
-		p.rec.Add(s, v, now.Nanoseconds(), p.facts(s), p.frame)
-	}
-	p.last = time.Since(p.start) // the recording itself is not the next step's time
-}
+// Because notes why a packet that waits is refused: a constant.
+func (p *Packet) Because(why string) { p.note = why }
 
-// facts are what a step decided by, for those who read the trace.
-func (p *Packet) facts(s verdict.Step) (f trace.Facts) {
-	switch s {
-	case verdict.RX:
-		if p.in != nil {
-			f.MAC = p.in.MAC
-		}
-	case verdict.ARP, verdict.Local:
-		f.Note = p.note
-	case verdict.RPF:
-		if p.in != nil {
-			f.Addr = p.in.Address
-		}
-	case verdict.Route:
-		if p.route != nil {
-			f.Route = p.route
-		}
-	case verdict.MTU:
-		f.Fit, f.Size, f.Pieces, f.MTU = p.limit, p.ipLen, p.fragments, p.out.MTU
-		if p.route.Encap == rib.IPIP {
-			f.Outer = packet.IPv4MinLen
-		}
-	case verdict.Neigh:
-		f.Addr = p.nextHop
-		if p.neighbor != nil {
-			if at, ok := p.neighbor.Confirmed(); ok {
-				f.Age = time.Since(at)
-			}
-		}
-		if p.unknown {
-			f.Note = " is not known: it is asked for, and the packet waits"
-		}
-		if p.late != nil {
-			f.Note = ", after waiting for its ARP reply"
-		}
-	case verdict.TX:
-		if p.out != nil && p.failed == verdict.None {
-			p.rec.Out = p.out.Name
-		}
-	}
-	return f
-}
+// At is the step at which the packet's way ended, or at which it waits.
+func (p *Packet) At() *Step { return steps[p.at] }
+
+// Extra is what the packet was cut into besides Frame.
+func (p *Packet) Extra() []*packet.Frame { return p.extra }
+
+// Pieces is into how many fragments mtu cut the packet; 0: it did not.
+func (p *Packet) Pieces() int { return int(p.pieces) }
+
+// Forget lets go of the frames that a packet was cut into.
+func (p *Packet) Forget() { p.extra = nil }

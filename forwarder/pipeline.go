@@ -1,82 +1,205 @@
-// Package forwarder is the packet path: it reads frames from ports, takes each
-// through the steps of one pipeline, and writes it to another port. Live traffic
-// and `explain` run the same pipeline.
+// Package forwarder is the packet path: the steps that a packet meets, in their
+// order, and nothing else. A step looks at the packet and at the snapshots that it is
+// given, rewrites the packet, and returns a verdict; what is to be done because of it
+// stands in the packet, as data (consequence.go). The package does no I/O, reads no
+// clock, takes no lock and counts nothing: that is for whoever runs it. Live traffic
+// (internal/engine), `explain` and `replay` run the same path.
 //
-// To follow a packet, start at worker.run in worker.go, which reads a batch, then
-// read the table below from top to bottom.
+// To follow a packet, read the table below from top to bottom: a file a step, named
+// after it.
 package forwarder
 
 import (
+	"slices"
+
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// steps is the packet path, in the order in which a packet meets it. A step
-// judges and rewrites the packet; it does no I/O, reads no clock, takes no lock,
-// counts nothing and calls no other step: that is the loop's (run).
-//
-// The last step, tx, has no function: its verdict is the kernel's, when the
-// batch is written (worker.flush).
-var steps = [verdict.TX]func(*path, *Packet) verdict.Verdict{
-	verdict.RX:    (*path).rx,    // rx.go
-	verdict.ARP:   (*path).arp,   // arp.go
-	verdict.Check: (*path).check, // check.go
-	verdict.Decap: (*path).decap, // tunnel.go
-	verdict.RPF:   (*path).rpf,   // local.go
-	verdict.Local: (*path).local, // local.go
-	verdict.Route: (*path).route, // route.go
-	verdict.TTL:   (*path).ttl,   // route.go
-	verdict.MTU:   (*path).mtu,   // mtu.go
-	verdict.Encap: (*path).encap, // tunnel.go
-	verdict.Neigh: (*path).neigh, // neigh.go
+// steps is the packet path, in the order in which a packet meets it. It is the only
+// list of them: metrics, trace, filters and documentation are made from it.
+var steps = [...]*Step{
+	RX,
+	ARP,
+	Check,
+	Decap,
+	RPF,
+	Local,
+	Route,
+	TTL,
+	MTU,
+	Encap,
+	Neigh,
+	TX,
 }
+
+// NumSteps is the number of steps.
+const NumSteps = len(steps)
+
+// Step is a stage of the packet path: what it does, and its words.
+type Step struct {
+	Word string // of the metrics and the trace
+	Help string
+	RFC  string // where its rule is written
+	// Quiet steps have nothing to say when they pass: the text trace leaves
+	// that line out, as most packets pass them untouched.
+	Quiet bool
+
+	// run judges the packet and rewrites it.
+	run func(*Path, *Packet) Verdict
+	// facts fills in what it judged by, for those who watch; nil: the frame tells it all.
+	facts func(*Packet, *Facts)
+	// say is one line: what it did and by what it decided, or why it refused; "" for
+	// what the reason means in general.
+	say func(*Seen) string
+
+	number int // its place in the table
+}
+
+var runs [NumSteps]func(*Path, *Packet) Verdict // of steps: one load less a step
+
+func init() {
+	for i, s := range steps {
+		s.number, runs[i] = i, s.run
+	}
+}
+
+// Steps lists every step, in the order of the path.
+func Steps() []*Step { return steps[:] }
+
+// StepNamed is the step of that word, nil if there is none.
+func StepNamed(word string) *Step {
+	for _, s := range steps {
+		if s.Word == word {
+			return s
+		}
+	}
+	return nil
+}
+
+// String is the word of the metrics and the trace.
+func (s *Step) String() string { return s.Word }
+
+// Number is its place on the path, from 0.
+func (s *Step) Number() int { return s.number }
+
+// StepSet is a set of steps.
+type StepSet uint32
+
+// They fit.
+const _ = uint(32 - NumSteps)
+
+// With adds a step.
+func (set StepSet) With(s *Step) StepSet { return set | 1<<s.number }
+
+// Has says whether a step is in the set.
+func (set StepSet) Has(s *Step) bool { return set&(1<<s.number) != 0 }
 
 // The verdicts without a reason.
 var (
-	pass    = verdict.Verdict{Kind: verdict.Pass}
-	edit    = verdict.Verdict{Kind: verdict.Edit}
-	consume = verdict.Verdict{Kind: verdict.Consume}
-	hold    = verdict.Verdict{Kind: verdict.Hold}
+	pass    = Verdict{Kind: verdict.Pass}
+	edit    = Verdict{Kind: verdict.Edit}
+	consume = Verdict{Kind: verdict.Consume}
+	hold    = Verdict{Kind: verdict.Hold}
 )
 
-// path is what the steps see: the snapshots of one batch, and scratch memory of
-// the worker that runs them.
-type path struct {
-	*state
-	fib        *rib.FIB
-	neighbors  *neigh.Snapshot
-	scratch    []*packet.Frame // frames the router makes in this batch
-	scratchLen int
+// Path is what the steps see: snapshots of one moment, and scratch memory of the one
+// goroutine that runs it.
+type Path struct {
+	*State
+	FIB       *rib.FIB
+	Neighbors *Neighbors
+	Numbers   Numbers
+	Keys      Keys
+
+	scratch []*packet.Frame // frames that the router makes
+	made    int             // of them, those that are lent
 }
 
-// run takes a packet through the steps, from one of them on, until one ends its
-// way. pass means that the packet is ready to be sent; hold, that it waits for
-// its next hop, or for the rest of its datagram, and has had no verdict of that
-// step yet.
-func (x *path) run(p *Packet, from verdict.Step) verdict.Verdict {
-	for s := from; s < verdict.TX; s++ {
-		v := steps[s](x, p)
-		if v.Kind == verdict.Hold {
-			return v
+// Neighbors are the hardware addresses that are known.
+type Neighbors = neigh.Snapshot
+
+// Run takes a packet through the steps, from one of them on, until one ends its way or
+// lets it wait. Pass means that it is ready to be sent by p.Out; the verdict of tx is
+// the kernel's, when it is.
+func (x *Path) Run(p *Packet, from *Step) Verdict {
+	p.due = 0
+	for i := from.number; i < NumSteps; i++ {
+		v := runs[i](x, p)
+		if v.Kind == verdict.Edit {
+			p.Edited |= 1 << i
 		}
-		p.settle(s, v)
 		if v.Kind.Ends() {
-			return v
+			return x.end(p, i, v)
+		}
+		if p.Watch != nil && i < NumSteps-1 {
+			p.Watch.Judged(p, steps[i], v)
 		}
 	}
+	p.at = uint8(NumSteps - 1)
 	return pass
 }
 
-// borrow lends an empty frame, until the batch is written. Its buffer grows with what
-// it is used for: of the largest size, a thousand of them would be 64 MB.
-func (x *path) borrow() *packet.Frame {
-	if x.scratchLen == len(x.scratch) {
+// end notes where a packet's way ends, or where it waits, and what its source is told.
+func (x *Path) end(p *Packet, at int, v Verdict) Verdict {
+	p.at = uint8(at)
+	if v.Kind == verdict.Hold {
+		return v
+	}
+	if p.Watch != nil {
+		p.Watch.Judged(p, steps[at], v)
+	}
+	if v.Kind == verdict.Drop && p.Origin == Received {
+		x.tell(p, v.Reason)
+	}
+	return v
+}
+
+// Refuse ends the way of a packet that has waited at a step in vain.
+func (x *Path) Refuse(p *Packet, at *Step, r Reason) Verdict {
+	p.due = 0
+	return x.end(p, at.number, verdict.Dropped(r))
+}
+
+// Finish ends the way of a packet at a step that has seen what it waited for.
+func (x *Path) Finish(p *Packet, at *Step) Verdict {
+	p.due = 0
+	return x.end(p, at.number, consume)
+}
+
+// ScratchKept is the largest buffer in bytes that stays with the scratch memory: a
+// packet of any Ethernet, jumbo frames among them, costs no allocation.
+const ScratchKept = 10 << 10
+
+// Borrow lends an empty frame, until Release. Its buffer grows with what it is used
+// for: of the largest size, a thousand of them would be 64 MB.
+func (x *Path) Borrow() *packet.Frame {
+	if x.made == len(x.scratch) {
 		x.scratch = append(x.scratch, &packet.Frame{})
 	}
-	f := x.scratch[x.scratchLen]
-	x.scratchLen++
+	f := x.scratch[x.made]
+	x.made++
 	f.Reset(0)
 	return f
+}
+
+// Made is how many frames the path has made since Release.
+func (x *Path) Made() int { return x.made }
+
+// Release ends the loan of all frames. What had to be larger than any link's packet is no
+// longer kept. With more than twice as many frames as are worth keeping, as one frame was
+// thousands of segments, the others are let go, and more says so.
+func (x *Path) Release(keep int) (more bool) {
+	for _, f := range x.scratch[:x.made] {
+		if len(f.Buf) > ScratchKept {
+			f.Buf = nil
+		}
+	}
+	x.made = 0
+	if more = len(x.scratch) > 2*keep; more {
+		x.scratch = slices.Clone(x.scratch[:keep])
+	}
+	return more
 }

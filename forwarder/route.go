@@ -5,46 +5,52 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
+// Route finds where a packet to its destination goes (RFC 1812 5.2.4.3).
+var Route = &Step{
+	Word: "route", Help: "the longest prefix that contains the destination says where it goes", RFC: "RFC 1812 5.2.4.3",
+	run: (*Path).route, facts: routeFacts, say: saysRoute,
+}
+
 // routeDrops says why a packet ends at a route that leads nowhere.
-var routeDrops = [...]verdict.Reason{
+var routeDrops = [...]Reason{
 	rib.Blackhole:   verdict.Blackhole,
 	rib.Unreachable: verdict.UnreachableRoute,
 	rib.Prohibit:    verdict.ProhibitRoute,
 	rib.Broadcast:   verdict.MartianDestination, // RFC 2644: directed broadcasts are not forwarded
 }
 
-// route finds the way to the destination (RFC 1812 5.2.4.3).
-func (x *path) route(p *Packet) verdict.Verdict {
-	dst := p.ip.Dst()
-	r := x.way(dst, p.ip)
+func (x *Path) route(p *Packet) Verdict {
+	dst := p.IP.Dst()
+	r := x.RouteTo(dst, p.IP)
 	if r == nil {
 		return verdict.Dropped(verdict.NoRoute)
 	}
-	p.route = r
+	p.Route = r
 	if r.Type != rib.Unicast {
 		return verdict.Dropped(routeDrops[r.Type])
 	}
-	if p.out = x.port(r.Port); p.out == nil {
+	if p.Out = x.Port(r.Port); p.Out == nil {
 		return verdict.Dropped(verdict.NoRoute) // the port went, and the route is about to
 	}
-	p.nextHop = r.Via
+	p.NextHop = r.Via
 	if !r.Via.IsValid() {
-		p.nextHop = dst
+		p.NextHop = dst
 	}
 	return pass
 }
 
-// ttl lowers the time to live by one, once a router, and only when it forwards
-// (RFC 1812 5.3.1). The host and its router are one router: what passes between
-// them is not forwarded.
-func (x *path) ttl(p *Packet) verdict.Verdict {
-	if p.origin != Received || p.in.Kind == Host || p.out.Kind == Host {
-		return pass
+func routeFacts(p *Packet, f *Facts) {
+	if p.Route != nil {
+		f.Route = p.Route
 	}
-	if p.ip.TTL() <= 1 {
-		return verdict.Dropped(verdict.TTLExceeded)
+}
+
+func saysRoute(o *Seen) string {
+	switch {
+	case o.Reason == verdict.NoRoute && header(o.Before) != nil:
+		return "no route contains " + header(o.Before).Dst().String()
+	case o.Reason != verdict.MartianDestination && o.Facts.Route != nil:
+		return o.Facts.Route.String()
 	}
-	p.ip.SetTTL(p.ip.TTL() - 1)
-	p.lowered = true
-	return edit
+	return ""
 }

@@ -1,126 +1,41 @@
 package forwarder
 
-import (
-	"net/netip"
+import "net/netip"
 
-	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/verdict"
-	"github.com/vrouter/vrouter/rib"
-)
+// MinPathMTU in bytes: every link carries that much (RFC 791 3.2, RFC 1191 3).
+// Settings may say that a path carries more.
+const MinPathMTU = 68
 
-// ownTTL is the TTL of what this router sends itself (RFC 1700, "ASSIGNED NUMBERS").
-const ownTTL = 64
+// Tunnel is IP-in-IP with one peer, in both directions, as it is at one moment. It never
+// changes.
+type Tunnel struct {
+	Peer    netip.Addr
+	Accept  bool // what comes from there is unpacked
+	Sent    bool // something went there
+	PathMTU int  // bytes of the outer packet that the path carries, as routers on the way have told; 0: what the uplink does
+	Less    bool // they told less than is believed of any path: routers are to cut what is longer
+	Probe   Probe
+	Owner   any // what whoever runs the path has to do with it
+}
+
+// Probe is the state of one that finds out whether a path carries more by now.
+type Probe uint8
 
 const (
-	ecnMask = 3
-	notECT  = 0
-	ect1    = 1
-	ect0    = 2
-	ce      = 3
+	NoProbe   Probe = iota
+	ProbeDue        // the next packet that is longer goes
+	ProbeSent       // one has gone
 )
 
-// decap unpacks IP-in-IP that a peer sent to this host. From then on the packet
-// is the inner one, and meets the same steps as any other.
-func (x *path) decap(p *Packet) verdict.Verdict {
-	if p.ip.Protocol() != packet.ProtocolIPIP || p.in.Kind != Uplink || !x.isOwn(p.ip.Dst()) {
-		return pass
+// limit is the largest outer packet that a tunnel takes, if the link carries mtu bytes.
+func (t *Tunnel) limit(mtu int) int {
+	if t.PathMTU != 0 {
+		return min(mtu, t.PathMTU)
 	}
-	t := x.tunnel(p.ip.Src())
-	if t == nil || !t.accept {
-		return verdict.Dropped(verdict.IPIPUnknownPeer)
-	}
-	if p.ip.IsFragment() {
-		p.asked = verdict.Decap
-		return hold // RFC 1812 4.2.2.8: put together what is for this host
-	}
-	outer := p.ip
-	inner := packet.IPv4(outer.Payload())
-	if badHeader(inner) != verdict.None {
-		return verdict.Dropped(verdict.IPIPBadInner)
-	}
-	if inner.TTL() == 0 {
-		return verdict.Dropped(verdict.IPIPInnerTTLZero)
-	}
-	ecn, ok := innerECN(inner.TOS()&ecnMask, outer.TOS()&ecnMask)
-	if !ok {
-		return verdict.Dropped(verdict.IPIPECN)
-	}
-	p.frame.Strip(outer.HeaderLen())
-	p.frame.Trim(inner.TotalLen())
-	p.ip = packet.IPv4(p.frame.Payload())
-	if !p.frame.OffloadValid() {
-		return verdict.Dropped(verdict.FrameTooShort)
-	}
-	if p.ip.TOS()&ecnMask != ecn {
-		p.ip.SetECN(ecn)
-	}
-	if x.badAddress(p) != verdict.None || x.isLocal(p.ip.Src()) {
-		return verdict.Dropped(verdict.IPIPBadInner)
-	}
-	p.tunnel = t
-	return edit
+	return mtu
 }
 
-// isLocal says whether an address is this host's or one of its workloads': no
-// packet from there comes out of a tunnel.
-func (x *path) isLocal(a netip.Addr) bool {
-	r := x.fib.Lookup(a)
-	return x.isOwn(a) || r != nil && r.Source == rib.Workload
-}
-
-// innerECN is the table of RFC 6040 4.2: what leaves a tunnel, from what came in
-// it; not ok where a congestion mark would be lost.
-func innerECN(inner, outer byte) (ecn byte, ok bool) {
-	switch {
-	case inner == notECT:
-		return notECT, outer != ce
-	case outer == ce:
-		return ce, true
-	case inner == ect0 && outer == ect1:
-		return ect1, true
-	}
-	return inner, true
-}
-
-// encap puts an outer header around what the route sends through a tunnel (RFC
-// 2003 3.1). A virtio header cannot speak of a packet in a packet, so an
-// offloaded frame is cut into its segments first.
-func (x *path) encap(p *Packet) verdict.Verdict {
-	if p.route.Encap != rib.IPIP {
-		return pass
-	}
-	end := p.nextHop
-	if p.origin == Received && (x.isOwn(p.ip.Src()) || p.ip.Src() == end || p.ip.Dst() == end) {
-		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
-	}
-	r := x.way(end, p.ip)
-	if r == nil || r.Type != rib.Unicast || x.port(r.Port) == nil {
-		return verdict.Dropped(verdict.NoRoute)
-	}
-	if r.Encap == rib.IPIP || x.port(r.Port).Kind != Uplink {
-		return verdict.Dropped(verdict.IPIPLoop)
-	}
-	if p.frame.Offload.IsGSO() {
-		x.segment(p)
-	}
-	h := packet.Header{TTL: ownTTL, Protocol: packet.ProtocolIPIP, Src: x.sourceFor(end), Dst: end}
-	x.wrap(p.frame, h)
-	for _, f := range p.extra {
-		x.wrap(f, h)
-	}
-	p.outer, p.tunnel = packet.IPv4MinLen, x.tunnel(end)
-	p.out, p.nextHop = x.port(r.Port), end
-	if r.Via.IsValid() {
-		p.nextHop = r.Via
-	}
-	return edit
-}
-
-// wrap moves the frame's start back into the headroom. DSCP and ECN are copied
-// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it.
-func (x *path) wrap(f *packet.Frame, h packet.Header) {
-	inner := packet.IPv4(f.Payload())
-	h.TOS, h.DF, h.TotalLen, h.ID = inner.TOS(), inner.DF(), len(inner)+packet.IPv4MinLen, x.nextID()
-	f.Prepend(packet.IPv4MinLen)
-	packet.PutIPv4(f.Payload(), &h)
-}
+// cuts says whether routers on the way are to cut an outer packet of a length, though
+// its sender would rather hear that it is too long: of a path that carries less than is
+// believed he would hear nothing. A probe is to be heard of.
+func (t *Tunnel) cuts(length int) bool { return t != nil && t.Less && length <= t.PathMTU }

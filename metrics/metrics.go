@@ -83,7 +83,11 @@ var (
 	portRxBytes   = counter("port_receive_bytes_total", "Bytes read from a port, with Ethernet headers.", "port")
 	portTxPackets = counter("port_transmit_packets_total", "Packets sent by a port, those that the router made among them.", "port")
 	portTxBytes   = counter("port_transmit_bytes_total", "Bytes sent by a port, with Ethernet headers.", "port")
-	portRxLost    = counter("port_receive_lost_packets_total", "Packets that the kernel dropped before the router could read them.", "port")
+	portRxLost    = counter("port_receive_lost_packets_total", "Frames that the kernel dropped before the router could read them, or could not hand over: superframes that are neither TCP nor UDP.", "port")
+
+	portTxLost = counter("port_transmit_lost_packets_total", "Packets that the slow lane has taken and could not write: the port was removed, or its device did not take them.", "port")
+	portSlow   = gauge("port_slow", "1 while a workload's own stack takes so long over what is written to it that a thread of the lowest priority does that; else 0.", "port")
+	portCost   = counter("port_worker_seconds_total", "Time of the workers that frames read from a port have cost: with what is made of them, and all writes.", "port")
 
 	portRxErrors = counter("port_receive_errors_total", "Reads of a port that failed, and passed.", "port")
 
@@ -94,9 +98,11 @@ var (
 	stepPackets = counter("step_packets_total", "Received packets by the verdict that a step of the path gave them; a packet is counted when its way ends.", "step", "verdict")
 	dropPackets = counter("drop_packets_total", "Packets dropped, by the port they came in by and the reason. Exemplars have the number of a packet: `vrouter show packets NUMBER` shows it.", "port", "reason")
 
+	lostPackets = counter("lost_packets_total", "Packets dropped that somebody had sent to this router: `vrouter_drop_packets_total` without the noise, which is what a link carries for others.", "reason")
+
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
 	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
-	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`.", "port", "answer")
+	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`. A `conflict` claims an address of the router, which defends it once in ten seconds.", "port", "answer")
 
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
 	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
@@ -106,6 +112,7 @@ var (
 
 	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
 	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelRefused = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
 	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
@@ -113,10 +120,11 @@ var (
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")
 
-	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one packet in 1,024 at each port.", []string{"step"})
+	stepDuration = newMetric("histogram", "step_duration_seconds", "How long a step takes, from one frame in 1,024 of each queue of a port.", []string{"step"})
 
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
-	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind.")
+	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
+	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, interface, routes (kernel.export).", "kind")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

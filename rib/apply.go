@@ -3,7 +3,7 @@ package rib
 import "iter"
 
 // Change is one step of [Table.Apply]: there is to be this route or, if Gone,
-// none with its prefix and metric.
+// none with its prefix and metric; Counts knows its protocol all the same.
 type Change struct {
 	Route
 	Gone bool
@@ -18,11 +18,14 @@ func (t *Table) Apply(s Source, steps iter.Seq[Change]) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := newDraft(t.FIB())
-	changes := 0
+	changes, protocols := 0, len(d.counts)
 	for c := range steps {
 		c.Source = s
 		if err := c.check(); err != nil {
 			return err
+		}
+		if c.Gone && c.Protocol != "" {
+			d.count(c.Protocol, 0) // it may be there another time
 		}
 		old := d.find(c.Prefix, s, c.Metric)
 		if c.Gone && old == nil || !c.Gone && old != nil && old.Equal(&c.Route) {
@@ -33,7 +36,7 @@ func (t *Table) Apply(s Source, steps iter.Seq[Change]) error {
 		}
 		d.swap(c.Prefix, old, c.put())
 	}
-	if changes > 0 {
+	if changes > 0 || len(d.counts) > protocols {
 		t.fib.Store(d.done())
 	}
 	return nil

@@ -33,7 +33,7 @@ func TestApplyAllOrNothing(t *testing.T) {
 	table := NewTable()
 	good := Route{Prefix: netip.MustParsePrefix("10.1.0.0/16"), Type: Blackhole, Port: NoPort}
 	bad := good
-	bad.Metric = -1
+	bad.Port = 0
 	err := table.Apply(Static, slices.Values([]Change{{Route: good}, {Route: bad}}))
 	if !errors.Is(err, ErrInvalid) {
 		t.Errorf("error %v, want %v", err, ErrInvalid)
@@ -48,7 +48,7 @@ func BenchmarkApplyOneOf1M(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		r := routes[i*7919%len(routes)]
-		r.Metric = i % 2
+		r.Metric = uint32(i % 2)
 		if err := t.Apply(Kernel, slices.Values([]Change{{Route: r}})); err != nil {
 			b.Fatal(err)
 		}

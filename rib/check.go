@@ -28,13 +28,9 @@ func twiceError(r Route, s Source) error {
 		&r, ErrExists, s, r.Metric)
 }
 
-func notFoundError(p netip.Prefix, s Source, metric int) error {
-	with := ""
-	if metric != anyMetric {
-		with = fmt.Sprintf(" with metric %d", metric)
-	}
-	return fmt.Errorf("%s: %w from source %s%s: list the routes to see which there are",
-		prefixText(p), ErrNotFound, s, with)
+func notFoundError(p netip.Prefix, s Source, metric uint32) error {
+	return fmt.Errorf("%s: %w from source %s with metric %d: list the routes to see which there are",
+		prefixText(p), ErrNotFound, s, metric)
 }
 
 // fault tells why the route cannot be in a table and what to do; "" if it can.
@@ -42,11 +38,8 @@ func (r *Route) fault() string {
 	if why := prefixFault(r.Prefix); why != "" {
 		return why
 	}
-	switch {
-	case r.Source > Kernel:
+	if r.Source > Kernel {
 		return "its source is none of workload, connected, static, kernel"
-	case r.Metric < 0:
-		return "the metric is negative; use 0 or more"
 	}
 	switch r.Type {
 	case Unicast:

@@ -44,9 +44,6 @@ var invalid = []struct {
 	{"unknown encapsulation", func(r *Route) { r.Encap = 2 },
 		"10.70.2.0/24 via 192.168.0.12 dev ens160 proto static encap unknown(2): invalid route: " +
 			"its encapsulation is neither none nor ipip"},
-	{"negative metric", func(r *Route) { r.Metric = -1 },
-		"10.70.2.0/24 via 192.168.0.12 dev ens160 proto static metric -1: invalid route: " +
-			"the metric is negative; use 0 or more"},
 	{"unknown type", func(r *Route) { r.Type = 9 },
 		"unknown(9) 10.70.2.0/24 via 192.168.0.12 dev ens160 proto static: invalid route: " +
 			"its type is none of unicast, blackhole, unreachable, prohibit, broadcast"},
@@ -104,8 +101,8 @@ func TestConflicts(t *testing.T) {
 		text+": source kernel lists that prefix and metric 0 twice: leave one out, or give it another metric")
 	wantError(t, "Delete", table.Delete(good.Prefix, Static, 5), ErrNotFound,
 		"10.70.2.0/24: no such route from source static with metric 5: list the routes to see which there are")
-	wantError(t, "Delete", table.Delete(prefix("0.0.0.0/0"), Kernel, -1), ErrNotFound,
-		"default: no such route from source kernel: list the routes to see which there are")
+	wantError(t, "Delete", table.Delete(prefix("0.0.0.0/0"), Kernel, 0), ErrNotFound,
+		"default: no such route from source kernel with metric 0: list the routes to see which there are")
 	wantError(t, "Delete", table.Delete(prefix("10.70.2.9/24"), Static, 0), ErrInvalid,
 		"10.70.2.9/24: invalid route: the prefix has host bits; write 10.70.2.0/24")
 	wantError(t, "Delete", table.Delete(netip.Prefix{}, Static, 0), ErrInvalid,

@@ -37,11 +37,10 @@ func (d *draft) done() *FIB {
 	return &f
 }
 
-// find returns the route with that key, or the source's best to p if metric is
-// anyMetric; nil if there is none.
-func (d *draft) find(p netip.Prefix, s Source, metric int) *Route {
+// find returns the route with that key; nil if there is none.
+func (d *draft) find(p netip.Prefix, s Source, metric uint32) *Route {
 	for _, r := range d.candidates(p) {
-		if r.Source == s && (r.Metric == metric || metric == anyMetric) {
+		if r.Source == s && r.Metric == metric {
 			return r
 		}
 	}
@@ -101,12 +100,8 @@ func (d *draft) setLosers(p netip.Prefix, routes []*Route) {
 	}
 }
 
-func (d *draft) count(protocol string, n int) {
-	d.counts[protocol] += n
-	if d.counts[protocol] == 0 {
-		delete(d.counts, protocol)
-	}
-}
+// count keeps a protocol that has no routes any more: there are 256 at the most.
+func (d *draft) count(protocol string, n int) { d.counts[protocol] += n }
 
 func put[V any](t *bart.Fast[V], owned bool, p netip.Prefix, v V) *bart.Fast[V] {
 	if !owned {

@@ -18,7 +18,7 @@ import (
 type FIB struct {
 	best   *bart.Fast[*Route]
 	losers *bart.Fast[[]*Route] // by preference; the slices are never written to
-	counts map[string]int       // routes by protocol, winners and losers
+	counts map[string]int       // routes by protocol, winners and losers; never fewer protocols
 	slots  slots                // the writers'
 }
 

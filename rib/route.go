@@ -12,7 +12,7 @@ const NoPort = -1
 
 // Route is one way to reach a prefix. It is immutable once it is in a table:
 // who got a *Route from there may keep it and read it at any time. The order of
-// the fields keeps it at 120 bytes; there may be a million of them. Two routes
+// the fields keeps it at 128 bytes; there may be a million of them. Two routes
 // are compared with Equal.
 type Route struct {
 	Prefix   netip.Prefix // IPv4, without host bits
@@ -20,7 +20,8 @@ type Route struct {
 	Dev      string       // name of the port; empty for a type that sends nothing
 	Protocol string       // who made it, in iproute2's word: "static", "kernel", "bird", "workload", …
 	Port     int          // number of the port in the forwarder; NoPort if there is none
-	Metric   int          // 0 and up; lower wins within a source
+	Metric   uint32       // lower wins within a source
+	MTU      uint32       // bytes of IP that go by it, if the link carries more; 0: as the link does
 	Type     Type
 	Encap    Encap
 	Source   Source
@@ -128,7 +129,10 @@ func (r *Route) String() string {
 		b = append(append(b, " encap "...), r.Encap.String()...)
 	}
 	if r.Metric != 0 {
-		b = strconv.AppendInt(append(b, " metric "...), int64(r.Metric), 10)
+		b = strconv.AppendUint(append(b, " metric "...), uint64(r.Metric), 10)
+	}
+	if r.MTU != 0 {
+		b = strconv.AppendUint(append(b, " mtu "...), uint64(r.MTU), 10)
 	}
 	if r.of != 0 {
 		b = fmt.Appendf(b, " weight %d: next hop %d of %d", r.weight, r.nth, r.of)

@@ -10,9 +10,6 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// anyMetric stands for the source's best route in Delete.
-const anyMetric = -1
-
 // Table is the routing information base: every route from every source. Its
 // methods may be called at the same time; changes wait for each other, reading
 // waits for nothing. Make one with [NewTable].
@@ -75,10 +72,9 @@ func (t *Table) Replace(r Route) error {
 	return nil
 }
 
-// Delete takes out the route with that key; with metric -1, the source's best
-// route to the prefix. It fails with [ErrNotFound] if there is none, and with
-// [ErrInvalid] if the prefix is not IPv4 or has host bits.
-func (t *Table) Delete(prefix netip.Prefix, s Source, metric int) error {
+// Delete takes out the route with that key. It fails with [ErrNotFound] if there is
+// none, and with [ErrInvalid] if the prefix is not IPv4 or has host bits.
+func (t *Table) Delete(prefix netip.Prefix, s Source, metric uint32) error {
 	if why := prefixFault(prefix); why != "" {
 		return fmt.Errorf("%s: %w: %s", prefixText(prefix), ErrInvalid, why)
 	}
@@ -112,6 +108,18 @@ func (t *Table) All(yield func(*Route) bool) { t.FIB().all(yield) }
 // see [FIB.Candidates].
 func (t *Table) Candidates(addr netip.Addr) []*Route { return t.FIB().Candidates(addr) }
 
-// Counts returns the number of routes by protocol, those that lost included.
-// A protocol without routes is not in it. The map is the caller's.
+// Expect has Counts know protocols from now on, though there may be no route of
+// them yet.
+func (t *Table) Expect(protocols ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := newDraft(t.FIB())
+	for _, p := range protocols {
+		d.count(p, 0)
+	}
+	t.fib.Store(d.done())
+}
+
+// Counts returns the number of routes by protocol, those that lost included: of
+// each that was expected, or that a change spoke of. The map is the caller's.
 func (t *Table) Counts() map[string]int { return maps.Clone(t.FIB().counts) }

@@ -1,15 +1,18 @@
 package rib
 
 import (
+	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func direct(p, dev string, s Source, metric int) Route {
+func direct(p, dev string, s Source, metric uint32) Route {
 	return Route{Prefix: prefix(p), Dev: dev, Source: s, Metric: metric}
 }
 
@@ -227,7 +230,7 @@ func addAndDelete(t *testing.T, table *Table, r Route) {
 		if err := table.Add(r); err != nil {
 			t.Error(err)
 		}
-		if err := table.Delete(r.Prefix, r.Source, -1); err != nil {
+		if err := table.Delete(r.Prefix, r.Source, r.Metric); err != nil {
 			t.Error(err)
 		}
 	}
@@ -251,5 +254,28 @@ func readUntil(t *testing.T, table *Table, done <-chan struct{}) {
 		}
 		table.Routes()
 		table.Counts()
+	}
+}
+
+// A protocol whose routes have gone is counted as before, with none: a series of metrics that
+// exists, exists on.
+func TestCountsStay(t *testing.T) {
+	table := NewTable()
+	table.Expect("bird")
+	r := Route{Prefix: prefix("10.70.2.0/24"), Type: Blackhole, Port: NoPort, Protocol: "static", Source: Static}
+	lost := r
+	lost.Protocol = "bgp"
+	if err := errors.Join(table.Add(r), table.Delete(r.Prefix, Static, 0), table.Apply(Static, slices.Values([]Change{{Route: lost, Gone: true}}))); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := table.Counts(), map[string]int{"bird": 0, "static": 0, "bgp": 0}; !maps.Equal(got, want) {
+		t.Errorf("counts %v, want %v", got, want)
+	}
+}
+
+// A million routes are a million times this, and one byte more is eight.
+func TestRouteIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(Route{}); n != 128 {
+		t.Errorf("a route takes %d bytes, want 128", n)
 	}
 }

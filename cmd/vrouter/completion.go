@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -56,7 +57,7 @@ func completeReasons(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 }
 
 func completeSteps(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	return offer(wordsOf(verdict.Steps()), typed)
+	return offer(wordsOf(forwarder.Steps()), typed)
 }
 
 func wordsOf[T fmt.Stringer](list []T) (names []string) {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/metrics"
@@ -125,21 +127,21 @@ Ethernet header. Go's and the process's usual metrics (`+"`go_…`, `process_…
 	}
 	fmt.Fprint(w, "\nThe values that labels take, where the list is closed:\n\n")
 	table = newDocTable(w, "label", "of", "values")
-	table.row("`step`", "all metrics", words(verdict.NumSteps, func(i int) string { return verdict.Step(i).String() }))
+	table.row("`step`", "all metrics", words(forwarder.NumSteps, func(i int) string { return forwarder.Steps()[i].Word }))
 	table.row("`verdict`", "`vrouter_step_packets_total`", words(verdict.NumKinds, func(i int) string { return verdict.Kind(i).String() }))
-	table.row("`reason`", "`vrouter_drop_packets_total`", "see [Drop reasons](#drop-reasons)")
+	table.row("`reason`", "`vrouter_drop_packets_total`, `vrouter_lost_packets_total`", "see [Drop reasons](#drop-reasons)")
 	table.row("`reason`", "`vrouter_icmp_errors_suppressed_total`", suppressedWords())
 	table.row("`kind`", "`vrouter_originated_…`", words(forwarder.NumOrigins-1, func(i int) string { return forwarder.Origin(i + 1).String() }))
 	table.row("`kind`", "`vrouter_port_info`", code(forwarder.Workload.String())+" "+code(forwarder.Uplink.String())+" "+code(forwarder.Host.String()))
 	table.row("`answer`", "`vrouter_arp_requests_received_total`", words(arpproxy.NumAnswers, func(i int) string { return arpproxy.Answer(i).String() }))
 	table.row("`state`", "`vrouter_neighbors`", words(neigh.NumStates, func(i int) string { return neigh.State(i).String() }))
-	table.row("`result`", "`vrouter_route_lookups_total`", words(forwarder.NumLookups, func(i int) string { return forwarder.LookupWords[i] }))
-	table.row("`result`", "`vrouter_reassemblies_total`", words(forwarder.NumReassemblyResults, func(i int) string { return forwarder.ReassemblyWords[i] }))
+	table.row("`result`", "`vrouter_route_lookups_total`", words(engine.NumLookups, func(i int) string { return engine.LookupWords[i] }))
+	table.row("`result`", "`vrouter_reassemblies_total`", words(engine.NumReassemblyResults, func(i int) string { return engine.ReassemblyWords[i] }))
 }
 
 // suppressedWords are read off the counters of a router without ports.
 func suppressedWords() string {
-	r := forwarder.New(rib.NewTable(), slog.New(slog.DiscardHandler), nil)
+	r := engine.New(rib.NewTable(), slog.New(slog.DiscardHandler), nil)
 	defer r.Close()
 	list := slices.Sorted(maps.Keys(r.Stats().Withheld))
 	return words(len(list), func(i int) string { return list[i] })
@@ -148,8 +150,7 @@ func suppressedWords() string {
 func writeSteps(w io.Writer) {
 	fmt.Fprint(w, "\n## Steps\n\nIn the order in which a packet meets them. The text trace leaves out a quiet step that passes.\n\n")
 	table := newDocTable(w, "step", "what it does", "RFC", "quiet")
-	for i := range verdict.NumSteps {
-		s := verdict.Step(i).Info()
+	for _, s := range forwarder.Steps() {
 		quiet := ""
 		if s.Quiet {
 			quiet = "quiet"
@@ -159,18 +160,19 @@ func writeSteps(w io.Writer) {
 }
 
 func writeReasons(w io.Writer) {
-	fmt.Fprint(w, "\n## Drop reasons\n\nThe ICMP error is what the source is told; without one the drop is silent.\n\n")
-	table := newDocTable(w, "reason", "meaning", "RFC", "ICMP error", "what to do")
+	fmt.Fprint(w, "\n## Drop reasons\n\nThe ICMP error is what the source is told; without one the drop is silent. Noise is what a link carries for others, in\n"+
+		"frames to a group of stations or to another one: nobody sent it to this router, and `vrouter_lost_packets_total` leaves it out.\n\n")
+	table := newDocTable(w, "reason", "meaning", "noise", "RFC", "ICMP error", "what to do")
 	for _, r := range verdict.Reasons() {
 		i := r.Info()
-		table.row(code(i.Word), i.Help, i.RFC, icmpError(r), i.Mend)
+		table.row(code(i.Word), i.Help, i.Noise.String(), i.RFC, icmpError(r), i.Mend)
 	}
 }
 
 func icmpError(r verdict.Reason) string {
-	e := r.Info().ICMP
+	e := ipv4.ICMPOf(r.Tells())
 	switch {
-	case e == verdict.ICMPError{}:
+	case r.Tells() == verdict.MeansNothing:
 		return ""
 	case r == verdict.LocalUnsupported:
 		return fmt.Sprintf("%d/%d, for UDP 3/3, for ICMP none", e.Type, e.Code)

@@ -20,6 +20,7 @@ func newDoctor(c *cli) *cobra.Command {
 			"what a person has to decide stays. It fails (exit status 1) if a check still fails.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, found := doctor.NewHost(cmd.Context(), file, c.socket)
+			tidies(cmd.Context())
 			all := append([]doctor.Finding{found}, doctor.Examine(cmd.Context(), h, fix)...)
 			if err := c.printFindings(cmd, all); err != nil {
 				return err

@@ -39,6 +39,7 @@ func newLabUp(c *cli) *cobra.Command {
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			l, err := lab.Up(cmd.Context(), config, lab.Options{})
 			if err != nil {
 				return err
@@ -61,11 +62,12 @@ func newLabUp(c *cli) *cobra.Command {
 func newLabDown() *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop the lab's routers and remove all it made", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Load()
 			if err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			return l.Down()
 		},
 	}
@@ -143,6 +145,7 @@ func newDemo() *cobra.Command {
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			if !sandbox.Inside() {
 				status, err := sandbox.Run(cmd.Context())
 				if err == nil && status != 0 {

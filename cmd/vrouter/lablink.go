@@ -37,7 +37,7 @@ func newLabLink(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return k.Change(i)
+			return k.Change(cmd.Context(), i)
 		},
 	}
 	c.outputFlag(cmd)

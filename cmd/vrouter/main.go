@@ -10,7 +10,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +53,7 @@ func run(args []string) int {
 		started = true
 		return nil
 	}
-	err := root.ExecuteContext(ctx)
+	err := execute(ctx, root)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -64,6 +66,41 @@ func run(args []string) int {
 		return 2
 	}
 	return 1
+}
+
+// grace is how long a command that was interrupted may take to end by itself.
+const grace = 300 * time.Millisecond
+
+// tidying is set while a command has something to finish, however long that takes.
+type tidying struct{}
+
+// tidies says that this command has.
+func tidies(ctx context.Context) {
+	if t, ok := ctx.Value(tidying{}).(*atomic.Bool); ok {
+		t.Store(true)
+	}
+}
+
+// execute runs a command until it ends or, as it may wait for somebody to type or to write, until it is interrupted.
+func execute(ctx context.Context, root *cobra.Command) error {
+	finishes := &atomic.Bool{}
+	ended := make(chan error, 1)
+	go func() { ended <- root.ExecuteContext(context.WithValue(ctx, tidying{}, finishes)) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(grace):
+			if !finishes.Load() {
+				return ctx.Err()
+			}
+		}
+	}
 }
 
 // cli is what commands share.
@@ -94,7 +131,7 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to talk to")
 	root.AddCommand(
-		newDemo(), newLab(c), newRun(), newReload(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
+		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
 	)
 	return root
 }

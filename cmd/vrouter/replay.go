@@ -77,11 +77,7 @@ func (c *cli) printReplayed(cmd *cobra.Command, all *control.Replayed) error {
 	}
 	out := cmd.OutOrStdout()
 	for _, t := range all.Ways {
-		line := fmt.Sprintf("%s: %s", packets(t.Packets), t.Way)
-		if t.Asks {
-			line += ", once their next hop has answered ARP"
-		}
-		fmt.Fprintf(out, "%s  (first: %d)\n", line, t.First)
+		fmt.Fprintf(out, "%s: %s  (first: %d)\n", packets(t.Packets), t.Way, t.First)
 	}
 	if all.Sent > 0 {
 		fmt.Fprintf(out, "%s not replayed: sent by this host\n", packets(all.Sent))

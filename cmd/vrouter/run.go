@@ -2,21 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/host"
+	"github.com/vrouter/vrouter/internal/lab"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/rights"
 	"github.com/vrouter/vrouter/internal/service"
 	"github.com/vrouter/vrouter/internal/share"
+	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/metrics"
 )
 
@@ -29,10 +37,14 @@ func newRun() *cobra.Command {
 			"`vrouter down` removes them. Of the capabilities it has it keeps CAP_NET_ADMIN, CAP_NET_RAW and\n" +
 			"CAP_SYS_ADMIN. It tells a service manager how it is, by sd_notify(3).",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			if err := surface(file); err != nil {
+				return err
+			}
+			c, err := loadHost(file)
 			if err != nil {
 				return err
 			}
+			tidies(cmd.Context())
 			return runRouter(cmd.Context(), file, c)
 		},
 	}
@@ -46,6 +58,29 @@ func configFlag(cmd *cobra.Command, file *string) {
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
+// loadHost reads a host file. Where this host is one of a lab, its namespaces are the lab's.
+func loadHost(file string) (*config.Host, error) {
+	c, err := config.Load(file)
+	if err == nil {
+		c.Lab = lab.Prefix()
+	}
+	return c, err
+}
+
+// surface has a router that was started with mounts of its own, as `ip netns exec` gives them, begin anew with those of
+// the machine: else nobody would see the namespaces that it makes. Where it cannot, it says so when it has to
+// make one.
+func surface(file string) error {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if workload.Hidden() && workload.SameFile(path, "/proc/1/root"+path) { // else the file is of these mounts too
+		_ = workload.Surface()
+	}
+	return nil
+}
+
 // runRouter wires the parts together: sockets first, as somebody else may have
 // them, and they may need rights that the rest does not; then the router; and all of
 // it ends when ctx does.
@@ -53,7 +88,9 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	// Forwarding allocates nothing, so to collect garbage twice as often costs next to nothing, and
 	// a large table takes less memory.
 	debug.SetGCPercent(50)
-	log := newLogger(c.Log)
+	output := &switchable{}
+	output.set(c.Log)
+	log := slog.New(output)
 	if err := rights.Require(len(c.Workloads) > 0); err != nil {
 		return err
 	}
@@ -93,7 +130,8 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	}
 	n.Follow(ctx)
 	manager := service.New(log)
-	reload := func() error { return reloadFile(n, file, manager, log) }
+	r := &reloader{node: n, file: file, manager: manager, log: log, output: output}
+	reload := r.reload
 	go onHangup(ctx, hangup, reload)
 	looks := share.New()
 	s := control.NewServer(n, reload, socket, control.Version{
@@ -105,7 +143,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 		go logError(log, "control.listen", func() error { return s.ServeRemote(remote) })
 	}
 	if scrape != nil {
-		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Looks: looks, Version: buildVersion()}
+		collector := &metrics.Collector{Router: n.Router, RIB: n.RIB, Looks: looks, Version: buildVersion(), Ports: n.Ports, Repairs: n.Repairs}
 		go logError(log, "metrics", func() error { return scrape.Serve(collector) })
 	}
 	log.Info("forwarding", "node", c.Node, "uplink", c.Uplink.Interface, "socket", c.Control.Socket, "metrics", c.Metrics.Listen)
@@ -124,30 +162,50 @@ func answers(client *control.Client) func(context.Context) error {
 	return func(ctx context.Context) error { return client.Get(ctx, "/v1/ports", &[]control.Port{}) }
 }
 
-// reloadFile applies the configuration file as it is now, and logs what came of it.
-func reloadFile(n *node.Node, file string, manager service.Manager, log *slog.Logger) error {
-	defer debug.FreeOSMemory() // of a million routes the old ones and the file are as much as what stays
-	manager.Reloading()
-	c, err := config.Load(file)
+// reloader applies the configuration file, one reload at a time: each reads the file when its turn comes, so that
+// the last one asked for is the one in force.
+type reloader struct {
+	turn    sync.Mutex
+	node    *node.Node
+	file    string
+	manager service.Manager
+	log     *slog.Logger
+	output  *switchable
+}
+
+// reload applies the file as it is now, and logs what came of it.
+func (r *reloader) reload() (waiting []string, err error) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	defer func() { go debug.FreeOSMemory() }() // of a million routes the old ones and the file are as much as what stays
+	r.manager.Reloading()
+	c, err := config.Load(r.file)
 	if err == nil {
-		err = n.Reload(c)
+		c.Lab = r.node.Config().Lab
+		waiting, err = r.node.Reload(c)
 	}
-	if err != nil {
-		log.Error("reload failed", "error", err)
-		manager.Ready("forwarding; the last reload failed: " + err.Error())
-		return err
+	var unfinished *node.Unfinished
+	if err != nil && !errors.As(err, &unfinished) {
+		r.log.Error("reload failed", "error", err)
+		r.manager.Ready("forwarding; the last reload failed: " + err.Error())
+		return nil, err
 	}
-	log.Info("reloaded", "file", file)
-	manager.Ready("forwarding, reloaded " + file)
-	return nil
+	r.output.set(c.Log)
+	if unfinished != nil {
+		r.log.Error("reloaded, but not all of it could be done, and is tried again", "file", r.file, "what", unfinished.What)
+	} else {
+		r.log.Info("reloaded", "file", r.file)
+	}
+	r.manager.Ready("forwarding, reloaded " + r.file)
+	return waiting, err
 }
 
 // onHangup reloads on each SIGHUP.
-func onHangup(ctx context.Context, hangup <-chan os.Signal, reload func() error) {
+func onHangup(ctx context.Context, hangup <-chan os.Signal, reload func() ([]string, error)) {
 	for {
 		select {
 		case <-hangup:
-			_ = reload() // it has logged the error
+			_, _ = reload() // it has logged the error
 		case <-ctx.Done():
 			return
 		}
@@ -160,15 +218,37 @@ func logError(log *slog.Logger, what string, f func() error) {
 	}
 }
 
-func newLogger(c config.Log) *slog.Logger {
+// switchable writes the log as it was last set.
+type switchable struct{ now atomic.Pointer[slog.Handler] }
+
+func (s *switchable) set(c config.Log) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // checked by config
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(os.Stderr, o)
 	if c.Format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+		h = slog.NewJSONHandler(os.Stderr, o)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	s.now.Store(&h)
 }
+
+func (s *switchable) handler() slog.Handler { return *s.now.Load() }
+
+// Enabled implements slog.Handler.
+func (s *switchable) Enabled(ctx context.Context, l slog.Level) bool {
+	return s.handler().Enabled(ctx, l)
+}
+
+// Handle implements slog.Handler.
+func (s *switchable) Handle(ctx context.Context, r slog.Record) error {
+	return s.handler().Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler; nobody here uses it.
+func (s *switchable) WithAttrs(a []slog.Attr) slog.Handler { return s.handler().WithAttrs(a) }
+
+// WithGroup implements slog.Handler; nobody here uses it.
+func (s *switchable) WithGroup(name string) slog.Handler { return s.handler().WithGroup(name) }
 
 func newReload(c *cli) *cobra.Command {
 	return &cobra.Command{
@@ -178,7 +258,14 @@ func newReload(c *cli) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := control.NewClient(c.socket)
 			defer client.Close()
-			return client.Post(cmd.Context(), "/v1/reload", struct{}{}, &struct{}{})
+			var done control.Reloaded
+			if err := client.Post(cmd.Context(), "/v1/reload", struct{}{}, &done); err != nil {
+				return err
+			}
+			for _, w := range done.Waiting {
+				fmt.Fprintln(cmd.OutOrStdout(), "waits: "+w)
+			}
+			return nil
 		},
 	}
 }
@@ -186,18 +273,24 @@ func newReload(c *cli) *cobra.Command {
 func newDown() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "down --config FILE", Short: "Remove the workloads' interfaces and namespaces that a router has left", Args: noArgs,
+		Use: "down --config FILE", Short: "Take back what a router has left on this host", Args: noArgs,
+		Long: "It removes what the router with this uplink has made, as its record in " + host.Directory + " says: interfaces,\n" +
+			"namespaces, the guard, routes; and puts back what it has replaced. What the record does not name stays.\n" +
+			"It refuses while the router runs.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(file)
 			if err != nil {
 				return err
 			}
-			socket, err := control.Listen(c.Control.Socket)
-			if err != nil {
-				return err // the router still runs
+			tidies(cmd.Context())
+			n, err := host.TakeBack(c.Uplink.Interface, func(*host.Entry) bool { return true }, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
+			if busy := (*host.Busy)(nil); errors.As(err, &busy) {
+				return fmt.Errorf("%w; stop it first", err)
 			}
-			defer socket.Close()
-			return node.Remove(c)
+			if n == 0 && err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "nothing is recorded of a router by %s\n", c.Uplink.Interface)
+			}
+			return err
 		},
 	}
 	configFlag(cmd, &file)

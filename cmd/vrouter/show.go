@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -14,7 +15,7 @@ import (
 
 func newShow(c *cli) *cobra.Command {
 	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowPackets(c), newShowPaths(c), newShowNeighbors(c), newShowTunnels(c), newShowConfig(c))
+		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowPackets(c), newShowPaths(c), newShowNeighbors(c), newShowHeld(c), newShowTunnels(c), newShowConfig(c))
 }
 
 func newShowPorts(c *cli) *cobra.Command {
@@ -31,9 +32,9 @@ func newShowPorts(c *cli) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "TX", "WORKERS"}}
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "NOISE", "TX", "WORKERS"}}
 				for _, p := range list {
-					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.TxPackets, byWorker(p.Queues))
+					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.Noise, p.TxPackets, byWorker(p.Queues))
 				}
 				return t
 			})
@@ -55,15 +56,19 @@ func byWorker(queues []control.Queue) string {
 func newShowWorkers(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "workers", Short: "Threads of the packet path, and how busy they are", Args: noArgs,
+		Long: "SECONDS is the time that what came in by a worker's ports has cost; vrouter_port_worker_seconds_total has it by port.\n" +
+			"SLOW PORTS are workloads whose own stack takes long over each frame that is written to it:\n" +
+			"a thread of the lowest priority does that for the worker, until it takes no longer than usual.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Worker
 			if err := c.get(cmd, "/v1/workers", &list); err != nil {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS"}}
+				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS", "SECONDS", "SLOW PORTS"}}
 				for _, w := range list {
-					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps)
+					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps,
+						fmt.Sprintf("%.1f", w.Seconds), strings.Join(w.SlowPorts, " "))
 				}
 				return t
 			})
@@ -76,7 +81,8 @@ func newShowWorkers(c *cli) *cobra.Command {
 func newShowDrops(c *cli) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "drops [REASON…]", Short: "Dropped packets by reason",
+		Use: "drops [REASON…]", Short: "Dropped packets by reason, what is lost before noise",
+		Long:              "Noise is what a link carries for others: nobody sent it to this router, and nothing is lost.",
 		ValidArgsFunction: completeReasons,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Drop
@@ -91,9 +97,10 @@ func newShowDrops(c *cli) *cobra.Command {
 				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"REASON", "PACKETS", "PORTS", "MEANS", "LAST RECORDED"}}
+				t := &table{headings: []string{"REASON", "PACKETS", "NOISE", "PORTS", "MEANS", "LAST RECORDED"}}
+				slices.SortStableFunc(list, func(a, b control.Drop) int { return cmp.Compare(min(b.Packets-b.Noise, 1), min(a.Packets-a.Noise, 1)) })
 				for _, d := range list {
-					t.add(d.Reason, d.Packets, portsOf(d.Ports), d.Help, lastOf(&d))
+					t.add(d.Reason, d.Packets, d.Noise, portsOf(d.Ports), d.Help, lastOf(&d))
 				}
 				return t
 			})
@@ -153,6 +160,31 @@ func newShowNeighbors(c *cli) *cobra.Command {
 				t := &table{headings: []string{"ADDRESS", "PORT", "MAC", "STATE", "AGE", "WAITING"}}
 				for _, n := range list {
 					t.add(n.Address, n.Port, n.MAC, n.State, seconds(n.Age), n.Waiting)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd)
+	return cmd
+}
+
+func newShowHeld(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "held", Short: "What waits for a next hop or for fragments, since when, and what is missing", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []control.Held
+			if err := c.get(cmd, "/v1/held", &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"FOR", "PORT", "PACKETS", "BYTES", "SINCE", "MISSING"}}
+				for _, h := range list {
+					what := h.NextHop
+					if what == "" {
+						what = fmt.Sprintf("%s > %s proto %d id %d", h.Src, h.Dst, h.Proto, h.ID)
+					}
+					t.add(what, h.Port, h.Packets, h.Bytes, seconds(h.Age), h.Missing)
 				}
 				return t
 			})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -101,12 +102,8 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 	if err != nil {
 		return err
 	}
-	ctx := cmd.Context()
-	if t.duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.duration)
-		defer cancel()
-	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
 	run, err := follow.Listen(ctx, sources, follow.Options{
 		Filter: t.Filter, Within: t.within, Wanted: t.Keeps,
 		Warn: func(err error) {
@@ -117,6 +114,9 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 		return err
 	}
 	giveWay()
+	if t.duration > 0 { // since all traces are on, however long that took
+		defer time.AfterFunc(t.duration, cancel).Stop()
+	}
 	shown := 0
 	err = run(func(w *timeline.Way) error {
 		if err := write(w); err != nil {

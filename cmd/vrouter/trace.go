@@ -187,11 +187,8 @@ func colours(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") =
 // somebody interrupts it.
 func (c *cli) trace(ctx context.Context, o control.TraceOptions, count int, duration time.Duration, write func(*trace.Packet) error) error {
 	giveWay()
-	if duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, duration)
-		defer cancel()
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	client := control.NewClient(c.socket)
 	defer client.Close()
 	t, err := client.Trace(ctx, o)
@@ -199,6 +196,9 @@ func (c *cli) trace(ctx context.Context, o control.TraceOptions, count int, dura
 		return err
 	}
 	defer t.Close()
+	if duration > 0 { // since the trace is on, however long that took
+		defer time.AfterFunc(duration, cancel).Stop()
+	}
 	for n := 0; count == 0 || n < count; n++ {
 		p, err := t.Next()
 		switch {

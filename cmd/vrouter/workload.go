@@ -17,16 +17,23 @@ func newWorkload(c *cli) *cobra.Command {
 
 func newWorkloadList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "Workloads that are attached", Args: noArgs,
+		Use: "list", Short: "Workloads, and whether they are attached", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Workload
 			if err := c.get(cmd, "/v1/workloads", &list); err != nil {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE"}}
+				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE", "STATE"}}
 				for _, w := range list {
-					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace)
+					state := "attached"
+					switch {
+					case w.Waits != "":
+						state = "waits: " + w.Waits
+					case w.Note != "":
+						state += "; " + w.Note
+					}
+					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace, state)
 				}
 				return t
 			})

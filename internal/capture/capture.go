@@ -14,8 +14,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // Packet is one packet: a frame, or where its link has none a bare IP packet.
@@ -23,6 +23,9 @@ type Packet struct {
 	Frame  []byte `json:"frame,omitempty"` // from the Ethernet header on
 	IP     []byte `json:"ip,omitempty"`
 	Length int    `json:"length,omitempty"` // bytes on the wire, where fewer were kept
+	// Exact says that the frame is meant as it is: one in hex digits. A capture may be of
+	// another machine, or of another day, and has other MAC addresses.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // Reader reads a capture packet by packet.
@@ -100,7 +103,7 @@ func (r *Reader) Next() (*Packet, error) {
 		}
 		r.read++
 		link, name := r.of(info)
-		if r.own() && !strings.HasSuffix(name, " "+verdict.RX.String()) {
+		if r.own() && !strings.HasSuffix(name, " "+forwarder.RX.Word) {
 			continue
 		}
 		p, err := unlink(link, data)
@@ -124,13 +127,13 @@ func (r *Reader) raw() (data []byte, info gopacket.CaptureInfo, err error) {
 
 // Link types by their numbers in a file, where gopacket has no name for them.
 const (
-	linkRaw      = 101 // LINKTYPE_RAW: a bare IP packet
-	linkIPv4     = 228
-	linkLinuxSLL = 113        // `tcpdump -i any`
-	linkSLL2     = 276 & 0xff // of which gopacket keeps the low byte
-	sllOutgoing  = 4          // the packet type of what this host has sent
-	sllGroup     = 2          // up to here: 1 broadcast, 2 multicast
-	afINET       = 2          // of LINKTYPE_NULL, in the byte order of who wrote it
+	linkRawBSD   = 12 // LINKTYPE_RAW as some systems number it
+	linkRawOpen  = 14
+	linkSLL2     = 276 & 0xff // `tcpdump -i any`, of which gopacket keeps the low byte
+	sllBroadcast = 1          // packet types; 0 is what was for this host, 3 for another one
+	sllMulticast = 2
+	sllOutgoing  = 4 // what this host has sent
+	etherTypeV6  = 0x86dd
 )
 
 // unlink takes a packet out of what its link has around it; nil for what the
@@ -139,9 +142,9 @@ func unlink(link layers.LinkType, b []byte) (*Packet, error) {
 	switch link {
 	case layers.LinkTypeEthernet:
 		return &Packet{Frame: b}, nil
-	case linkRaw, layers.LinkType(12), layers.LinkType(14), linkIPv4:
+	case layers.LinkTypeRaw, linkRawBSD, linkRawOpen, layers.LinkTypeIPv4, layers.LinkTypeIPv6:
 		return &Packet{IP: b}, nil
-	case linkLinuxSLL:
+	case layers.LinkTypeLinuxSLL:
 		if len(b) < 16 {
 			return &Packet{Frame: b}, nil
 		}
@@ -152,25 +155,36 @@ func unlink(link layers.LinkType, b []byte) (*Packet, error) {
 		}
 		return cooked(uint16(b[10]), b[12:18], b[0:2], b[20:]), nil
 	case layers.LinkTypeNull, layers.LinkTypeLoop:
-		if len(b) >= 4 && (b[0] == afINET || b[3] == afINET) {
-			return &Packet{IP: b[4:]}, nil
-		}
-		return &Packet{IP: nil}, nil
+		return &Packet{IP: b[min(len(b), 4):]}, nil // the family in front is another number on each system
 	}
 	return nil, fmt.Errorf("its link type is %d (%v), which is not known here: Ethernet, raw IP, Linux cooked and loopback are", int(link), link)
 }
 
 // cooked gives a packet of Linux's cooked link an Ethernet header again. That link
-// does not say whom a frame was for, but that it was for this host or for a group.
+// does not say which station a frame was for: one of zeros stands for it.
 func cooked(packetType uint16, src, etherType, payload []byte) *Packet {
-	if packetType == sllOutgoing {
-		return nil
-	}
 	dst := packet.MAC{}
-	if packetType >= 1 && packetType <= sllGroup {
+	switch packetType {
+	case sllOutgoing:
+		return nil
+	case sllBroadcast:
 		dst = packet.Broadcast
+	case sllMulticast:
+		dst = groupOf(binary.BigEndian.Uint16(etherType), payload)
 	}
 	frame := append(make([]byte, 0, packet.EthernetLen+len(payload)), dst[:]...)
 	frame = append(append(append(frame, src...), etherType...), payload...)
 	return &Packet{Frame: frame}
+}
+
+// groupOf is the group that a multicast frame was for, as far as its payload says so
+// (RFC 1112 6.4, RFC 2464 7).
+func groupOf(etherType uint16, payload []byte) packet.MAC {
+	switch {
+	case etherType == packet.EtherTypeIPv4 && len(payload) >= packet.IPv4MinLen:
+		return packet.MAC{0x01, 0x00, 0x5e, payload[17] & 0x7f, payload[18], payload[19]}
+	case etherType == etherTypeV6 && len(payload) >= 40:
+		return packet.MAC{0x33, 0x33, payload[36], payload[37], payload[38], payload[39]}
+	}
+	return packet.MAC{0x01, 0x80, 0xc2} // what bridges and switches say
 }

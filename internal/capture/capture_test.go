@@ -3,6 +3,7 @@ package capture_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/hex"
 	"io"
 	"strings"
 	"testing"
@@ -86,7 +87,14 @@ func TestLinkTypes(t *testing.T) {
 	sll := func(kind byte) []byte {
 		return append([]byte{0, kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0}, ip...)
 	}
-	sll2 := append([]byte{8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0}, ip...)
+	cooked2 := func(kind byte, etherType uint16, payload []byte) []byte {
+		return append([]byte{byte(etherType >> 8), byte(etherType), 0, 0, 0, 0, 0, 2, 0, 1, kind, 6, 2, 0, 0, 0, 0, 1, 0, 0}, payload...)
+	}
+	sll2 := cooked2(0, 0x0800, ip)
+	to := func(dst ...byte) []byte { return append(dst, frame[6:]...) }
+	igmp := append(bytes.Clone(ip[:16]), 239, 255, 1, 2)
+	ip6 := append([]byte{0x60, 39: 0x16}, 1, 2)
+	fromV6 := func(dst ...byte) []byte { return append(append(dst, 2, 0, 0, 0, 0, 1, 0x86, 0xdd), ip6...) }
 	toNobody := append(make([]byte, 6), frame[6:]...)
 	toAll := append(bytes.Repeat([]byte{0xff}, 6), frame[6:]...)
 	for _, c := range []struct {
@@ -105,6 +113,14 @@ func TestLinkTypes(t *testing.T) {
 		{"cooked, broadcast", layers.LinkTypeLinuxSLL, sll(1), []capture.Packet{{Frame: toAll}}},
 		{"cooked, sent by this host", layers.LinkTypeLinuxSLL, sll(4), nil},
 		{"cooked v2", 276 & 0xff, sll2, []capture.Packet{{Frame: toNobody}}},
+		{"cooked v2, for another host", 276 & 0xff, cooked2(3, 0x0800, ip), []capture.Packet{{Frame: toNobody}}},
+		{"cooked v2, sent by this host", 276 & 0xff, cooked2(4, 0x0800, ip), nil},
+		{"cooked v2, multicast", 276 & 0xff, cooked2(2, 0x0800, igmp), []capture.Packet{{Frame: append(to(1, 0, 0x5e, 0x7f, 1, 2)[:14:14], igmp...)}}},
+		{"cooked v2, multicast of IPv6", 276 & 0xff, cooked2(2, 0x86dd, ip6), []capture.Packet{{Frame: fromV6(0x33, 0x33, 0, 0, 0, 0x16)}}},
+		{"cooked v2, multicast of a bridge", 276 & 0xff, cooked2(2, 4, nil), []capture.Packet{{Frame: []byte{1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 4}}}},
+		{"IPv6", 229, ip6, []capture.Packet{{IP: ip6}}},
+		{"raw, of IPv6", 101, ip6, []capture.Packet{{IP: ip6}}},
+		{"loopback, of IPv6", layers.LinkTypeNull, append([]byte{30, 0, 0, 0}, ip6...), []capture.Packet{{IP: ip6}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := readAll(bytes.NewReader(pcap(t, c.link, 0, c.data)))
@@ -183,7 +199,9 @@ func TestNoCapture(t *testing.T) {
 
 func TestHex(t *testing.T) {
 	want := []*capture.Packet{{IP: ip}}
-	inEthernet := []*capture.Packet{{Frame: frame}}
+	inEthernet := []*capture.Packet{{Frame: frame, Exact: true}}
+	bpdu, _ := hex.DecodeString("0180c2000000020000000001000442420300")
+	inLength := []*capture.Packet{{Frame: bpdu, Exact: true}}
 	for _, c := range []struct {
 		name, text string
 		want       []*capture.Packet
@@ -194,6 +212,7 @@ func TestHex(t *testing.T) {
 		{"hexdump -C", "00000000  45 00 00 14 00 01 00 00  40 11 66 3d 0a 46 01 01  |E.......@.f=.F..|\n00000010  0a 46 02 01                                       |.F..|\n00000014\n", want},
 		{"Wireshark", "0000   45 00 00 14 00 01 00 00 40 11 66 3d 0a 46 01 01   E.......@.f=.F..\n0010   0a 46 02 01                                       .F..\n", want},
 		{"digits", "450000140001000040 11663d0a4601010a460201\n", want},
+		{"a length in place of a type (IEEE 802.3)", "0180 c200 0000 0200 0000 0001 0004 4242 0300\n", inLength},
 		{"two packets", "0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n", append(want, want...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

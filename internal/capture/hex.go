@@ -106,10 +106,16 @@ func appendPacket(packets []*Packet, b []byte) ([]*Packet, error) {
 	switch {
 	case len(b) >= packet.IPv4MinLen && ip.Version() == 4 && ip.HeaderLen() >= packet.IPv4MinLen && ip.TotalLen() == len(b):
 		return append(packets, &Packet{IP: b}), nil
-	case len(b) >= packet.EthernetLen && binary.BigEndian.Uint16(b[12:]) >= 0x600:
-		return append(packets, &Packet{Frame: b}), nil
+	case len(b) >= packet.EthernetLen && isType(binary.BigEndian.Uint16(b[12:]), len(b)-packet.EthernetLen):
+		return append(packets, &Packet{Frame: b, Exact: true}), nil
 	case len(b) > 0 && ip.Version() == 4:
 		return append(packets, &Packet{IP: b}), nil
+	case len(b) >= packet.EthernetLen:
+		return append(packets, &Packet{Frame: b, Exact: true}), nil
 	}
 	return nil, fmt.Errorf("packet %d: its %d bytes begin neither with an Ethernet header nor with one of IPv4", len(packets)+1, len(b))
 }
+
+// isType says whether the two bytes behind the addresses look like an Ethernet type, or
+// like the length of what follows (IEEE 802.3 3.2.6).
+func isType(t uint16, follows int) bool { return t >= 0x600 || int(t) == follows }

@@ -119,12 +119,13 @@ func (c *checker) refuseEnds(at place, addr netip.Addr, subnet netip.Prefix) {
 	switch addr {
 	case subnet.Masked().Addr():
 		c.fail(at, "%v is the network address of %v: give another address of that subnet, such as %v", addr, subnet.Masked(), addr.Next())
-	case broadcast(subnet):
+	case Broadcast(subnet):
 		c.fail(at, "%v is the broadcast address of %v: give another address of that subnet, such as %v", addr, subnet.Masked(), addr.Prev())
 	}
 }
 
-func broadcast(subnet netip.Prefix) netip.Addr {
+// Broadcast is the last address of a subnet, for all that are in it (RFC 922 7).
+func Broadcast(subnet netip.Prefix) netip.Addr {
 	ip := subnet.Addr().As4()
 	last := binary.BigEndian.Uint32(ip[:]) | uint32(1<<(32-subnet.Bits())-1)
 	binary.BigEndian.PutUint32(ip[:], last)

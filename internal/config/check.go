@@ -31,12 +31,18 @@ func (c *checker) taken(what string, at, first place, advice string) {
 	c.fail(at, "%s is already taken by %s in line %d: %s", what, first.key, first.line, advice)
 }
 
+// hostname is os.Hostname, save in tests.
+var hostname = os.Hostname
+
 // standalone is the host of a host file.
 func (c *checker) standalone(raw *rawHost) Host {
 	if !raw.node.given {
-		name, err := os.Hostname()
-		if err != nil {
-			c.fail(raw.node.place, "missing, and the host's name cannot be read (%v): name the host", err)
+		name, err := hostname()
+		switch {
+		case err != nil:
+			c.fail(raw.node.place, "missing, and the hostname cannot be read (%v): set node to a name for this host", err)
+		case !nodeForm.MatchString(name):
+			c.fail(raw.node.place, "missing, and the hostname %s is no name for a node: set node to 1 to 64 %s", quote(name), nameSigns)
 		}
 		raw.node = raw.node.or(name)
 	}
@@ -52,14 +58,14 @@ func (c *checker) standalone(raw *rawHost) Host {
 // host checks what host files and lab files share.
 func (c *checker) host(raw *rawHost) Host {
 	h := Host{
-		Node:    c.name(raw.node),
+		Node:    c.node(raw.node),
 		Uplink:  Uplink{Interface: c.interfaceName(raw.uplink.iface)},
 		Gateway: c.gateway(raw.gateway),
 		IPIP:    c.ipip(raw.ipip),
 		Kernel:  c.kernel(raw.kernel),
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
-		Workers: c.number(raw.workers.or("0"), 0, maxWorkers, "a number of workers"),
+		Workers: c.number(raw.workers.or("0"), 0, MaxWorkers, "a number of workers"),
 		Metrics: Metrics{Listen: c.listen(raw.metrics.listen.or(DefaultMetricsListen), DefaultMetricsListen, "metrics")},
 		Control: c.control(raw.control),
 		Log: Log{
@@ -92,6 +98,12 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 		addr := c.unicast(peer)
 		c.claim(taken, addr.String(), peer.place, "remove one of them")
 		t.Peers = append(t.Peers, addr)
+	}
+	if raw.minPathMTU.given {
+		t.MinPathMTU = c.number(raw.minPathMTU, minMTU, maxMTU, "an MTU in bytes")
+	}
+	if raw.source.given {
+		t.Source = Source{c.unicast(raw.source)}
 	}
 	return t
 }
@@ -140,6 +152,6 @@ const (
 	minMTU    = 68    // RFC 791 3.2: every module must be able to forward 68 bytes
 	maxMTU    = 65521 // the largest IPv4 packet, less the Ethernet header: what a TAP accepts
 	maxMetric = math.MaxUint32
-	// maxWorkers keeps the sockets of the uplink within what a fanout group takes (256).
-	maxWorkers = 64
+	// MaxWorkers keeps the sockets of the uplink within what a fanout group takes (256).
+	MaxWorkers = 64
 )

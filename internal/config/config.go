@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -82,6 +83,9 @@ type Host struct {
 	Metrics   Metrics    `yaml:"metrics"`
 	Control   Control    `yaml:"control"`
 	Log       Log        `yaml:"log"`
+	// Lab is what the names of this host's namespaces begin with, where it is one of a lab: all hosts of
+	// that are on one machine.
+	Lab string `yaml:"-"`
 }
 
 // Uplink is the interface towards the other hosts.
@@ -114,7 +118,23 @@ type Route struct {
 type IPIP struct {
 	Mode  string       `yaml:"mode"`
 	Peers []netip.Addr `yaml:"peers,omitzero"` // nil: the next hops of the routes; empty: nobody
+	// MinPathMTU in bytes is what a tunnel's path is believed to carry, whatever a router
+	// tells; 0: DefaultMinPathMTU.
+	MinPathMTU int    `yaml:"min_path_mtu,omitzero"`
+	Source     Source `yaml:"source,omitzero"` // of the outer header; zero: the uplink's towards the other end
 }
+
+// DefaultMinPathMTU is Linux's (net.ipv4.route.min_pmtu).
+const DefaultMinPathMTU = 552
+
+// LeastPathMTU is MinPathMTU with its default.
+func (t *IPIP) LeastPathMTU() int { return cmp.Or(t.MinPathMTU, DefaultMinPathMTU) }
+
+// Source is an address that may be left out, also when it is written.
+type Source struct{ netip.Addr }
+
+// IsZero says whether it is left out.
+func (s Source) IsZero() bool { return !s.IsValid() }
 
 // Gateway is what workloads take for their router.
 type Gateway struct {

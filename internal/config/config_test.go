@@ -86,7 +86,7 @@ func TestEveryKey(t *testing.T) {
 			{To: prefix("10.70.9.0/24"), Type: RouteBlackhole},
 			{To: prefix("0.0.0.0/0"), Type: RouteProhibit},
 		}),
-		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}},
+		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, MinPathMTU: 1280, Source: Source{addr("192.168.0.50")}},
 		Gateway: Gateway{Address: addr("10.70.1.254"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
 		Kernel:  Kernel{Import: []string{"static", "bird", "186"}},
 		RPF:     RPFOff,
@@ -111,7 +111,7 @@ routes:
   - {to: 10.70.2.1/32, via: 192.168.0.13, encap: none, metric: 4294967295}
   - {to: 10.70.9.0/24, type: blackhole}
   - {to: 0.0.0.0/0, type: prohibit}
-ipip: {mode: cross-subnet, peers: [192.168.0.12]}
+ipip: {mode: cross-subnet, peers: [192.168.0.12], min_path_mtu: 1280, source: 192.168.0.50}
 gateway: {address: 10.70.1.254, mac: 12:34:56:01:02:03}
 kernel: {import: [static, bird, 186], guard: false}
 rpf: off
@@ -171,5 +171,30 @@ func TestLoad(t *testing.T) {
 		if err := load(file + ".not"); err == nil || !strings.Contains(err.Error(), "no such file") {
 			t.Errorf("loading a file that is not there: %v", err)
 		}
+	}
+}
+
+// Without `node` the hostname is the name: as long as Linux lets it be, and told of if it cannot be one.
+func TestNodeIsTheHostname(t *testing.T) {
+	was := hostname
+	t.Cleanup(func() { hostname = was })
+	const file = "uplink: {interface: ens160}\n"
+	long := strings.Repeat("a", 60) + ".b-c"
+	hostname = func() (string, error) { return long, nil }
+	h, err := Parse("f.yaml", []byte(file))
+	if err != nil || h.Node != long {
+		t.Errorf("node %q, %v", h.Node, err)
+	}
+	again, err := h.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := Parse("f.yaml", again); err != nil || h.Node != long {
+		t.Errorf("written and read: node %q, %v", h.Node, err)
+	}
+	for _, name := range []string{"", "(none)", "-a", "a b", long + "x", "é"} {
+		hostname = func() (string, error) { return name, nil }
+		_, err := Parse("f.yaml", []byte(file))
+		checkError(t, err, "f.yaml:1:1: node: missing, and the hostname "+quote(name)+" is no name for a node: set node to 1 to 64 letters, digits, dots, dashes and underscores; neither dot nor dash first")
 	}
 }

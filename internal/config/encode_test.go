@@ -120,6 +120,9 @@ func genAddr(t *rapid.T, a, b, c byte) netip.Addr {
 
 func genIPIP(t *rapid.T) IPIP {
 	i := IPIP{Mode: rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "mode")}
+	if genBool.Draw(t, "has source") {
+		i.Source = Source{genAddr(t, 192, 168, 1)}
+	}
 	switch rapid.IntRange(0, 2).Draw(t, "peers") {
 	case 1:
 		i.Peers = []netip.Addr{}

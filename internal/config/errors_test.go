@@ -102,6 +102,7 @@ func TestErrorsOfSettings(t *testing.T) {
 		{"ipip:\n  peers:\n    - 192.168.0.12\n    - 192.168.0.12\n", "6:7: ipip.peers[1]: 192.168.0.12 is already taken by ipip.peers[0] in line 5: remove one of them"},
 		{"ipip: {peers: ['::1']}\n", `3:16: ipip.peers[0]: "::1" is IPv6, and vrouter forwards IPv4: give an IPv4 address`},
 		{"ipip: {peers: [127.0.0.1]}\n", "3:16: ipip.peers[0]: 127.0.0.1 is a loopback address: give the address of one host"},
+		{"ipip: {min_path_mtu: 67}\n", `3:22: ipip.min_path_mtu: "67" is not an MTU in bytes: write a whole number from 68 to 65521`},
 		{"ipip: {peers: [~]}\n", `3:16: ipip.peers[0]: "" is not an IPv4 address: write it like 192.168.0.12`},
 		{"gateway: {address: 0.0.0.0}\n", "3:20: gateway.address: 0.0.0.0 means this network: give the address of one host"},
 		{"gateway: {mac: ee-ee}\n", `3:16: gateway.mac: "ee-ee" is not a MAC address of 6 bytes: write it like ee:ee:ee:ee:ee:ee`},
@@ -124,7 +125,7 @@ func TestErrorsOfSettings(t *testing.T) {
 func TestErrorsOfNodeAndUplink(t *testing.T) {
 	checkHostErrors(t, "", [][2]string{
 		{"node: a/b\nuplink: {interface: e}\n", `1:7: node: "a/b" has a slash, and a name is not a path: leave the directories out`},
-		{"node: -a\nuplink: {interface: e}\n", `1:7: node: "-a" is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first`},
+		{"node: -a\nuplink: {interface: e}\n", `1:7: node: "-a" is not a name: use 1 to 64 letters, digits, dots, dashes and underscores; neither dot nor dash first`},
 		{"uplink: {interface: eth 0}\n", `1:21: uplink.interface: "eth 0" is not an interface name: use 1 to 15 bytes, without spaces, slash, colon and percent sign`},
 		{"uplink:\n  interface: ens160\n  address: 192.168.0.11/24\n", "3:12: uplink.address: the address is read from the kernel: remove this line; only lab files have it"},
 	})

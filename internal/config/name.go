@@ -12,8 +12,12 @@ import (
 
 var (
 	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+	nodeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`) // Linux has hostnames of up to 64 bytes
 	hostForm = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
 )
+
+// nameSigns says what a name is made of.
+const nameSigns = "letters, digits, dots, dashes and underscores; neither dot nor dash first"
 
 const (
 	maxInterface = 15  // IFNAMSIZ less the closing zero
@@ -21,12 +25,17 @@ const (
 )
 
 // name becomes the name of a file: /run/netns/ns1.
-func (c *checker) name(s scalar) string {
+func (c *checker) name(s scalar) string { return c.named(s, nameForm, 63) }
+
+// node is the name of a host.
+func (c *checker) node(s scalar) string { return c.named(s, nodeForm, 64) }
+
+func (c *checker) named(s scalar, form *regexp.Regexp, most int) string {
 	switch {
 	case strings.Contains(s.text, "/"):
 		c.fail(s.place, "%s has a slash, and a name is not a path: leave the directories out", quote(s.text))
-	case !nameForm.MatchString(s.text):
-		c.fail(s.place, "%s is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first", quote(s.text))
+	case !form.MatchString(s.text):
+		c.fail(s.place, "%s is not a name: use 1 to %d %s", quote(s.text), most, nameSigns)
 	}
 	return s.text
 }

@@ -89,12 +89,12 @@ func (t *rawRoutes) read(r *reader, n ast.Node, at place) {
 }
 
 type rawIPIP struct {
-	mode  scalar
-	peers []scalar
+	mode, minPathMTU, source scalar
+	peers                    []scalar
 }
 
 func (t *rawIPIP) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"mode", &t.mode}, {"peers", each(&t.peers)}})
+	r.mapping(n, at, keys{{"mode", &t.mode}, {"peers", each(&t.peers)}, {"min_path_mtu", &t.minPathMTU}, {"source", &t.source}})
 }
 
 type rawGateway struct{ address, mac scalar }

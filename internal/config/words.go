@@ -78,11 +78,16 @@ func (h *Host) Admits(w Workload) error {
 			return &FieldError{"name", fmt.Sprintf("there is a workload %s: give this one another name, or delete that one first", w.Name)}
 		case o.Address.Addr() == w.Address.Addr():
 			return &FieldError{"address", fmt.Sprintf("%v is already taken by workload %s: give this one another address", w.Address.Addr(), o.Name)}
-		case o.Interface == w.Interface && namespacePath(o) == namespacePath(w):
-			return &FieldError{"interface", fmt.Sprintf("%s in %s is already taken by workload %s: give this one another interface or namespace", w.Interface, namespacePath(w), o.Name)}
+		case o.Interface == w.Interface && h.namespace(o) == h.namespace(w):
+			return &FieldError{"interface", fmt.Sprintf("%s in %s is already taken by workload %s: give this one another interface or namespace", w.Interface, h.namespace(w), o.Name)}
 		}
 	}
 	return nil
+}
+
+func (h *Host) namespace(w Workload) string {
+	path, _ := h.NamespaceOf(&w)
+	return path
 }
 
 // With is the host with one workload more.

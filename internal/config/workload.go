@@ -50,11 +50,22 @@ func (c *checker) workload(raw *rawWorkload) Workload {
 	return w
 }
 
+// NamespaceDirectory is where ip-netns(8) keeps named namespaces.
+const NamespaceDirectory = "/run/netns"
+
+// NamespaceOf is the path of a workload's namespace, and whether it is the workload's by its name.
+func (h *Host) NamespaceOf(w *Workload) (path string, named bool) {
+	if w.Namespace == "" {
+		return NamespaceDirectory + "/" + h.Lab + w.Name, true
+	}
+	return namespacePath(*w), false
+}
+
 // namespacePath is one name for a namespace that can be given by name or path; /var/run is a link
 // to /run on every distribution, and both spellings are common.
 func namespacePath(w Workload) string {
 	if w.Namespace == "" {
-		return "/run/netns/" + w.Name
+		return NamespaceDirectory + "/" + w.Name
 	}
 	clean := path.Clean(w.Namespace)
 	if rest, ok := strings.CutPrefix(clean, "/var/run/"); ok {

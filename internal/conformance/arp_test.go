@@ -9,6 +9,7 @@ import (
 
 const (
 	notItsAddress   = "169.254.1.1 is an address that vrouter owns; to Linux it is one more that proxy ARP answers for if a route exists"
+	noDefence       = "Linux's stack does not defend its addresses; programs may"
 	routeToAnything = "Linux has the default route that its proxy ARP needs for the gateway, so it also claims what nobody has"
 )
 
@@ -84,6 +85,24 @@ var arpRows = []row{
 			}},
 		},
 	},
+	{
+		id: "A9", rule: "somebody else claims one of the router's addresses: it stays who it is, and defends itself at most once in ten seconds",
+		source: "RFC 5227 2.4", counted: "arp_requests_received_total{answer=conflict}",
+		cases: []testCase{
+			{name: "the gateway's", test: func(b *Bench) { b.claimed(gatewayIP) }, differs: noDefence},
+		},
+	},
+}
+
+// claimed lets ns1 call itself the router, more than once, and then ask as it should.
+func (b *Bench) claimed(address string) {
+	claim := eth(broadcastMAC, b.ns1.mac, typeARP, arpMessage{op: 1, senderMAC: b.ns1.mac, senderIP: address, targetIP: address}.bytes())
+	answer := eth(gatewayMAC, b.ns1.mac, typeARP, arpMessage{op: 2, senderMAC: b.ns1.mac, senderIP: address, targetMAC: gatewayMAC, targetIP: ns1IP}.bytes())
+	defence := eth(broadcastMAC, gatewayMAC, typeARP, arpMessage{op: 1, senderMAC: gatewayMAC, senderIP: address, targetIP: address}.bytes())
+	b.exchange(b.ns1, [][]byte{claim, claim, answer, claim, claim}, exactly(b.ns1, defence))
+	b.count(`vrouter_arp_requests_received_total{answer="conflict",port="ns1"}`, 4)
+	b.count(`vrouter_originated_packets_total{kind="arp_request"}`, 1)
+	b.arpAnswered(ns1IP, gatewayIP, "gateway")
 }
 
 // asks is a workload's request, as its kernel would send it.

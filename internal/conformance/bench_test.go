@@ -34,6 +34,8 @@ const (
 type route struct {
 	to, via, kind string // kind: blackhole, unreachable, prohibit
 	metric        int
+	mtu           int // 0: none
+	locked        bool
 }
 
 var baseRoutes = []route{
@@ -50,6 +52,7 @@ type options struct {
 	uplinkMTU, ns1MTU, ns2MTU int // 0: 1500
 	routes                    []route
 	kernelRoutes              []route // in the host's own table, for vrouter to import
+	joins                     bool    // the uplink joins what it receives (joined_test.go)
 }
 
 func orDefault(mtu int) int {
@@ -101,6 +104,9 @@ func (b *Bench) build() (err error) {
 		err = b.startLinux()
 	} else {
 		err = b.startVrouter()
+	}
+	if err == nil && b.options.joins {
+		err = b.join()
 	}
 	if err != nil {
 		return err
@@ -235,7 +241,7 @@ func addRoutes(routes []route) error {
 		if err != nil {
 			return err
 		}
-		k := netlink.Route{Dst: dst, Type: kinds[r.kind], Priority: r.metric, Protocol: unix.RTPROT_STATIC}
+		k := netlink.Route{Dst: dst, Type: kinds[r.kind], Priority: r.metric, Protocol: unix.RTPROT_STATIC, MTU: r.mtu, MTULock: r.locked}
 		if r.via != "" {
 			k.Gw = netip.MustParseAddr(r.via).AsSlice()
 		}

@@ -32,10 +32,10 @@ type testCase struct {
 }
 
 // sections are the table's parts, by the letter of their rows.
-const sections = "AHFIT"
+const sections = "AHFITX"
 
 // rows is the whole table, in order. A new section is one more list here.
-var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows)
+var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows, []row{joinedRow})
 
 func inOrder(lists ...[]row) []row {
 	all := slices.Concat(lists...)

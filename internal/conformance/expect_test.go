@@ -76,8 +76,8 @@ func (b *Bench) one(in *port, ip []byte, wants ...want) {
 }
 
 // settle requires that what is wanted has come out, and nothing else anywhere.
-// Silence is not proved by waiting: marker packets follow by the same port, one
-// to each port, and what is not there when its marker is, was not sent.
+// Silence is not proved by waiting: marker packets follow by the same port, to each
+// port, and what is not there when they are, was not sent.
 func (b *Bench) settle(in *port, wants ...want) {
 	seen := b.flush(in)
 	for _, p := range b.ports() {
@@ -100,55 +100,12 @@ func (b *Bench) compare(p *port, frames [][]byte, wants []want) {
 	}
 }
 
-// flush sends markers and returns what came before them, port by port.
-func (b *Bench) flush(in *port) map[*port][][]byte {
-	b.markers++
-	marker := fmt.Appendf(nil, "marker %d of %s", b.markers, in.name)
-	for _, p := range b.ports() {
-		b.must(in.send(in.to(b.marker(in, p, marker))))
-	}
-	seen := map[*port][][]byte{}
-	deadline := time.Now().Add(patience)
-	for _, p := range b.ports() {
-		for {
-			f, err := p.receive(deadline)
-			b.must(err)
-			if f == nil {
-				b.fatalf("the marker from %s did not come out at %s within %v; before it: %d frames%s", in.name, p.name, patience, len(seen[p]), describeAll(seen[p]))
-			}
-			if bytes.Contains(f, marker) {
-				break
-			}
-			seen[p] = append(seen[p], f)
-		}
-	}
-	return seen
-}
-
 func describeAll(frames [][]byte) string {
 	var s strings.Builder
 	for _, f := range frames[:min(len(frames), 5)] {
 		s.WriteString("\n  " + describe(f))
 	}
 	return s.String()
-}
-
-// marker is a packet that any router takes from one port to another: back to a
-// workload it is an echo reply, back to the uplink a packet for the same next hop.
-func (b *Bench) marker(in, out *port, text []byte) []byte {
-	p := ipPacket{src: in.ip, dst: out.ip, data: udp(9, 9, text)}
-	if in.isUplink() {
-		p.src = farIP
-	}
-	switch {
-	case in.isUplink() && out.isUplink():
-		p.dst = hairpinIP
-	case out.isUplink():
-		p.dst = farIP
-	case in == out:
-		p.dst, p.proto, p.data = hostIP, protoICMP, echo(9, 9, text)
-	}
-	return p.bytes()
 }
 
 // next waits for the next frame at a port.

@@ -30,6 +30,12 @@ var headerRows = []row{
 				b.exchange(b.ns1, [][]byte{eth(gatewayMAC, b.ns1.mac, 0x88b5, pattern(50))})
 				b.dropped(b.ns1, "unknown_ethertype", 1)
 			}},
+			{name: "neither of them, to a group: taken in silence", test: func(b *Bench) {
+				for _, group := range []mac{{0x33, 0x33, 0, 0, 0, 2}, {1, 0x80, 0xc2, 0, 0, 0}, {1, 0x80, 0xc2, 0, 0, 0x0e}} {
+					b.exchange(b.ns1, [][]byte{eth(group, b.ns1.mac, 0x88b5, pattern(50))})
+					b.exchange(b.up, [][]byte{eth(group, peerMAC, 0x88b5, pattern(50))})
+				}
+			}},
 		},
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -26,7 +27,7 @@ func (b *Bench) startLinux() error {
 		routes := append([]route{{to: "0.0.0.0/0", via: defaultIP}}, baseRoutes...)
 		return errors.Join(
 			sysctl("ipv4/ip_forward", "1"),
-			addRoutes(append(routes, b.options.routes...)),
+			addRoutes(slices.Concat(routes, b.options.routes, b.options.kernelRoutes)),
 			addNeighbor("ens160", peerIP, peerMAC), addNeighbor("ens160", defaultIP, peerMAC),
 		)
 	})

@@ -87,6 +87,22 @@ var routeRows = []row{
 			}},
 		},
 	},
+	{
+		id: "F7a", rule: "the MTU of a route of the host's, locked or not, is the next-hop MTU of what goes by it",
+		source: "RFC 1191 4, Linux ip_dst_mtu_maybe_forward", counted: "mtu_exceeded fragments_created_total", options: options{
+			kernelRoutes: []route{{to: "10.85.0.0/16", via: peerIP, mtu: 1400}, {to: "10.86.0.0/16", via: peerIP, mtu: 1300, locked: true}},
+		},
+		cases: []testCase{
+			{name: "DF", test: func(b *Bench) { b.tooBig(b.ns1, "10.85.0.1", 1401, 1400) }},
+			{name: "DF, locked", test: func(b *Bench) { b.tooBig(b.ns1, "10.86.0.1", 1301, 1300) }},
+			{name: "DF that just fits", test: func(b *Bench) {
+				ip := ipPacket{src: ns1IP, dst: "10.85.0.1", flags: 2, data: pattern(1380)}.bytes()
+				b.one(b.ns1, ip, routed(b.up, ip))
+			}},
+			{name: "fragments", test: func(b *Bench) { b.fragments(b.ns1, b.up, 1400, ipPacket{dst: "10.85.0.1", data: pattern(1480), id: 5}) }},
+			{name: "fragments, locked", test: func(b *Bench) { b.fragments(b.ns1, b.up, 1300, ipPacket{dst: "10.86.0.1", data: pattern(1480), id: 6}) }},
+		},
+	},
 }
 
 const oneTable = "Linux has the one table"
@@ -132,9 +148,11 @@ func (b *Bench) tooBig(in *port, dst string, length, mtu int) {
 
 // fragments sends a packet that is too big, and puts together what comes out.
 func (b *Bench) fragments(in, out *port, mtu int, p ipPacket) {
-	p.src, p.dst = in.ip, out.ip
-	if out.isUplink() {
-		p.dst = farIP
+	if p.src = in.ip; p.dst == "" {
+		p.dst = out.ip
+		if out.isUplink() {
+			p.dst = farIP
+		}
 	}
 	ip := p.bytes()
 	b.must(in.send(in.to(ip)))

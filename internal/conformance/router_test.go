@@ -113,6 +113,9 @@ func (b *Bench) config(dir string) string {
 	if len(b.options.kernelRoutes) > 0 {
 		fmt.Fprintf(&y, "kernel: {import: [static]}\n")
 	}
+	if b.options.joins {
+		fmt.Fprintf(&y, "offload: false\n") // a workload's end is to show packets
+	}
 	fmt.Fprintf(&y, "control: {socket: %s/vrouter.sock}\n", dir)
 	return y.String()
 }

@@ -20,13 +20,14 @@ type Port struct {
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
-	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them
+	RxLost    uint64            `json:"rx_lost"`   // in the kernel, before the router read them, or that it could not read
 	RxErrors  uint64            `json:"rx_errors"` // of reading, that passed
 	TxPackets uint64            `json:"tx_packets"`
 	TxBytes   uint64            `json:"tx_bytes"`
 	Forwarded uint64            `json:"forwarded"` // of the received ones
 	Consumed  uint64            `json:"consumed"`
 	Dropped   uint64            `json:"dropped"`
+	Noise     uint64            `json:"noise"`           // of the dropped ones: what nobody sent to this router
 	Drops     map[string]uint64 `json:"drops,omitempty"` // by reason, those that are not 0
 }
 
@@ -44,16 +45,22 @@ type Worker struct {
 	Batches uint64 `json:"batches"`
 	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
 	Sleeps  uint64 `json:"sleeps"` // for want of frames
+	// Seconds of its time that what came in by its ports has cost.
+	Seconds float64 `json:"seconds"`
+	// SlowPorts are those of its ports whose own stack takes long over what is written to
+	// them, so that the slow lane does it.
+	SlowPorts []string `json:"slow_ports"`
 }
 
 // Drop is a line of `vrouter show drops`.
 type Drop struct {
 	Reason  string            `json:"reason"`
 	Packets uint64            `json:"packets"`
+	Noise   uint64            `json:"noise"` // of them, what nobody sent to this router
 	Ports   map[string]uint64 `json:"ports,omitempty"`
 	Help    string            `json:"help"`
 	RFC     string            `json:"rfc,omitempty"`
-	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded
+	Last    *Recorded         `json:"last,omitempty"` // of them, the last one that is recorded; noise where nothing is lost
 }
 
 // Recorded names a dropped packet whose record is kept.
@@ -84,6 +91,22 @@ type Neighbor struct {
 	Waiting int     `json:"waiting"`     // packets
 }
 
+// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
+// fragments of a datagram for the router itself.
+type Held struct {
+	For     string  `json:"for"`                // next_hop or fragments
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
+	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
+	Dst     string  `json:"dst,omitempty"`
+	ID      int     `json:"id,omitempty"`
+	Proto   int     `json:"proto,omitempty"`
+	Packets int     `json:"packets"`
+	Bytes   int     `json:"bytes"`       // of memory
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Missing string  `json:"missing"`
+}
+
 // Route is a line of `vrouter route list`.
 type Route struct {
 	Prefix   string `json:"prefix"`
@@ -91,7 +114,8 @@ type Route struct {
 	Via      string `json:"via,omitempty"`
 	Dev      string `json:"dev,omitempty"`
 	Protocol string `json:"protocol"`
-	Metric   int    `json:"metric"`
+	Metric   int64  `json:"metric"`
+	MTU      int    `json:"mtu,omitempty"` // that the route gives; 0: none
 	Encap    string `json:"encap"`
 	Used     bool   `json:"used"`    // the best of those to its prefix
 	Text     string `json:"text"`    // in the words of `ip route`
@@ -168,8 +192,9 @@ type Tunnel struct {
 	Peer      string  `json:"peer"`
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
-	Cause     string  `json:"cause"`       // uplink, or the router that told a lower path MTU
-	Age       float64 `json:"age_seconds"` // since it told
+	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
+	Age       float64 `json:"age_seconds"`    // since it told
+	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
 }
@@ -180,8 +205,16 @@ type Workload struct {
 	Namespace string `json:"namespace"`
 	Interface string `json:"interface"`
 	Address   string `json:"address"`
-	MAC       string `json:"mac"`
+	MAC       string `json:"mac"` // "" while it waits
 	MTU       int    `json:"mtu"`
+	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+}
+
+// Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
+// with its reason.
+type Reloaded struct {
+	Waiting []string `json:"waiting"`
 }
 
 // Version of the running router.

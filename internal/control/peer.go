@@ -10,7 +10,7 @@ import (
 	"os/user"
 	"strconv"
 
-	"golang.org/x/sys/unix"
+	"github.com/vrouter/vrouter/internal/host"
 )
 
 // SetGroup lets the members of a group, given by name or number, use the socket.
@@ -34,7 +34,7 @@ func SetGroup(socket, group string) error {
 }
 
 // readOnlyPosts are the calls that change nothing although they are no GET.
-var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true}
+var readOnlyPosts = map[string]bool{"/v1/explain": true, "/v1/replay": true, "/v1/plan": true}
 
 // peer is who is at the other end of a connection: the user who opened it, as the
 // kernel knows him (SO_PEERCRED, unix(7)). It is the connection's remote address.
@@ -53,7 +53,7 @@ func (nobody) Network() string { return "unix" }
 func (nobody) String() string  { return "nobody" }
 
 func peerOf(fd int) net.Addr {
-	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	cred, err := host.PeerOf(fd)
 	if err != nil {
 		return nobody{}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -16,7 +17,7 @@ type Rates struct {
 	Host    string      `json:"host"`
 	Time    time.Time   `json:"time"`    // of the later moment
 	Seconds float64     `json:"seconds"` // that have passed since the one before
-	Ports   []PortRate  `json:"ports"`   // the busiest first, as are drops and routes
+	Ports   []PortRate  `json:"ports"`   // the busiest first, as are drops and routes; of drops what is lost before noise
 	Steps   []StepRate  `json:"steps"`   // in the order of the path
 	Drops   []DropRate  `json:"drops"`   // reasons that have ever counted
 	Routes  []RouteRate `json:"routes"`  // the busiest, of those that packets took
@@ -29,8 +30,9 @@ type PortRate struct {
 	RxBPS float64 `json:"rx_bits_per_second"`
 	TxPPS float64 `json:"tx_packets_per_second"`
 	TxBPS float64 `json:"tx_bits_per_second"`
-	Drops float64 `json:"drop_packets_per_second"` // of those received
-	Lost  float64 `json:"lost_packets_per_second"` // in the kernel, before the router read them
+	Drops float64 `json:"drop_packets_per_second"`  // of those received
+	Noise float64 `json:"noise_packets_per_second"` // of those dropped: what nobody sent to this router
+	Lost  float64 `json:"lost_packets_per_second"`  // in the kernel, before the router read them
 }
 
 // StepRate is packets a second by the verdicts of a step.
@@ -46,7 +48,8 @@ type StepRate struct {
 type DropRate struct {
 	Reason  string  `json:"reason"`
 	PPS     float64 `json:"packets_per_second"`
-	Packets uint64  `json:"packets"` // so far
+	Noise   float64 `json:"noise_packets_per_second"` // of them
+	Packets uint64  `json:"packets"`                  // so far
 }
 
 // RouteRate is what goes by a route, or by one of its next hops.
@@ -63,9 +66,9 @@ const maxBusyRoutes = 100
 // moment is all counters at once, or nearly so.
 type moment struct {
 	at     time.Time
-	stats  *forwarder.Stats
-	ports  map[string]*forwarder.PortStats
-	routes *forwarder.RouteCounts
+	stats  *engine.Stats
+	ports  map[string]*engine.PortStats
+	routes *engine.RouteCounts
 }
 
 // moment reads them, for all who ask at the same time.
@@ -78,7 +81,7 @@ func (s *Server) moment(ctx context.Context) (*moment, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*forwarder.PortStats{}}
+	m := &moment{at: stats.at, stats: stats.Stats, routes: counts, ports: map[string]*engine.PortStats{}}
 	for i := range m.stats.Ports {
 		m.ports[m.stats.Ports[i].Name] = &m.stats.Ports[i]
 	}
@@ -111,7 +114,7 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 	for _, now := range m.stats.Ports {
 		was := o.ports[now.Name]
 		if was == nil {
-			was = &forwarder.PortStats{}
+			was = &engine.PortStats{}
 		}
 		_, _, dropped := now.Received.Ended()
 		_, _, droppedBefore := was.Received.Ended()
@@ -119,7 +122,7 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 			Port:  now.Name,
 			RxPPS: p.rate(now.Received.Packets, was.Received.Packets), RxBPS: 8 * p.rate(now.Received.Bytes, was.Received.Bytes),
 			TxPPS: p.rate(now.TxPackets, was.TxPackets), TxBPS: 8 * p.rate(now.TxBytes, was.TxBytes),
-			Drops: p.rate(dropped, droppedBefore), Lost: p.rate(now.Lost, was.Lost),
+			Drops: p.rate(dropped, droppedBefore), Noise: p.rate(now.Received.AllNoise(), was.Received.AllNoise()), Lost: p.rate(now.Lost, was.Lost),
 		})
 	}
 	slices.SortFunc(list, func(a, b PortRate) int {
@@ -129,8 +132,8 @@ func (m *moment) portRates(o *moment, p period) []PortRate {
 }
 
 func (m *moment) stepRates(o *moment, p period) (list []StepRate) {
-	for _, s := range verdict.Steps() {
-		now, was := &m.stats.Steps[s], &o.stats.Steps[s]
+	for _, s := range forwarder.Steps() {
+		now, was := &m.stats.Steps[s.Number()], &o.stats.Steps[s.Number()]
 		of := func(k verdict.Kind) float64 { return p.rate(now[k], was[k]) }
 		list = append(list, StepRate{s.String(), of(verdict.Pass), of(verdict.Edit), of(verdict.Drop), of(verdict.Consume)})
 	}
@@ -141,11 +144,11 @@ func (m *moment) dropRates(o *moment, p period) []DropRate {
 	list := []DropRate{}
 	for _, r := range verdict.Reasons() {
 		if n := m.stats.Drops[r]; n > 0 {
-			list = append(list, DropRate{r.String(), p.rate(n, o.stats.Drops[r]), n})
+			list = append(list, DropRate{r.String(), p.rate(n, o.stats.Drops[r]), p.rate(m.stats.Noise[r], o.stats.Noise[r]), n})
 		}
 	}
 	slices.SortFunc(list, func(a, b DropRate) int {
-		return cmp.Or(cmp.Compare(b.PPS, a.PPS), cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(b.PPS-b.Noise, a.PPS-a.Noise), cmp.Compare(b.PPS, a.PPS), cmp.Compare(b.Packets, a.Packets), cmp.Compare(a.Reason, b.Reason))
 	})
 	return list
 }

@@ -61,7 +61,7 @@ func replayed(n int, r *node.Replay) Replayed {
 	for _, t := range ways {
 		_, v := t.Way.End()
 		all.Ways = append(all.Ways, Taken{
-			Way: t.Way.String(), Outcome: t.Way.Outcome(), Reason: v.Reason.String(),
+			Way: t.Way.String(), Outcome: t.Way.Becomes(), Reason: v.Reason.String(),
 			Asks: t.Asks, Packets: t.Packets, First: t.First,
 		})
 	}

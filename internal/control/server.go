@@ -15,7 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -24,7 +25,7 @@ import (
 // Server answers commands about one router.
 type Server struct {
 	node    *node.Node
-	reload  func() error
+	reload  func() ([]string, error)
 	version Version
 	listen  net.Listener
 	http    http.Server
@@ -35,19 +36,18 @@ type Server struct {
 
 	looks    *share.Looks
 	counters share.Gather[counters]
-	counts   share.Gather[*forwarder.RouteCounts]
+	counts   share.Gather[*engine.RouteCounts]
 }
 
 // counters are all that the router counts, and when they were read.
 type counters struct {
-	*forwarder.Stats
+	*engine.Stats
 	at time.Time
 }
 
 // Listen takes the socket, or says who has it.
 func Listen(socket string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", socket, time.Second); err == nil {
-		c.Close()
+	if host.Listens(socket) {
 		return nil, fmt.Errorf("control socket %s: another vrouter answers there; stop it, or give this one its own `control.socket`", socket)
 	}
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
@@ -77,11 +77,11 @@ const (
 
 // NewServer serves a node on a listener until Close.
 // reload reads the configuration file again and applies it.
-func NewServer(n *node.Node, reload func() error, l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
+func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
 	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{n.Router.Stats(), time.Now()} }
-	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *forwarder.RouteCounts { return n.Router.RouteCounts() }
+	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
 		Handler:     s.inTurn(guardChanges(s.routes(), mayChange)),
 		ConnContext: withPeer, ConnState: share.State,
@@ -129,7 +129,7 @@ func (s *Server) routes() http.Handler {
 	do := func(pattern string, f func(*http.Request) (any, error)) {
 		m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, f) })
 	}
-	counted := func(pattern string, f func(*forwarder.Stats) any) {
+	counted := func(pattern string, f func(*engine.Stats) any) {
 		do(pattern, func(r *http.Request) (any, error) {
 			c, err := s.counted(r.Context())
 			if err != nil {
@@ -144,13 +144,18 @@ func (s *Server) routes() http.Handler {
 			return v, nil
 		})
 	}
-	do("GET /v1/version", func(*http.Request) (any, error) { return s.version, nil })
-	counted("GET /v1/ports", func(c *forwarder.Stats) any { return ports(c) })
-	counted("GET /v1/paths", func(c *forwarder.Stats) any { return ways(c) })
-	counted("GET /v1/workers", func(c *forwarder.Stats) any { return workers(c) })
-	counted("GET /v1/tunnels", func(c *forwarder.Stats) any { return tunnels(c) })
+	do("GET /v1/version", func(*http.Request) (any, error) {
+		v := s.version
+		v.Node = s.node.Config().Node
+		return v, nil
+	})
+	counted("GET /v1/ports", func(c *engine.Stats) any { return ports(c) })
+	counted("GET /v1/paths", func(c *engine.Stats) any { return ways(c) })
+	counted("GET /v1/workers", func(c *engine.Stats) any { return workers(c) })
+	counted("GET /v1/tunnels", func(c *engine.Stats) any { return tunnels(c) })
 	do("GET /v1/drops", s.drops)
 	listed("GET /v1/neighbors", func(n *node.Node) any { return neighbors(n) })
+	listed("GET /v1/held", func(n *node.Node) any { return held(n) })
 	listed("GET /v1/workloads", func(n *node.Node) any { return workloads(n) })
 	m.HandleFunc("GET /v1/packets", s.recorded)
 	m.HandleFunc("GET /v1/packets/{id}", s.recorded)
@@ -159,8 +164,12 @@ func (s *Server) routes() http.Handler {
 	m.HandleFunc("GET /v1/config", s.config)
 	m.HandleFunc("GET /v1/trace", s.trace)
 	m.HandleFunc("GET /v1/top", s.top)
-	do("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, s.reload() })
+	do("POST /v1/reload", func(*http.Request) (any, error) {
+		waiting, err := s.reload()
+		return Reloaded{append([]string{}, waiting...)}, err
+	})
 	do("POST /v1/explain", s.explain)
+	m.HandleFunc("POST /v1/plan", s.plan)
 	do("POST /v1/workloads", s.addWorkload)
 	do("DELETE /v1/workloads/{name}", s.deleteWorkload)
 	m.HandleFunc("POST /v1/routes", s.changeRoutes)
@@ -187,7 +196,7 @@ func (s *Server) counted(ctx context.Context) (counters, error) {
 	return gathered(ctx, &s.counters)
 }
 
-func (s *Server) routeCounts(ctx context.Context) (*forwarder.RouteCounts, error) {
+func (s *Server) routeCounts(ctx context.Context) (*engine.RouteCounts, error) {
 	return gathered(ctx, &s.counts)
 }
 

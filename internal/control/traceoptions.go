@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -63,7 +64,7 @@ func (o *TraceOptions) Keeps(p *trace.Packet) bool {
 }
 
 // traceOptions reads what query makes. The ports are those of the router.
-func traceOptions(q url.Values, r *forwarder.Router) (o trace.Options, err error) {
+func traceOptions(q url.Values, r *engine.Router) (o trace.Options, err error) {
 	if o.Filter, err = filter.Parse(q.Get("filter")); err != nil {
 		return o, err
 	}
@@ -88,18 +89,18 @@ func traceOptions(q url.Values, r *forwarder.Router) (o trace.Options, err error
 	return o, err
 }
 
-func hasPort(r *forwarder.Router, name string) bool {
+func hasPort(r *engine.Router, name string) bool {
 	return slices.ContainsFunc(r.DryRun().Ports(), func(p forwarder.PortConfig) bool { return p.Name == name })
 }
 
 // ParseStep reads the word of a step; "" is none.
-func ParseStep(word string) (steps trace.Steps, err error) {
+func ParseStep(word string) (steps forwarder.StepSet, err error) {
 	if word == "" {
 		return 0, nil
 	}
-	s, ok := verdict.StepNamed(word)
-	if !ok {
-		return 0, fmt.Errorf("there is no step %q: the steps are %s", word, words(verdict.Steps()))
+	s := forwarder.StepNamed(word)
+	if s == nil {
+		return 0, fmt.Errorf("there is no step %q: the steps are %s", word, words(forwarder.Steps()))
 	}
 	return steps.With(s), nil
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -15,7 +15,7 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-func ports(c *forwarder.Stats) []Port {
+func ports(c *engine.Stats) []Port {
 	list := []Port{}
 	for _, p := range c.Ports {
 		v := Port{
@@ -23,10 +23,11 @@ func ports(c *forwarder.Stats) []Port {
 			RxPackets: p.Received.Packets, RxBytes: p.Received.Bytes, RxLost: p.Lost, RxErrors: p.ReadErrors, TxPackets: p.TxPackets, TxBytes: p.TxBytes,
 			Drops: map[string]uint64{},
 		}
-		if p.Address.IsValid() {
-			v.Address = p.Address.String()
+		if len(p.Addresses) > 0 {
+			v.Address = p.Addresses[0].String()
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
+		v.Noise = p.Received.AllNoise()
 		for _, r := range verdict.Reasons() {
 			if c := p.Received.Drops[r]; c > 0 {
 				v.Drops[r.String()] = c
@@ -40,22 +41,25 @@ func ports(c *forwarder.Stats) []Port {
 	return list
 }
 
-func workers(c *forwarder.Stats) []Worker {
+func workers(c *engine.Stats) []Worker {
 	list := []Worker{}
 	for i, w := range c.Workers {
-		list = append(list, Worker{Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps})
+		list = append(list, Worker{
+			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps,
+			Seconds: w.Cost.Seconds(), SlowPorts: w.SlowPorts,
+		})
 	}
 	return list
 }
 
-func drops(s *forwarder.Stats, records []*trace.Record) []Drop {
+func drops(s *engine.Stats, records []*trace.Record) []Drop {
 	last := map[verdict.Reason]*Recorded{}
-	for _, r := range records {
+	for _, r := range lossesLast(records) {
 		last[r.Outcome.Reason] = &Recorded{ID: r.ID, Time: time.Unix(0, r.Time), Port: r.In, Summary: r.Summary()}
 	}
 	list := []Drop{}
 	for _, r := range verdict.Reasons() {
-		d := Drop{Reason: r.String(), Packets: s.Drops[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC, Last: last[r]}
+		d := Drop{Reason: r.String(), Packets: s.Drops[r], Noise: s.Noise[r], Ports: map[string]uint64{}, Help: r.Info().Help, RFC: r.Info().RFC, Last: last[r]}
 		for _, p := range s.Ports {
 			if c := p.Received.Drops[r]; c > 0 {
 				d.Ports[p.Name] = c
@@ -66,8 +70,22 @@ func drops(s *forwarder.Stats, records []*trace.Record) []Drop {
 	return list
 }
 
+// lossesLast has records of losses behind those of noise.
+func lossesLast(records []*trace.Record) []*trace.Record {
+	slices.SortStableFunc(records, func(a, b *trace.Record) int {
+		switch {
+		case a.Outcome.Noise == b.Outcome.Noise:
+			return 0
+		case a.Outcome.Noise:
+			return -1
+		}
+		return 1
+	})
+	return records
+}
+
 // ways are the packets by the way they took, the most first.
-func ways(s *forwarder.Stats) []Way {
+func ways(s *engine.Stats) []Way {
 	list := []Way{}
 	named := map[trace.Way]uint64{}
 	for w, packets := range s.Ways.All {
@@ -96,17 +114,34 @@ func neighbors(n *node.Node) []Neighbor {
 	return list
 }
 
-func tunnels(c *forwarder.Stats) []Tunnel {
+// held is what waits, the oldest first.
+func held(n *node.Node) []Held {
+	list := []Held{}
+	for _, h := range n.Router.Held() {
+		v := Held{For: h.For, Port: h.Port, Packets: h.Packets, Bytes: h.Bytes, Age: h.Age.Seconds(), Missing: h.Missing}
+		if h.For == engine.ForNextHop {
+			v.NextHop = h.NextHop.String()
+		} else {
+			v.Src, v.Dst, v.ID, v.Proto = h.Src.String(), h.Dst.String(), int(h.ID), int(h.Protocol)
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx}
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"
 		case t.Send:
 			v.Mode = "send"
-		default:
+		case t.Accept:
 			v.Mode = "receive"
+		default:
+			v.Mode = "none"
 		}
 		if t.From.IsValid() {
 			v.Cause, v.Age = t.From.String(), time.Since(t.Since).Seconds()
@@ -119,17 +154,23 @@ func tunnels(c *forwarder.Stats) []Tunnel {
 func workloads(n *node.Node) []Workload {
 	list := []Workload{}
 	for _, w := range n.Workloads() {
-		list = append(list, Workload{
-			Name: w.Name, Namespace: string(w.Namespace), Interface: w.Interface,
-			Address: w.Address.String(), MAC: w.MAC.String(), MTU: w.MTU,
-		})
+		v := Workload{
+			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
+			Address: w.Address.String(), MTU: w.MTU,
+		}
+		if w.Attached {
+			v.MAC, v.Note = w.MAC.String(), w.Reason
+		} else {
+			v.Waits = w.Reason
+		}
+		list = append(list, v)
 	}
 	return list
 }
 
 // routes are those that people have to do with: a subnet's broadcast addresses
 // are in `route get` alone, as they are in ip-route(8).
-func routes(n *node.Node, counts *forwarder.RouteCounts) iter.Seq2[Route, error] {
+func routes(n *node.Node, counts *engine.RouteCounts) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		var last netip.Prefix
 		for r := range n.RIB.All {
@@ -141,10 +182,10 @@ func routes(n *node.Node, counts *forwarder.RouteCounts) iter.Seq2[Route, error]
 	}
 }
 
-func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
+func route(r *rib.Route, used bool, counts *engine.RouteCounts) Route {
 	v := Route{
 		Prefix: r.Prefix.String(), Type: r.Type.String(), Dev: r.Dev, Protocol: r.Protocol,
-		Metric: r.Metric, Encap: r.Encap.String(), Used: used, Text: r.String(),
+		Metric: int64(r.Metric), MTU: int(r.MTU), Encap: r.Encap.String(), Used: used, Text: r.String(),
 	}
 	if r.Via.IsValid() {
 		v.Via = r.Via.String()
@@ -165,7 +206,7 @@ func route(r *rib.Route, used bool, counts *forwarder.RouteCounts) Route {
 	return v
 }
 
-func lookup(n *node.Node, a netip.Addr, counts *forwarder.RouteCounts) Lookup {
+func lookup(n *node.Node, a netip.Addr, counts *engine.RouteCounts) Lookup {
 	l := Lookup{Address: a.String(), Others: []Route{}}
 	for i, r := range n.RIB.Candidates(a) {
 		v := route(r, i == 0, counts)
@@ -192,7 +233,7 @@ func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
 	}
 	neighbor = "unknown: the first packet asks"
 	for _, i := range n.Router.Neighbors() {
-		if i.Addr == a {
+		if i.Addr == a && i.Port == r.Port {
 			neighbor = i.State.String()
 			if i.MAC != (packet.MAC{}) {
 				neighbor = i.MAC.String()

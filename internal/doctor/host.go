@@ -9,6 +9,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/lab"
 )
 
 // DefaultConfig is where the installed service has its configuration.
@@ -22,6 +23,7 @@ func NewHost(ctx context.Context, file, socket string) (*Host, Finding) {
 	found := h.configure(ctx, file)
 	found.Name = "configuration"
 	if h.Config != nil {
+		h.Config.Lab = lab.Prefix()
 		h.Socket = h.Config.Control.Socket
 	}
 	client := control.NewClient(h.Socket)

@@ -8,121 +8,113 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/vrouter/vrouter/internal/guard"
-	"github.com/vrouter/vrouter/internal/lab"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
-// oldGuards are those on interfaces that no router reads.
+// damaged is a record that cannot be read: what it told of is nobody's any more.
+func damaged(h *Host) ([]Finding, error) {
+	_, err := h.record()
+	if errors.Is(err, host.ErrDamaged) {
+		return []Finding{{State: Warn, Means: err.Error(), Mend: "vrouter run --config FILE   # begins a new one; what it finds it takes over, and removes none of it"}}, nil
+	}
+	return nil, err
+}
+
+// oldGuards are those of routers that run no longer.
 func oldGuards(h *Host) (found []Finding, err error) {
 	list, err := guard.Interfaces()
 	if err != nil {
 		return nil, nil // the check of the guard says so, where one is needed
 	}
-	for _, name := range list {
-		if h.Router != nil && h.Config != nil && name == h.Config.Uplink.Interface {
-			continue
-		}
-		pids, err := routersOn(name)
-		if err != nil {
-			return found, err
-		}
-		if len(pids) > 0 {
-			continue
-		}
-		found = append(found, Finding{
-			State: Warn, Means: "a killed router has left its guard on " + name + ": others on this host do not get what it drops",
-			Mend: "nft delete table netdev vrouter-" + name, fix: func() error { return guard.Remove(name) },
-		})
+	left, err := h.left()
+	if errors.Is(err, host.ErrDamaged) {
+		left, err = nil, nil
 	}
-	return found, nil
+	for _, name := range list {
+		if _, held := host.Holder(name); held {
+			continue
+		}
+		f := Finding{
+			State: Warn, Means: "a killed router has left its guard on " + name + ": others on this host do not get what it drops",
+			Mend: "nft delete table netdev vrouter-" + name,
+		}
+		if slices.ContainsFunc(left, func(r *host.Record) bool {
+			return slices.ContainsFunc(r.Objects, func(e *host.Entry) bool { return e.Kind == host.KindGuard && e.Name == name })
+		}) {
+			f.fix = takeBack(name, func(e *host.Entry) bool { return e.Kind == host.KindGuard })
+		} else {
+			f.Means = "there is a guard on " + name + ", and no record of a router that set it: others on this host do not get what it drops"
+		}
+		found = append(found, f)
+	}
+	return found, err
 }
 
-// oldWorkloads are namespaces with a TAP that nobody reads and the routes of a
-// workload, but neither in the configuration nor in the lab.
+// oldWorkloads are those that a router has made which runs no longer, and that the configuration does not name.
 func oldWorkloads(h *Host) (found []Finding, err error) {
-	files, err := os.ReadDir(workload.Directory)
-	if errors.Is(err, fs.ErrNotExist) {
+	left, err := h.left()
+	if errors.Is(err, host.ErrDamaged) {
 		return nil, nil
 	}
-	known := h.knownNamespaces()
-	for _, f := range files {
-		ns := workload.Named(f.Name())
-		if slices.Contains(known, ns) || !ns.Exists() {
-			continue
-		}
-		var tap netlink.Link
-		alone := false
-		if nserr := ns.Do(func() (err error) {
-			tap, alone, err = h.abandonedTAP()
-			return err
-		}); nserr != nil {
-			return found, nserr
-		}
-		if tap != nil {
-			found = append(found, leftWorkload(ns, f.Name(), tap, alone))
+	known := map[string]bool{}
+	for i := range h.Config.Workloads {
+		path, _ := h.Config.NamespaceOf(&h.Config.Workloads[i])
+		known[path] = true
+	}
+	for _, r := range left {
+		for _, e := range r.Objects {
+			if e.Kind == host.KindInterface && e.Namespace != "" && !known[string(e.Namespace)] && e.There() {
+				found = append(found, leftWorkload(r, e))
+			}
 		}
 	}
 	return found, err
 }
 
-// leftWorkload is removed with its namespace, if there is nothing else in it.
-func leftWorkload(ns workload.Namespace, name string, tap netlink.Link, alone bool) Finding {
-	ifname := tap.Attrs().Name
+// leftWorkload is removed with its namespace, if the router made that and there is nothing else in it.
+func leftWorkload(r *host.Record, e *host.Entry) Finding {
+	path := string(e.Namespace)
+	name, named := strings.CutPrefix(path, workload.Directory+"/")
 	f := Finding{
-		State: Warn, Means: fmt.Sprintf("%s in namespace %s is an interface that a router made and none reads, and no workload of the configuration", ifname, name),
-		Mend: fmt.Sprintf("ip -n %s link del %s", name, ifname),
-		fix:  func() error { return ns.Do(func() error { return netlink.LinkDel(tap) }) },
+		State: Warn, Means: fmt.Sprintf("%s in namespace %s was made by a router that runs no longer, and is no workload of the configuration", e.Name, name),
+		Mend: fmt.Sprintf("nsenter --net=%s ip link del %s", path, e.Name),
+		fix:  takeBack(r.Owner.Uplink, func(o *host.Entry) bool { return o.ID == e.ID }),
 	}
-	if alone {
-		f.Mend, f.fix = "ip netns del "+name, ns.Delete
+	if named {
+		f.Mend = fmt.Sprintf("ip -n %s link del %s", name, e.Name)
+	}
+	made := slices.ContainsFunc(r.Objects, func(o *host.Entry) bool {
+		return o.Kind == host.KindNamespace && o.Name == path && !o.Found && o.Netns == e.Netns
+	})
+	if made && alone(e) {
+		f.Mend = "ip netns del " + name
+		f.fix = takeBack(r.Owner.Uplink, func(o *host.Entry) bool {
+			return o.Namespace == e.Namespace || o.Kind == host.KindNamespace && o.Name == path
+		})
 	}
 	return f
 }
 
-func (h *Host) knownNamespaces() (known []workload.Namespace) {
-	for _, w := range h.Config.Workloads {
-		known = append(known, namespace(w.Namespace, w.Name))
-	}
-	l, err := lab.Load()
-	if err != nil {
-		return known // no lab
-	}
-	for _, host := range l.Hosts {
-		for _, w := range host.Workloads {
-			known = append(known, workload.Named(w.Namespace))
-		}
-	}
-	return known
+// alone says whether a namespace has nothing but lo, the interface, and the tunnels that the kernel gives to each.
+func alone(e *host.Entry) (alone bool) {
+	_ = e.Namespace.Do(func() error {
+		links, err := netlink.LinkList()
+		alone = err == nil && !slices.ContainsFunc(links, func(l netlink.Link) bool {
+			a := l.Attrs()
+			return a.Flags&net.FlagLoopback == 0 && a.Index != e.Index && !slices.Contains(everywhere, a.Name)
+		})
+		return nil
+	})
+	return alone
 }
 
-// abandonedTAP looks in the calling thread's namespace: a TAP without carrier, as it has
-// while nobody reads it, by which the gateway's address is reached. alone: there
-// is nothing else but lo.
-func (h *Host) abandonedTAP() (tap netlink.Link, alone bool, err error) {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return nil, false, err
-	}
-	all, err := mainTable()
-	for _, l := range links {
-		if l.Type() != "tuntap" || l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 {
-			continue
-		}
-		for _, r := range all {
-			if r.LinkIndex == l.Attrs().Index && r.Gw.Equal(h.Config.Gateway.Address.AsSlice()) {
-				tap = l
-			}
-		}
-	}
-	others := slices.DeleteFunc(links, func(l netlink.Link) bool { return l.Type() == "tuntap" || l.Attrs().Flags&net.FlagLoopback != 0 })
-	return tap, len(others) == 0, err
-}
+// everywhere are the devices that modules of the kernel make in each namespace.
+var everywhere = []string{"tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6gre0"}
 
 // oldSocket: nobody answers at it.
 func oldSocket(h *Host) ([]Finding, error) {
@@ -133,18 +125,19 @@ func oldSocket(h *Host) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := net.DialTimeout("unix", h.Socket, time.Second)
-	if err == nil {
-		return nil, c.Close()
-	}
 	if st.Mode()&fs.ModeSocket == 0 {
 		return []Finding{{State: Fail, Means: h.Socket + " is no socket: a router cannot listen there", Mend: "mv " + h.Socket + " " + filepath.Join("/var/tmp", filepath.Base(h.Socket))}}, nil
 	}
-	if !errors.Is(err, unix.ECONNREFUSED) {
-		return nil, err
+	if host.Listens(h.Socket) {
+		return nil, nil
 	}
-	return []Finding{{
+	f := Finding{
 		State: Warn, Means: h.Socket + " is left by a killed router; the next start replaces it",
-		Mend: "rm " + h.Socket, fix: func() error { return os.Remove(h.Socket) },
-	}}, nil
+		Mend: "rm " + h.Socket,
+	}
+	left, _ := h.left()
+	if slices.ContainsFunc(left, func(r *host.Record) bool { return r.Owner.Socket == h.Socket }) {
+		f.fix = func() error { return os.Remove(h.Socket) }
+	}
+	return []Finding{f}, nil
 }

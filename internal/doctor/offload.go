@@ -9,8 +9,8 @@ import (
 )
 
 // largeReceiveOffload (LRO) joins TCP segments in a way that cannot be undone: what it
-// made can't be forwarded, and a packet socket with virtio headers can't even read
-// it. A kernel that forwards turns it off by itself; one that does not leaves it on.
+// made is cut into segments that nobody has sent, and what some drivers make a packet
+// socket with virtio headers can't even read. A kernel that forwards turns it off by itself; one that does not leaves it on.
 // Generic receive offload (GRO) is fine: the router passes it on, or cuts it up again.
 func largeReceiveOffload(h *Host) ([]Finding, error) {
 	name := h.Config.Uplink.Interface
@@ -25,7 +25,7 @@ func largeReceiveOffload(h *Host) ([]Finding, error) {
 		return nil, fmt.Errorf("offloads of %s: %w", name, err)
 	}
 	return []Finding{{
-		State: Fail, Means: name + " joins the TCP segments it receives (LRO): what it made cannot be forwarded, and is lost",
+		State: Fail, Means: name + " joins the TCP segments it receives (LRO): what it made cannot be cut into what was sent, and with some drivers is lost",
 		Mend: "ethtool -K " + name + " lro off", fix: func() error { return setDeviceFlags(name, flags&^flagLRO) },
 	}}, nil
 }

@@ -3,8 +3,6 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -45,11 +43,18 @@ func addresses(h *Host) (found []Finding, err error) {
 		}
 		found = append(found, Finding{
 			State: Fail, Means: fmt.Sprintf("%s of this host has %s, the address of %s: the host's own stack takes its packets", l.Attrs().Name, ip, whose[ip]),
-			Mend: fmt.Sprintf("ip addr del %s dev %s", a.IPNet, l.Attrs().Name),
-			fix:  func() error { return netlink.AddrDel(l, &a) },
+			Mend: h.mendAddress(whose[ip], a.IPNet.String(), l),
 		})
 	}
 	return found, err
+}
+
+// mendAddress gives the command, which is nobody's to type but who has that address. The uplink's is the host's own.
+func (h *Host) mendAddress(whose, address string, l netlink.Link) string {
+	if l.Attrs().Name == h.Config.Uplink.Interface {
+		return "give " + whose + " another address"
+	}
+	return fmt.Sprintf("ip addr del %s dev %s", address, l.Attrs().Name)
 }
 
 // routes of the host's main table that lead the workloads' addresses, of this host or
@@ -91,7 +96,7 @@ func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
 	return Finding{}, false
 }
 
-// mendRoute gives the command. The subnet of an interface is that interface's; whether
+// mendRoute gives the command: a route that the router has not made is not its own to delete. The subnet of an interface is that interface's; whether
 // somebody needs it a person has to say.
 func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link) Finding {
 	if r.Protocol == unix.RTPROT_KERNEL {
@@ -100,7 +105,6 @@ func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link
 		return f
 	}
 	f.Mend = fmt.Sprintf("ip route del %s dev %s", prefix, out.Attrs().Name)
-	f.fix = func() error { return netlink.RouteDel(&r) }
 	return f
 }
 
@@ -115,40 +119,4 @@ func destination(r *netlink.Route) netip.Prefix {
 	a, _ := netip.AddrFromSlice(r.Dst.IP.To4())
 	bits, _ := r.Dst.Mask.Size()
 	return netip.PrefixFrom(a, bits)
-}
-
-// imports: a protocol without routes, and routes that the router cannot go by.
-func imports(h *Host) (found []Finding, err error) {
-	l, err := h.link()
-	if err != nil {
-		return nil, err
-	}
-	list, err := mainTable()
-	for _, name := range h.Config.Kernel.Import {
-		routes := slices.DeleteFunc(slices.Clone(list), func(r netlink.Route) bool { return !hasProtocol(&r, name) })
-		if len(routes) == 0 {
-			found = append(found, Finding{
-				State: Warn, Means: "kernel.import names " + name + ", and the host has no route of that protocol: its program may not run", Mend: "ip route show proto " + name,
-			})
-		}
-		for _, r := range routes {
-			out, lerr := netlink.LinkByIndex(r.LinkIndex)
-			if r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || lerr != nil {
-				continue
-			}
-			found = append(found, Finding{
-				State: Warn, Means: fmt.Sprintf("the route to %s proto %s leaves by %s, not by %s: it is not imported", destination(&r), name, out.Attrs().Name, h.Config.Uplink.Interface),
-				Mend: "let " + name + " enter its routes by " + h.Config.Uplink.Interface + "; the router encapsulates by ipip.mode",
-			})
-			break // one is enough to see why
-		}
-	}
-	return found, err
-}
-
-// hasProtocol knows a protocol by name or number; static is boot's name too, as in
-// the configuration.
-func hasProtocol(r *netlink.Route, name string) bool {
-	return r.Protocol.String() == name || strconv.Itoa(int(r.Protocol)) == name ||
-		name == "static" && r.Protocol == unix.RTPROT_BOOT
 }

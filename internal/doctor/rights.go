@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/rights"
+	"github.com/vrouter/vrouter/internal/sandbox"
 )
 
 // capabilities speaks of this process: a router that its user starts has the same.
@@ -25,13 +26,13 @@ func capabilities(h *Host) (found []Finding, err error) {
 	return found, err
 }
 
-const tunDevice = "/dev/net/tun"
+const tunDevice = sandbox.TUN
 
 func tun(*Host) ([]Finding, error) {
-	f, err := os.OpenFile(tunDevice, os.O_RDWR, 0)
+	err := sandbox.OpenTUN()
 	switch {
 	case err == nil:
-		return nil, f.Close()
+		return nil, nil
 	case errors.Is(err, fs.ErrNotExist) && tunInKernel():
 		return []Finding{{
 			State: Fail, Means: "the kernel has tun, but " + tunDevice + " is not there: no workload can be attached",

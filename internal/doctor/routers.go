@@ -1,110 +1,71 @@
 package doctor
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
+	"log/slog"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"github.com/vrouter/vrouter/internal/host"
 )
 
-// otherRouters are the vrouters that read the uplink but are not the one at the socket.
-func otherRouters(h *Host) (found []Finding, err error) {
+// otherRouters: who has the uplink is told by its lock, and where he can be asked by his record.
+func otherRouters(h *Host) ([]Finding, error) {
 	if _, err := h.link(); err != nil {
 		return nil, err
 	}
-	pids, err := routersOn(h.Config.Uplink.Interface)
-	for _, pid := range pids {
-		if h.Router != nil && h.Router.PID == pid {
-			continue
-		}
-		found = append(found, Finding{
-			State: Fail, Means: fmt.Sprintf("process %d is another vrouter that reads %s, and does not answer at %s: what both have a route for is sent twice", pid, h.Config.Uplink.Interface, h.Socket),
-			Mend: fmt.Sprintf("kill %d", pid), fix: func() error { return terminate(pid) },
-		})
-	}
-	return found, err
-}
-
-// routersOn are the processes called vrouter that have a packet socket on an interface.
-func routersOn(ifname string) (pids []int, err error) {
-	sockets, err := packetSockets(ifname)
-	if err != nil || len(sockets) == 0 {
-		return nil, err
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range processes {
-		name, rerr := os.ReadFile(filepath.Join(dir, "comm"))
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		if rerr == nil && strings.TrimSpace(string(name)) == "vrouter" && pid != os.Getpid() && holds(dir, sockets) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, err
-}
-
-// packetSockets are the inodes of those on an interface, in the calling thread's
-// network namespace.
-func packetSockets(ifname string) (inodes []string, err error) {
-	l, err := netlink.LinkByName(ifname)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
+	name := h.Config.Uplink.Interface
+	pid, held := host.Holder(name)
+	if !held || h.Router != nil && h.Router.PID == pid {
 		return nil, nil
 	}
-	if err != nil {
+	r, err := h.record()
+	switch {
+	case err != nil && !errors.Is(err, host.ErrDamaged):
 		return nil, err
+	case r == nil || r.Owner.PID != pid || r.Owner.Socket == h.Socket:
+		return []Finding{{
+			State: Warn, Means: fmt.Sprintf("process %d has the uplink %s, and does not answer at %s: it is starting or stopping, or it hangs", pid, name, h.Socket),
+			Mend: "vrouter doctor   # again",
+		}}, nil
 	}
-	f, err := os.Open("/proc/thread-self/net/packet")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	const iface, inode = 4, 8 // columns
-	for s := bufio.NewScanner(f); s.Scan(); {
-		words := strings.Fields(s.Text())
-		if len(words) > inode && words[iface] == strconv.Itoa(l.Attrs().Index) {
-			inodes = append(inodes, words[inode])
-		}
-	}
-	return inodes, nil
+	return []Finding{{
+		State: Warn, Means: fmt.Sprintf("the router that has the uplink %s, process %d, answers at %s, not at %s: this configuration is not its own", name, pid, r.Owner.Socket, h.Socket),
+		Mend: "vrouter --socket " + r.Owner.Socket + " doctor",
+	}}, nil
 }
 
-// holds says whether a process has one of these sockets.
-func holds(dir string, inodes []string) bool {
-	fds, _ := os.ReadDir(filepath.Join(dir, "fd"))
-	for _, fd := range fds {
-		to, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))
-		if inode, ok := strings.CutPrefix(to, "socket:["); err == nil && ok && slices.Contains(inodes, strings.TrimSuffix(inode, "]")) {
-			return true
-		}
+// record is what was done to this host for the uplink; nil if nothing was.
+func (h *Host) record() (*host.Record, error) {
+	if h.Config == nil {
+		return nil, nil
 	}
-	return false
+	return host.Look(h.Config.Uplink.Interface)
 }
 
-// patience is how long a router may take to end.
-const patience = 5 * time.Second
+// left is a record whose router runs no longer.
+func (h *Host) left() (all []*host.Record, err error) {
+	if h.Config != nil {
+		r, err := h.record()
+		if r == nil || err != nil {
+			return nil, err
+		}
+		all = []*host.Record{r}
+	} else if all, err = host.Records(); err != nil {
+		return nil, err
+	}
+	var left []*host.Record
+	for _, r := range all {
+		if _, held := host.Holder(r.Owner.Uplink); !held {
+			left = append(left, r)
+		}
+	}
+	return left, nil
+}
 
-func terminate(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	if err != nil {
+// takeBack removes objects of a record, if its router runs as little as before.
+func takeBack(uplink string, which func(*host.Entry) bool) func() error {
+	return func() error {
+		_, err := host.TakeBack(uplink, which, slog.New(slog.DiscardHandler))
 		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
-		return err
-	}
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
-	if err == nil && n == 0 {
-		return fmt.Errorf("process %d has not ended within %v", pid, patience)
-	}
-	return err
 }

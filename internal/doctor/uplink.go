@@ -8,6 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
 )
@@ -85,26 +86,34 @@ func mtu(h *Host) (found []Finding, err error) {
 				Mend: fmt.Sprintf("remove the key mtu of %s, or set it to %d, then: vrouter --socket %s reload", w.Name, fits, h.Socket),
 			})
 		}
-		ns := namespace(w.Namespace, w.Name)
+		path, _ := h.Config.NamespaceOf(&w)
+		ns := workload.Namespace(path)
 		if has := mtuOf(ns, w.Interface); has != 0 && has != want {
 			found = append(found, Finding{
 				State: Warn, Means: fmt.Sprintf("%s of workload %s has mtu %d, and should have %d", w.Interface, w.Name, has, want),
 				Mend: fmt.Sprintf("nsenter --net=%s ip link set %s mtu %d", ns, w.Interface, want),
-				fix: func() error {
-					return (&workload.Workload{Spec: workload.Spec{Namespace: ns, Interface: w.Interface}}).SetMTU(want)
-				},
+				fix:  h.setMTU(ns, w.Interface, want),
 			})
 		}
 	}
 	return found, nil
 }
 
-// namespace is that of a workload, by its path or by its name.
-func namespace(path, name string) workload.Namespace {
-	if path != "" {
-		return workload.Namespace(path)
+// setMTU is for an interface that a router has made, or has taken over.
+func (h *Host) setMTU(ns workload.Namespace, name string, mtu int) func() error {
+	r, err := h.record()
+	if err != nil || r == nil || !r.Has(host.ID{Kind: host.KindInterface, Name: name, Namespace: ns}) {
+		return nil
 	}
-	return workload.Named(name)
+	return func() error {
+		return ns.Do(func() error {
+			l, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(l, mtu)
+		})
+	}
 }
 
 // mtuOf is 0 for an interface that is not there.

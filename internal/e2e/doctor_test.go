@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,6 +87,22 @@ func (p patient) isMended(t *testing.T, check string, state doctor.State, mend s
 	}
 	in(t, p.ns, harm)
 	p.byHand(t, p.want(t, check, state).Mend)
+	p.want(t, check, doctor.OK)
+}
+
+// isAdvised is isMended for what is somebody else's: --fix lets it be.
+func (p patient) isAdvised(t *testing.T, check string, state doctor.State, mend string, harm func() error) {
+	t.Helper()
+	p.want(t, check, doctor.OK)
+	in(t, p.ns, harm)
+	if f := p.want(t, check, state, "--fix"); f.Mend != mend || f.Done != "" {
+		t.Errorf("the mend is %q, done %q; want %q, and nothing done", f.Mend, f.Done, mend)
+	}
+	p.want(t, check, state)
+	if _, err := exec.LookPath(strings.Fields(mend)[0]); err != nil {
+		t.Skipf("%s is not installed", mend)
+	}
+	p.byHand(t, mend)
 	p.want(t, check, doctor.OK)
 }
 
@@ -231,10 +248,10 @@ func TestDoctorOwners(t *testing.T) {
 			return netlink.RouteAdd(&netlink.Route{LinkIndex: mustLink("cali1").Attrs().Index, Dst: address(to).IPNet, Scope: netlink.SCOPE_LINK})
 		}
 	}
-	p.isMended(t, "routes", doctor.Fail, "ip route del 10.70.1.1/32 dev cali1", route("10.70.1.1/32"))
-	p.isMended(t, "routes", doctor.Warn, "ip route del 10.70.2.128/25 dev cali1", route("10.70.2.128/25"))
+	p.isAdvised(t, "routes", doctor.Fail, "ip route del 10.70.1.1/32 dev cali1", route("10.70.1.1/32"))
+	p.isAdvised(t, "routes", doctor.Warn, "ip route del 10.70.2.128/25 dev cali1", route("10.70.2.128/25"))
 	for _, a := range []string{"169.254.1.1/32", "10.70.1.1/32"} {
-		p.isMended(t, "addresses", doctor.Fail, "ip addr del "+a+" dev cali1", func() error { return netlink.AddrAdd(mustLink("cali1"), address(a)) })
+		p.isAdvised(t, "addresses", doctor.Fail, "ip addr del "+a+" dev cali1", func() error { return netlink.AddrAdd(mustLink("cali1"), address(a)) })
 	}
 	in(t, p.ns, func() error { return netlink.AddrAdd(mustLink("cali1"), address("10.70.0.1/16")) })
 	found := p.examine(t, "routes", "--fix")
@@ -308,71 +325,33 @@ func (p patient) isMendedAfter(t *testing.T, check, mend string, harm func() err
 	p.isMended(t, check, doctor.Warn, mend, harm)
 }
 
-// Two routers on one uplink send everything twice; a router whose guard is gone, too.
-func TestDoctorRouters(t *testing.T) {
+// Who has the uplink is said by its lock. Whatever a configuration says, and whatever other processes are called, the
+// doctor ends none of them and takes nothing from them.
+func TestDoctorLetsRoutersBe(t *testing.T) {
 	const socket = "/run/vrouter/vrouter.sock"
-	t.Setenv("PATH", filepath.Dir(program)+":"+os.Getenv("PATH")) // for the mend that is a command of vrouter's
 	p := newPatient(t, hostConfig)
 	in(t, p.ns, set("ipv4/ip_forward", "1"))
-	startRouterWith(t, p.ns, socket, hostConfig)
-	p.isMended(t, "guard", doctor.Fail, "vrouter --socket "+socket+" reload", func() error { return guard.Remove("ens160") })
-	p.isMended(t, "router", doctor.Fail, "kill ", func() error {
-		pid := startImpostor(t, p.ns)
-		if f := p.want(t, "router", doctor.Fail); f.Mend != fmt.Sprintf("kill %d", pid) {
-			t.Errorf("%+v", f)
-		}
-		return nil
-	})
-	vrouter(t, "--socket", socket, "show", "ports").wantOK(t) // the first one is as it was
-}
-
-// impostor is set in a process of this program that plays a second router: no
-// real one would start on an uplink that is taken.
-const impostor = "VROUTER_E2E_IMPOSTOR"
-
-// startImpostor starts one; its name is what it is called by.
-func startImpostor(t *testing.T, ns workload.Namespace) (pid int) {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "vrouter")
-	self, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(self, name)
+	r := startRouterWith(t, p.ns, socket, hostConfig)
+	before := guardOf(t, p.ns)
+	moved := patient{p.ns, file(t, "config.yaml", hostConfig+"control: {socket: /run/vrouter/other.sock}\n")}
+	f := moved.want(t, "router", doctor.Warn, "--fix")
+	if f.Mend != "vrouter --socket "+socket+" doctor" || !strings.Contains(f.Means, fmt.Sprintf("process %d, answers at %s", r.cmd.Process.Pid, socket)) {
+		t.Errorf("%+v", f)
 	}
-	if err != nil {
-		t.Fatal(err)
+	taken := patient{p.ns, file(t, "config.yaml", strings.Replace(hostConfig, "10.70.1.1/24", "192.168.0.11/24", 1)+"control: {socket: /run/vrouter/other.sock}\n")}
+	if f := taken.want(t, "addresses", doctor.Fail, "--fix"); f.Done != "" || f.Mend != "give workload w1 another address" {
+		t.Errorf("%+v", f)
 	}
-	cmd := exec.CommandContext(t.Context(), name)
-	cmd.Env = append(os.Environ(), impostor+"=1")
-	ready, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, cmd, ns.Do)
-	eventually(t, "the second router reads the uplink", func() bool { return r.hasEnded() || read(t, r.out) != "" })
+	empty := patient{p.ns, file(t, "config.yaml", "uplink: {interface: ens160}\ncontrol: {socket: /run/vrouter/other.sock}\n")}
+	empty.want(t, "old_workloads", doctor.OK, "--fix")
+	empty.want(t, "old_guard", doctor.OK, "--fix")
 	if r.hasEnded() {
-		t.Fatalf("the second router: %+v", r.wait(t))
+		t.Fatalf("the router was ended: %+v", r.wait(t))
 	}
-	t.Cleanup(func() { ready.Close() })
-	return cmd.Process.Pid
-}
-
-// playRouter opens a packet socket as a router does, says so, and waits.
-func playRouter() error {
-	l, err := netlink.LinkByName("ens160")
-	if err != nil {
-		return err
+	if now := guardOf(t, p.ns); !slices.Equal(before, now) {
+		t.Errorf("the guard was %v, and is %v", before, now)
 	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}); err != nil {
-		return err
-	}
-	fmt.Println("ready")
-	_, err = os.Stdin.Read(make([]byte, 1)) // until the test closes it, or a signal ends us
-	return err
+	wantEcho(t, workload.Named("w1"), "169.254.1.1", 64)
 }
 
 func TestDoctorTUN(t *testing.T) {
@@ -422,5 +401,67 @@ func TestDoctorWithout(t *testing.T) {
 	r = start(t, command(t, "doctor", "--config", bad), ns.Do).wait(t)
 	if r.status != 1 || !strings.Contains(r.out, bad+":1:1: nonsense: unknown key") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A policy rule that takes workloads' packets elsewhere is said; one that does not is none of its business.
+func TestDoctorRules(t *testing.T) {
+	p := newPatient(t, hostConfig+"routes: [{to: 10.70.2.0/24, via: 192.168.0.12}]\n")
+	rule := func(change func(*netlink.Rule)) *netlink.Rule {
+		r := netlink.NewRule()
+		r.Priority, r.Table, r.Family = 100, 77, unix.AF_INET
+		change(r)
+		return r
+	}
+	in(t, p.ns, func() error {
+		return errors.Join(addBridge("other"), up("other", "172.16.0.1/24"),
+			netlink.RouteAdd(&netlink.Route{Table: 77, Dst: address("10.70.2.0/25").IPNet, Gw: net.IPv4(172, 16, 0, 2)}))
+	})
+	for words, change := range map[string]func(*netlink.Rule){
+		"from all lookup 77, comes before the main table, and takes packets of 10.70.2.0/24":      func(*netlink.Rule) {},
+		"from 10.70.1.0/24 lookup 77, comes before the main table, and takes packets of workload": func(r *netlink.Rule) { r.Src = address("10.70.1.0/24").IPNet },
+		"": func(r *netlink.Rule) { r.Dst = address("10.9.0.0/16").IPNet },
+	} {
+		r := rule(change)
+		in(t, p.ns, func() error { return netlink.RuleAdd(r) })
+		if words == "" {
+			p.want(t, "rules", doctor.OK)
+		} else if f := p.want(t, "rules", doctor.Warn, "--fix"); !strings.Contains(f.Means, words) || !strings.HasPrefix(f.Mend, "ip rule del priority 100") {
+			t.Errorf("%+v", f)
+		}
+		in(t, p.ns, func() error { return netlink.RuleDel(r) })
+	}
+}
+
+// What belongs to the router of another host on this machine is none of this one's; nor does a router lose anything by its
+// program's name.
+func TestDoctorLetsOthersBe(t *testing.T) {
+	leavesNothing(t)
+	p, other := newPatient(t, "uplink: {interface: ens160}\n"), newHost(t)
+	startRouterWith(t, other, "/run/vrouter/other.sock", strings.Replace(hostConfig, "w1", "theirs", 1)+"control: {socket: /run/vrouter/other.sock}\n")
+	p.want(t, "old_workloads", doctor.OK, "--fix")
+	if !workload.Named("theirs").Exists() {
+		t.Error("another router's workload is gone")
+	}
+	other9 := filepath.Join(t.TempDir(), "router9")
+	if err := os.Link(program, other9); err != nil {
+		b, rerr := os.ReadFile(program)
+		if rerr != nil || os.WriteFile(other9, b, 0o755) != nil {
+			t.Fatal(err)
+		}
+	}
+	const socket = "/run/vrouter/mine.sock"
+	config := file(t, "config.yaml", hostConfig+"metrics: {listen: ''}\ncontrol: {socket: "+socket+"}\n")
+	t.Cleanup(func() { start(t, command(t, "down", "--config", config), p.ns.Do).wait(t).wantOK(t) })
+	r := start(t, exec.CommandContext(t.Context(), other9, "run", "--config", config), p.ns.Do)
+	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "--socket", socket, "show", "ports").status == 0 })
+	before := guardOf(t, p.ns)
+	mine := patient{p.ns, config}
+	for _, check := range []string{"old_guard", "old_workloads", "router", "old_socket"} {
+		mine.want(t, check, doctor.OK, "--fix")
+	}
+	p.want(t, "old_guard", doctor.OK, "--fix")
+	if now := guardOf(t, p.ns); len(now) != 2 || !slices.Equal(now, before) {
+		t.Errorf("the guard was %v, and is %v", before, now)
 	}
 }

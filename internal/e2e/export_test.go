@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -153,4 +155,24 @@ func TestExportIsTakenBack(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A service of the host's at an address of 169.254/16, as NodeLocal DNSCache is, is the host's to each of
+// its workloads, whatever interface has it; no other host's workload gets there.
+func TestLinkLocalServiceOfTheHost(t *testing.T) {
+	const service = "169.254.20.10"
+	hosts := labUp(t, twoHosts("    kernel: {export: true}\n"))
+	h := hosts[0]
+	in(t, h.ns, func() error { return errors.Join(addBridge("nodelocaldns"), up("nodelocaldns", service+"/32")) })
+	resumes(t, h.ns1, service)
+	wantEcho(t, h.ns1, service, 64)
+	a, b := connect(t, h.ns1, h.ns, service)
+	pour(t, a, b)
+	pour(t, b, a)
+	if ttl := echo(t, hosts[1].ns1, service, 200*time.Millisecond); ttl != 0 {
+		t.Errorf("another host's workload gets an answer with ttl %d", ttl)
+	}
+	if out := h.ask(t, "explain", "udp "+here+":1053 > "+service+":53").wantOK(t); !strings.Contains(out, "forwarded") || !strings.Contains(out, "dev vrouter0") {
+		t.Errorf("explain:\n%s", out)
+	}
 }

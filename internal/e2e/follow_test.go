@@ -29,7 +29,7 @@ func TestNamespaceRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "its route goes", func() bool { return !strings.Contains(h.ask(t, "route", "list").wantOK(t), "10.70.1.2") })
-	if out := h.ask(t, "workload", "list").wantOK(t); strings.Contains(out, "ns2") {
+	if out := h.ask(t, "workload", "list").wantOK(t); !hasLine(out, []string{"ns2", "10.70.1.2/24", "waits: " + string(ns2) + ": no network namespace there"}) {
 		t.Errorf("workloads:\n%s", out)
 	}
 	if log := read(t, h.Log); !hasLine(log, []string{"level=ERROR", "workload detached: its namespace was removed", "workload=ns2"}) {
@@ -48,7 +48,8 @@ func TestInterfaceRemoved(t *testing.T) {
 	wantEcho(t, h.ns1, there, 62)
 	in(t, h.ns1, func() error { return withLink("eth0", netlink.LinkDel) })
 	eventually(t, "its route goes", func() bool { return !strings.Contains(h.ask(t, "route", "list").wantOK(t), here) })
-	// The router is well: it has it back after a restart.
+	eventually(t, "it is made again", func() bool { return strings.Contains(h.ask(t, "route", "list").wantOK(t), here) })
+	wantEcho(t, h.ns1, there, 62)
 	h.killRouter(t, 15)
 	h.restart(t)
 	wantEcho(t, h.ns1, there, 62)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/workload"
 )
 
 // In `always` nothing but IP-in-IP (and ARP) is between the hosts, eth0 is 20
@@ -99,6 +101,46 @@ func TestIPIPCrossSubnet(t *testing.T) {
 	}
 }
 
+// A real router between the hosts whose next link carries less: what the kernel there says
+// is believed, and the workload hears what fits inside.
+func TestIPIPPathMTU(t *testing.T) {
+	h := labUp(t, read(t, "../../examples/lab-cross-subnet.yaml"))[0]
+	const there, narrow = "10.70.3.1", 1300
+	wantEcho(t, h.ns1, there, 62)
+	in(t, workload.Named("vrouter-fabric"), func() error {
+		return withLink("link1", func(l netlink.Link) error { return netlink.LinkSetMTU(l, narrow) })
+	})
+	fits := func() (mtu int) { // as the workload's kernel has it
+		in(t, h.ns1, func() error {
+			c, err := net.Dial("udp", there+":9")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			raw, err := c.(*net.UDPConn).SyscallConn()
+			if err != nil {
+				return err
+			}
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+			})
+			_, _ = c.Write(make([]byte, 1400)) // too long, when that is known
+			return raw.Control(func(fd uintptr) { mtu, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU) })
+		})
+		return mtu
+	}
+	eventually(t, "the tunnel's path MTU is what the router told", func() bool {
+		fits()
+		for _, x := range decode[[]control.Tunnel](t, h.ask(t, "show", "tunnels", "-o", "json").wantOK(t)) {
+			if x.Peer == "192.168.1.13" {
+				return x.PathMTU == narrow && x.Cause == "192.168.0.1" && x.Refused == 0
+			}
+		}
+		return false
+	})
+	eventually(t, "the workload knows what fits inside", func() bool { return fits() == narrow-20 })
+}
+
 func TestDemoIPIP(t *testing.T) {
 	leavesNothing(t)
 	out := vrouter(t, "demo", "--ipip").wantOK(t)
@@ -130,4 +172,47 @@ func TestExplain(t *testing.T) {
 	}
 	vrouter(t, "explain", "icmp 10.70.1.1 > nowhere").wantError(t, 2, `"nowhere" is no IPv4 address`)
 	h.ask(t, "explain", "icmp 10.70.1.1 > 10.70.2.1 in ns7").wantError(t, 1, `no port "ns7"`)
+}
+
+// What waits is explained with what becomes of it, and is listed while it does; what is
+// for the host itself is left to its own stack.
+func TestExplainWaiting(t *testing.T) {
+	h := labUp(t, "")[0]
+	ask := func(line string) control.Explanation {
+		return decode[control.Explanation](t, h.ask(t, "explain", "-o", "json", line).wantOK(t))
+	}
+	h.ask(t, "route", "add", "10.81.0.0/16", "via", "192.168.0.77", "dev", "ens160").wantOK(t)
+	e := ask("icmp 10.70.1.1 > 10.81.0.9")
+	var actions []string
+	for _, c := range e.Packets[0].Consequences {
+		actions = append(actions, c.Action)
+	}
+	if e.Packets[0].Outcome != "waits" || strings.Join(actions, " ") != "wait ask drop tell" || len(e.Packets) != 3 ||
+		e.Packets[1].Summary != "arp who has 192.168.0.77 tell 192.168.0.11" || e.Packets[2].When == "" {
+		t.Errorf("%+v", e.Packets)
+	}
+	if e = ask("icmp 192.168.0.12 > 192.168.0.11"); e.Packets[0].Outcome != "host" {
+		t.Errorf("%+v", e.Packets)
+	}
+	send := func() {
+		if err := h.ns1.Do(func() error {
+			c, err := net.Dial("udp", "10.81.0.9:9")
+			if err == nil {
+				_, _ = c.Write([]byte("anybody there?"))
+				err = c.Close()
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a packet is held", func() bool {
+		send()
+		held := decode[[]control.Held](t, h.ask(t, "show", "held", "-o", "json").wantOK(t))
+		return len(held) == 1 && held[0].NextHop == "192.168.0.77" && held[0].Packets > 0 && strings.Contains(held[0].Missing, "an answer")
+	})
+	eventually(t, "in words", func() bool {
+		send()
+		return hasLine(h.ask(t, "show", "held").wantOK(t), []string{"192.168.0.77", "ens160", "an answer"})
+	})
 }

@@ -22,7 +22,7 @@ func TestWorkloadCommands(t *testing.T) {
 	h := labUp(t, "")[0]
 	leavesNothing(t)
 	h.ask(t, "workload", "add", "ns3", "address", "10.70.1.3/24").wantOK(t)
-	ns3 := workload.Named("ns3")
+	ns3 := h.named("ns3")
 	want, got := stateOf(t, h.ns1, "eth0"), stateOf(t, ns3, "eth0")
 	want.MAC, got.MAC, want.Index, got.Index = "", "", 0, 0
 	for i := range want.Addresses {
@@ -47,7 +47,7 @@ func TestWorkloadCommands(t *testing.T) {
 		"ens160 address 10.70.1.4/24":                       `name: "ens160" is the uplink's name`,
 		"ns4 address 10.70.1.4/24 namespace run/netns/ns3":  `namespace: "run/netns/ns3" is not an absolute path`,
 		"ns4 address 10.70.1.4/24 namespace /no/where":      `namespace: /no/where: no network namespace there`,
-		"ns4 address 10.70.1.4/24 namespace /run/netns/ns3": `interface: eth0 in /run/netns/ns3 is already taken by workload ns3`,
+		"ns4 address 10.70.1.4/24 namespace " + string(ns3): `interface: eth0 in ` + string(ns3) + ` is already taken by workload ns3`,
 		"ns4 address 10.70.1.4/24 mtu 67":                   `mtu: "67" is not an MTU`,
 		"ns4 address 10.70.1.4/24 interface a/b":            `interface: "a/b" is not an interface name`,
 	} {
@@ -74,9 +74,12 @@ func TestWorkloadCommands(t *testing.T) {
 // goes, whatever became of the workload in between.
 func TestWorkloadInAFoundNamespace(t *testing.T) {
 	h := labUp(t, "")[0]
-	found := newNamespace(t)
-	name := filepath.Base(string(found))
-	for _, words := range []string{name, "w9 interface net0 namespace " + string(found)} {
+	byPath, byName := newNamespace(t), h.named("w8")
+	if _, err := workload.Create(filepath.Base(string(byName))); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = byName.Delete() })
+	for words, found := range map[string]workload.Namespace{"w8": byName, "w9 interface net0 namespace " + string(byPath): byPath} {
 		args := strings.Fields(words + " address 10.70.1.9/24 mtu 1300")
 		h.ask(t, append([]string{"workload", "add"}, args...)...).wantOK(t)
 		wantEcho(t, found, here, 63)

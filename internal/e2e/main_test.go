@@ -29,8 +29,6 @@ const (
 func TestMain(m *testing.M) {
 	status, err := 1, error(nil)
 	switch {
-	case os.Getenv(impostor) != "":
-		err = playRouter()
 	case os.Getenv(lookerFor) != "":
 		err = playLooker()
 	case !sandbox.Inside():

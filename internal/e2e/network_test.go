@@ -66,6 +66,9 @@ func twoHosts(more string) string {
 		one("b", "192.168.0.12", there, here, "192.168.0.11")
 }
 
+// named is the namespace that the host's router gives to a workload that has none by a path.
+func (h host) named(name string) workload.Namespace { return workload.Named(h.Namespace + "-" + name) }
+
 func file(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -141,6 +144,17 @@ func wantEcho(t *testing.T, from workload.Namespace, to string, ttl int) {
 func resumes(t *testing.T, from workload.Namespace, to string) {
 	t.Helper()
 	eventually(t, "pings from "+string(from)+" to "+to, func() bool { return echo(t, from, to, 100*time.Millisecond) != 0 })
+}
+
+// answers is echo where the workload may have no network at all.
+func answers(from workload.Namespace, to string) bool {
+	answered := false
+	_ = from.Do(func() error {
+		r, err := ping.Run(context.Background(), io.Discard, ping.Options{To: netip.MustParseAddr(to), Count: 1, Timeout: 100 * time.Millisecond})
+		answered = err == nil && len(r.Replies) > 0
+		return err
+	})
+	return answered
 }
 
 // state is an interface as `ip addr` and `ip route` show it.

@@ -7,12 +7,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -98,8 +100,8 @@ func TestSecondRouter(t *testing.T) {
 	other := strings.Replace(hostConfig, "w1", "w2", 1) + "kernel: {export: true, guard: false}\n"
 	refuses(t, ns, other+quiet+"control: {socket: /run/vrouter/two.sock}\n",
 		fmt.Sprintf("uplink ens160: another vrouter, process %d, forwards by it", first.cmd.Process.Pid))
-	refuses(t, newHost(t), hostConfig+quiet+"control: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
-	refuses(t, newHost(t), hostConfig+quiet+"offload: false\ncontrol: {socket: /run/vrouter/two.sock}\n", "workload w1: TAP eth0 is in use: another router")
+	startsWithout(t, newHost(t), hostConfig+quiet, "TAP eth0 is in use: another router")
+	startsWithout(t, newHost(t), hostConfig+quiet+"offload: false\n", "TAP eth0 is in use: another router")
 	if d := cmp.Diff(before, []any{linksOf(t, ns), stateOf(t, "/run/netns/w1", "eth0"), stateOf(t, ns, uplink), guardOf(t, ns)}); d != "" {
 		t.Errorf("the attempts changed something (-before +now):\n%s", d)
 	}
@@ -117,7 +119,7 @@ func TestInterfaceIsNoTAP(t *testing.T) {
 			inside := newNamespace(t)
 			in(t, inside, func() error { return netlink.LinkAdd(l) })
 			before := linksOf(t, inside)
-			refuses(t, newHost(t), withNamespace(string(inside)), "workload w1: eth0 exists and is no TAP")
+			startsWithout(t, newHost(t), withNamespace(string(inside)), "eth0 exists and is no TAP")
 			if now := linksOf(t, inside); !slices.Equal(now, before) {
 				t.Errorf("interfaces %v, before %v", now, before)
 			}
@@ -127,8 +129,30 @@ func TestInterfaceIsNoTAP(t *testing.T) {
 
 func TestPathIsNoNamespace(t *testing.T) {
 	for _, path := range []string{file(t, "plain", "text"), t.TempDir(), "/run/netns/nobody", "/no/such/directory"} {
-		refuses(t, newHost(t), withNamespace(path), "workload w1: "+path+": no network namespace there")
+		startsWithout(t, newHost(t), withNamespace(path), path+": no network namespace there")
 	}
+}
+
+// startsWithout wants a router that starts although its workload w1 cannot be attached, says why, and takes back no
+// more than it made.
+func startsWithout(t *testing.T, ns workload.Namespace, config, reason string) {
+	t.Helper()
+	const socket = "/run/vrouter/without.sock"
+	before := remains()
+	text := config + "control: {socket: " + socket + "}\n"
+	path := file(t, "config.yaml", text)
+	r := start(t, command(t, "run", "--config", path), ns.Do)
+	eventually(t, "the router answers", func() bool { return r.hasEnded() || vrouter(t, "--socket", socket, "show", "ports").status == 0 })
+	list := decode[[]control.Workload](t, vrouter(t, "--socket", socket, "workload", "list", "-o", "json").wantOK(t))
+	if len(list) != 1 || !strings.Contains(list[0].Waits, reason) {
+		t.Errorf("the workloads are %+v, want one that waits: %s", list, reason)
+	}
+	if out := read(t, r.errors); !strings.Contains(out, "the workload is not attached; trying again") || !strings.Contains(out, reason) {
+		t.Errorf("the log does not say %q:\n%s", reason, out)
+	}
+	r.signal(t, syscall.SIGTERM)
+	start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantOK(t)
+	wantNothingNew(t, before)
 }
 
 func TestWrongWords(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/control"
-	"github.com/vrouter/vrouter/internal/workload"
 )
 
 // edit rewrites the file that a lab's router was started with.
@@ -44,7 +43,7 @@ func TestReload(t *testing.T) {
 	if err := <-flooded; err != nil {
 		t.Error(err)
 	}
-	if workload.Named("ns9").Exists() {
+	if h.named("ns9").Exists() {
 		t.Error("the namespace that a reload made is left behind")
 	}
 	if n := scrape(t, h.ns)[key("accounting_imbalance_packets")]; n != 0 {
@@ -61,11 +60,11 @@ func TestReloadAttachesAWorkload(t *testing.T) {
 	eventually(t, "the workload is attached", func() bool {
 		return len(decode[[]control.Workload](t, h.ask(t, "workload", "list", "-o", "json").wantOK(t))) == 2
 	})
-	wantEcho(t, workload.Named("ns9"), here, 63)
+	wantEcho(t, h.named("ns9"), here, 63)
 	h.edit(t, func(s string) string { return strings.Replace(s, "10.70.1.9/24", "10.70.1.8/24", 1) })
 	h.ask(t, "reload").wantOK(t)
 	wantEcho(t, h.ns1, "10.70.1.8", 63)
-	ns9 := workload.Named("ns9")
+	ns9 := h.named("ns9")
 	h.edit(t, func(s string) string { return strings.Replace(s, "{name: ns9,", "{name: ns9, interface: net0,", 1) })
 	h.ask(t, "reload").wantOK(t)
 	wantEcho(t, h.ns1, "10.70.1.8", 63)
@@ -87,12 +86,12 @@ func TestReloadRefuses(t *testing.T) {
 	good := read(t, filepath.Join(filepath.Dir(h.Socket), "config.yaml"))
 	before := h.ask(t, "show", "config").wantOK(t)
 	for change, want := range map[[2]string]string{
-		{"workloads:\n", "workloads:\n  - {name: ens160, address: 10.70.1.9/24}\n"}:                   `"ens160" is the uplink's name`,
-		{"rpf: strict", "rpf: sometimes"}:                                                             "rpf",
-		{"offload: true", "offload: false"}:                                                           "offload cannot change from true to false while the router runs",
-		{"interface: ens160", "interface: eth7"}:                                                      "uplink.interface cannot change",
-		{"via: 192.168.0.12", "via: 172.16.0.1"}:                                                      "next hop 172.16.0.1 is no neighbour",
-		{"workloads:\n", "workloads:\n  - {name: bad, namespace: /nowhere, address: 10.70.1.9/24}\n"}: "/nowhere",
+		{"workloads:\n", "workloads:\n  - {name: ens160, address: 10.70.1.9/24}\n"}: `"ens160" is the uplink's name`,
+		{"rpf: strict", "rpf: sometimes"}:                                           "rpf",
+		{"offload: true", "offload: false"}:                                         "offload cannot change from true to false while the router runs",
+		{"interface: ens160", "interface: eth7"}:                                    "uplink.interface cannot change",
+		{"via: 192.168.0.12", "via: 172.16.0.1"}:                                    "next hop 172.16.0.1 is no neighbour",
+		{"workloads:\n", "workloads:\n  - {name: bad, address: 192.168.0.11/24}\n"}: "workload bad: address: 192.168.0.11 is the address of ens160",
 	} {
 		h.edit(t, func(string) string { return strings.Replace(good, change[0], change[1], 1) })
 		h.ask(t, "reload").wantError(t, 1, want)

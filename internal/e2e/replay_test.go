@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -87,6 +88,50 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// What `tcpdump -i any` has written does not say which station a frame was for: one that
+// was for the host takes the way that it took. Bare packets of both families do, too.
+func TestReplayOtherLinks(t *testing.T) {
+	h := labUp(t, "")[0]
+	wantEcho(t, h.ns1, there, 62)
+	frames := described(t, "icmp 10.70.1.1 > 10.70.2.1 ttl 1", "udp 10.70.1.1:1 > 10.70.2.1:2")
+	cooked := func(link uint32, head func(kind byte, f []byte) []byte) string {
+		var all [][]byte
+		for _, kind := range []byte{0, 3, 4} { // for this host, for another one, sent by this one
+			for _, f := range frames {
+				all = append(all, append(head(kind, f), f[14:]...))
+			}
+		}
+		b := []byte(pcap(t, 0, all))
+		binary.LittleEndian.PutUint32(b[20:], link)
+		return string(b)
+	}
+	version6 := append([]byte{0x60, 39: 1}, make([]byte, 20)...)
+	bare := [][]byte{frames[0][14:], frames[1][14:], version6}
+	family := func(list [][]byte) (all [][]byte) {
+		for _, b := range list {
+			all = append(all, append([]byte{2 + 28*(b[0]>>4/6), 0, 0, 0}, b...))
+		}
+		return all
+	}
+	both := "2 packets: " + expires + "  (first: 1)\n2 packets: " + onward + "  (first: 2)\n"
+	one := "1 packet: " + expires + "  (first: 1)\n1 packet: " + onward + "  (first: 2)\n1 packet: rx > dropped at arp (unknown_ethertype)  (first: 3)\n"
+	for _, c := range []struct{ name, text, want string }{
+		{"sll2.pcap", cooked(276, func(kind byte, f []byte) []byte {
+			return append([]byte{8, 0, 0, 0, 0, 0, 0, 2, 0, 1, kind, 6}, append(f[6:12:12], 0, 0)...)
+		}), both},
+		{"sll.pcap", cooked(113, func(kind byte, f []byte) []byte {
+			return append([]byte{0, kind, 0, 1, 0, 6}, append(f[6:12:12], 0, 0, 8, 0)...)
+		}), both},
+		{"raw.pcap", pcap(t, 101, bare), one},
+		{"null.pcap", pcap(t, 0, family(bare)), one},
+		{"loop.pcap", pcap(t, 108, family(bare)), one},
+	} {
+		if out := vrouter(t, "--socket", h.Socket, "replay", file(t, c.name, c.text)).wantOK(t); out != c.want {
+			t.Errorf("%s: the ways are\n%s, want\n%s", c.name, out, c.want)
+		}
+	}
+}
+
 func TestReplayErrors(t *testing.T) {
 	h := labUp(t, "")[0]
 	frames := described(t, "icmp 10.70.1.1 > 10.70.2.1 ttl 1", "icmp 10.70.1.1 > 10.99.0.1")
@@ -133,6 +178,14 @@ func TestExplainKept(t *testing.T) {
 	} {
 		if got := explain(c.args...); got != c.want {
 			t.Errorf("explain %q: %s, want %s", c.args, got, c.want)
+		}
+	}
+	other, length := bytes.Clone(frames[1]), bytes.Clone(frames[1])
+	copy(other, []byte{2, 0, 0, 0, 0, 9})
+	copy(length[12:], []byte{0, byte(len(length) - 14)})
+	for want, f := range map[string][]byte{"ns1 not_for_router": other, "ns1 unknown_ethertype": length} {
+		if got := explain("--hex", file(t, "as_it_is.hex", hex.EncodeToString(f)), "--in", "ns1"); got != want {
+			t.Errorf("explain % x: %s, want %s", f, got, want)
 		}
 	}
 	vrouter(t, "--socket", h.Socket, "explain", "--pcap", capture, "--packet", "3").wantError(t, 1, "it has 2 packets, and no packet 3")

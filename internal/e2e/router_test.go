@@ -121,7 +121,7 @@ func TestDown(t *testing.T) {
 	const socket = "/run/vrouter/vrouter.sock"
 	r := startRouter(t, ns, socket, hostConfig)
 	path := file(t, "config.yaml", hostConfig)
-	start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantError(t, 1, socket+": another vrouter answers there")
+	start(t, command(t, "down", "--config", path), ns.Do).wait(t).wantError(t, 1, "another vrouter, process [0-9]+, forwards by it; stop it first")
 	r.signal(t, syscall.SIGINT)
 	if end := r.wait(t); end.status != 0 || !strings.Contains(end.err, "msg=stopped") {
 		t.Errorf("after SIGINT: %+v", end)

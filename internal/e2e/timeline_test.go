@@ -74,7 +74,8 @@ func wantPing(t *testing.T, list []timeline.Way, forth, back string) {
 	if got := seenAt(w, timeline.PartReply); got != back {
 		t.Errorf("the reply is seen at %s, want %s", got, back)
 	}
-	if w.Outcome != timeline.Delivered || w.Reply != timeline.ReplyArrived || w.NS <= 0 || w.ReplyNS <= w.NS {
+	// The reply may be in before the worker that has delivered the request is done with it.
+	if w.Outcome != timeline.Delivered || w.Reply != timeline.ReplyArrived || w.NS <= 0 || w.ReplyNS <= 0 {
 		t.Errorf("%s after %d ns, reply %s after %d ns", w.Outcome, w.NS, w.Reply, w.ReplyNS)
 	}
 	for i, p := range w.Packets {
@@ -108,7 +109,7 @@ func TestTraceHosts(t *testing.T) {
 		{"── icmp echo request 10.70.1.1 > 10.70.2.1 id ", "84 bytes: k8s-master-1 > k8s-node-1, delivered after ", ", reply after "},
 		{"+0.000 ms  #", "k8s-master-1  ns1 > ens160  icmp echo request"},
 		{"  wire   k8s-master-1 > k8s-node-1  +"},
-		{"  wire   k8s-node-1 > k8s-master-1  +0."},
+		{"  wire   k8s-node-1 > k8s-master-1  +"},
 		{"k8s-master-1  vrouter > ens160  arp who has 192.168.0.12"}, // the first packet waits for it
 	} {
 		if !hasLine(out, want) {

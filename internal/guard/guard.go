@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -20,7 +21,10 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-const prefix = "vrouter-"
+const (
+	prefix    = "vrouter-"
+	chainName = "ingress"
+)
 
 // table is the guard's, one for each interface.
 func table(ifname string) *nftables.Table {
@@ -46,12 +50,12 @@ func Set(ifname, device string, own []netip.Addr) error {
 	c.DelTable(t)
 	c.AddTable(t)
 	chain := c.AddChain(&nftables.Chain{
-		Name: "ingress", Table: t, Type: nftables.ChainTypeFilter,
+		Name: chainName, Table: t, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
 	set := &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}
 	var elements []nftables.SetElement
-	for _, a := range own {
+	for _, a := range distinct(own) {
 		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
 	}
 	if err := c.AddSet(set, elements); err != nil {
@@ -78,9 +82,65 @@ func Remove(ifname string) error {
 	return nil
 }
 
-// Needed says whether the host would forward on its own.
-func Needed() bool {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
+// Intact says whether the guard is there as Set has put it.
+func Intact(ifname string, own []netip.Addr) (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, fmt.Errorf("guard on %s: %w", ifname, err)
+	}
+	t := table(ifname)
+	set := &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}
+	rules, err := c.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
+	if err != nil || len(rules) != 2 || !same(rules[0].Exprs, tunnelled()) || !same(rules[1].Exprs, transit(set)) {
+		return false, absent(ifname, err)
+	}
+	elements, err := c.GetSetElements(set)
+	if err != nil || len(elements) != len(distinct(own)) {
+		return false, absent(ifname, err)
+	}
+	for _, e := range elements {
+		if a, ok := netip.AddrFromSlice(e.Key); !ok || !slices.Contains(own, a) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func absent(ifname string, err error) error {
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return fmt.Errorf("guard on %s: nftables: %w", ifname, err)
+}
+
+// same compares rules as the kernel has them.
+func same(a, b []expr.Any) bool {
+	return slices.EqualFunc(a, b, func(x, y expr.Any) bool {
+		kx, errx := expr.Marshal(byte(nftables.TableFamilyNetdev), numberless(x))
+		ky, erry := expr.Marshal(byte(nftables.TableFamilyNetdev), numberless(y))
+		return errx == nil && erry == nil && slices.Equal(kx, ky)
+	})
+}
+
+// numberless leaves out what is of one transaction alone.
+func numberless(e expr.Any) expr.Any {
+	if l, ok := e.(*expr.Lookup); ok {
+		copied := *l
+		copied.SetID = 0
+		return &copied
+	}
+	return e
+}
+
+// distinct is what a set makes of a list.
+func distinct(own []netip.Addr) []netip.Addr {
+	return slices.Compact(slices.SortedFunc(slices.Values(own), netip.Addr.Compare))
+}
+
+// Needed says whether the host would forward on its own what comes in by an interface: its own setting decides,
+// not ip_forward, which only sets all of them.
+func Needed(device string) bool {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + device + "/forwarding")
 	return err != nil || strings.TrimSpace(string(b)) != "0"
 }
 

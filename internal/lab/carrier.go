@@ -32,6 +32,7 @@ type carrier struct {
 	whole  [1]*packet.Frame
 
 	mu    sync.Mutex
+	plan  int            // that holds, by its number
 	lines []*impair.Line // to each port
 }
 
@@ -55,7 +56,7 @@ func Carry(ctx context.Context, planFile, counts string) error {
 	defer context.AfterFunc(ctx, c.poller.Wake)()
 	for ctx.Err() == nil {
 		frames, from, failed := c.poller.Read()
-		if failed != nil {
+		if failed != nil && failed.Err != link.ErrFrameLost {
 			return fmt.Errorf("a cable cannot be read: %w", failed.Err)
 		}
 		c.mu.Lock()
@@ -74,7 +75,7 @@ func newCarrier(planFile string) (c *carrier, err error) {
 	if err := readJSON(planFile, &p); err != nil {
 		return nil, err
 	}
-	c = &carrier{file: planFile, macs: map[packet.MAC]int{}, start: time.Now()}
+	c = &carrier{file: planFile, plan: p.Number, macs: map[packet.MAC]int{}, start: time.Now()}
 	if c.poller, err = link.NewPoller(); err != nil {
 		return nil, err
 	}
@@ -131,18 +132,20 @@ func (c *carrier) reload() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.plan = p.Number
 	for i, l := range c.lines {
 		l.Change(p.Impair, i)
 	}
 }
 
-func (c *carrier) count() (sum impair.Counts) {
+func (c *carrier) count() tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	t := tally{Plan: c.plan}
 	for _, l := range c.lines {
-		sum.Add(l.Counts)
+		t.Add(l.Counts)
 	}
-	return sum
+	return t
 }
 
 // take puts the packets of a frame on the lines to where they go: to the port of their
@@ -165,7 +168,10 @@ func (c *carrier) take(now time.Duration, f *packet.Frame, from int) {
 // packets are those that a frame stands for, as they are on a wire. They are valid
 // until the next call.
 func (c *carrier) packets(f *packet.Frame) []*packet.Frame {
-	if !f.Offload.IsGSO() || !f.OffloadValid() {
+	if !f.Admit() {
+		return nil
+	}
+	if !f.Offload.IsGSO() {
 		f.FinishChecksum()
 		c.whole[0] = f
 		return c.whole[:]

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -36,6 +38,17 @@ func (l *Lab) Exec(where string, args []string) error {
 	}
 	env := append(os.Environ(), "VROUTER_SOCKET="+h.Socket)
 	return workload.Named(namespace).Do(func() error {
+		showSys()
 		return fmt.Errorf("%s: %w", path, syscall.Exec(path, args, env))
 	})
+}
+
+// showSys has /sys be that of the calling thread's network namespace, as `ip netns exec` does. Where that may not be,
+// it stays the machine's.
+func showSys() {
+	if unix.Unshare(unix.CLONE_NEWNS) != nil || unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "") != nil {
+		return
+	}
+	_ = unix.Unmount("/sys", unix.MNT_DETACH)
+	_ = unix.Mount("sysfs", "/sys", "sysfs", 0, "")
 }

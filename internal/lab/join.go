@@ -58,7 +58,7 @@ func addVeth(name, peer, peerNamespace string) error {
 
 // bridges makes one for each link, with a port for each host in it.
 func (l *Lab) bridges(c *config.Lab) error {
-	n, err := workload.Create(fabric)
+	n, err := l.makeNamespace(fabric)
 	if err != nil {
 		return err
 	}

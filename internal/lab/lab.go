@@ -8,11 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -29,7 +33,14 @@ type Lab struct {
 	Hosts     []*Host `json:"hosts"`
 	Fabric    string  `json:"fabric,omitempty"` // namespace of what joins the hosts
 	Links     []*Link `json:"links,omitempty"`  // those that are impaired
+	Made      []made  `json:"made"`             // namespaces; others are not the lab's to remove
 	temporary bool    // the routers end with this process
+}
+
+// made is a namespace that the lab made.
+type made struct {
+	Name   string `json:"name"`
+	Cookie uint64 `json:"cookie"` // tells it from a later one of that name
 }
 
 // Host is one host of the lab.
@@ -59,14 +70,18 @@ type Options struct {
 	Temporary bool
 }
 
-// Up builds the lab. If it fails, or ctx ends, what was built is taken down.
+// Up builds the lab. If it fails, or ctx ends, what was built is taken down. Of one that is up it starts what has
+// ended.
 func Up(ctx context.Context, c *config.Lab, o Options) (*Lab, error) {
-	if _, err := Load(); err == nil {
-		return nil, errors.New("a lab is up already; `vrouter lab down` takes it down")
-	}
 	l := &Lab{temporary: o.Temporary}
 	for i := range c.Hosts {
 		l.Hosts = append(l.Hosts, newHost(&c.Hosts[i]))
+	}
+	if err := l.apart(); err != nil {
+		return nil, err
+	}
+	if up, err := Load(); err == nil {
+		return up, up.again(ctx, l)
 	}
 	impaired := slices.ContainsFunc(c.Links, func(link config.Link) bool { return link.Impair != nil })
 	if len(c.Links) > 1 || len(c.Hosts) != 2 || impaired {
@@ -76,6 +91,58 @@ func Up(ctx context.Context, c *config.Lab, o Options) (*Lab, error) {
 		return nil, errors.Join(err, l.Down())
 	}
 	return l, nil
+}
+
+// apart refuses names that make one name for two namespaces.
+func (l *Lab) apart() error {
+	taken := map[string]string{fabric: "what joins the hosts"}
+	claim := func(namespace, what string) error {
+		if other, ok := taken[namespace]; ok {
+			return fmt.Errorf("lab: the namespace of %s would be %s, which is that of %s: give one of them another name", what, namespace, other)
+		}
+		taken[namespace] = what
+		return nil
+	}
+	var errs []error
+	for _, h := range l.Hosts {
+		errs = append(errs, claim(h.Namespace, "host "+h.Name))
+		for _, w := range h.Workloads {
+			errs = append(errs, claim(w.Namespace, fmt.Sprintf("workload %s of host %s", w.Name, h.Name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// again starts the routers and carriers of a lab that is up, and is the same as the wanted one, which have ended.
+func (l *Lab) again(ctx context.Context, want *Lab) error {
+	same := slices.EqualFunc(l.Hosts, want.Hosts, func(a, b *Host) bool { return a.Name == b.Name && a.Address == b.Address })
+	ended := slices.ContainsFunc(l.Hosts, func(h *Host) bool { return !h.Router.Running() }) ||
+		slices.ContainsFunc(l.Links, func(k *Link) bool { return !k.Carrier.Running() })
+	if !same || !ended {
+		return errors.New("a lab is up already; `vrouter lab down` takes it down")
+	}
+	if err := l.carry(ctx); err != nil {
+		return err
+	}
+	var started []*Host
+	for _, h := range l.Hosts {
+		if h.Router.Running() {
+			continue
+		}
+		if err := h.launch(false); err != nil {
+			return err
+		}
+		started = append(started, h)
+	}
+	if err := l.save(); err != nil {
+		return err
+	}
+	for _, h := range started {
+		if err := h.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newHost(c *config.Host) *Host {
@@ -101,7 +168,7 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 		return err
 	}
 	for _, h := range l.Hosts {
-		if err := h.makeNamespaces(); err != nil {
+		if err := l.makeNamespaces(h); err != nil {
 			return err
 		}
 	}
@@ -126,16 +193,13 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 
 // makeNamespaces makes the host's and its workloads'. The lab's own networks
 // speak no IPv6, whose announcements would only be noise in the traces.
-func (h *Host) makeNamespaces() error {
+func (l *Lab) makeNamespaces(h *Host) error {
 	names := []string{h.Namespace}
 	for _, w := range h.Workloads {
 		names = append(names, w.Namespace)
 	}
 	for _, name := range names {
-		n, err := workload.Create(name)
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%w; it is of an earlier lab: `ip netns del %s`", err, name)
-		}
+		n, err := l.makeNamespace(name)
 		if err != nil {
 			return err
 		}
@@ -144,6 +208,24 @@ func (h *Host) makeNamespaces() error {
 		}
 	}
 	return nil
+}
+
+// makeNamespace makes one, and writes down before it has a name that it is the lab's.
+func (l *Lab) makeNamespace(name string) (workload.Namespace, error) {
+	n := workload.Named(name)
+	if n.Exists() {
+		return n, fmt.Errorf("namespace %s is there, and none of this lab's: `ip netns del %s` if nobody needs it, or take other names", n, name)
+	}
+	d, err := workload.New()
+	if err != nil {
+		return n, err
+	}
+	l.Made = append(l.Made, made{name, d.Cookie})
+	if err := l.save(); err != nil {
+		d.Drop()
+		return n, err
+	}
+	return n, d.Name(n)
 }
 
 // quiet turns off what would add to the packets of the tutorial. Where /proc/sys
@@ -156,7 +238,7 @@ func quiet() error {
 	return nil
 }
 
-// Down stops the routers and removes all that Up made.
+// Down stops the routers and removes all that Up made, and what the routers did.
 func (l *Lab) Down() error {
 	var errs []error
 	for _, h := range l.Hosts {
@@ -166,13 +248,21 @@ func (l *Lab) Down() error {
 		errs = append(errs, link.Carrier.stop())
 	}
 	for _, h := range l.Hosts {
-		for _, w := range h.Workloads {
-			errs = append(errs, remove(w.Namespace))
+		if cookie := l.cookie(h.Namespace); cookie != 0 {
+			errs = append(errs, h.takeBack(cookie))
 		}
-		errs = append(errs, remove(h.Namespace))
 	}
-	if l.Fabric != "" {
-		errs = append(errs, remove(l.Fabric))
+	for _, m := range slices.Backward(l.Made) {
+		n := workload.Named(m.Name)
+		cookie, err := n.Cookie()
+		switch {
+		case errors.Is(err, workload.ErrNone):
+			n.Sweep()
+		case err != nil:
+			errs = append(errs, err)
+		case cookie == m.Cookie:
+			errs = append(errs, n.Delete())
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -180,11 +270,40 @@ func (l *Lab) Down() error {
 	return os.RemoveAll(Directory)
 }
 
-func remove(name string) error {
-	if n := workload.Named(name); n.Exists() {
-		return n.Delete()
+func (l *Lab) cookie(namespace string) uint64 {
+	for _, m := range l.Made {
+		if m.Name == namespace {
+			return m.Cookie
+		}
 	}
-	return nil
+	return 0
+}
+
+// takeBack removes what the host's router has made, such as the workloads of commands.
+func (h *Host) takeBack(cookie uint64) error {
+	n := workload.Named(h.Namespace)
+	if now, err := n.Cookie(); err != nil || now != cookie {
+		return host.Forget(cookie)
+	}
+	return n.Do(func() error {
+		_, err := host.TakeBack(h.Uplink, func(*host.Entry) bool { return true }, slog.New(slog.DiscardHandler))
+		return err
+	})
+}
+
+// Prefix is what the names of namespaces begin with that a router makes, where it is one of a lab's: "" else.
+func Prefix() string {
+	l, err := Load()
+	if err != nil {
+		return ""
+	}
+	for _, h := range l.Hosts {
+		// Not of the process: its first thread may have stayed in a workload's.
+		if workload.SameFile("/proc/thread-self/ns/net", string(workload.Named(h.Namespace))) {
+			return h.Namespace + "-"
+		}
+	}
+	return ""
 }
 
 // Load finds the lab that is up.
@@ -204,14 +323,10 @@ func Load() (*Lab, error) {
 }
 
 func (l *Lab) save() error {
-	b, err := json.MarshalIndent(l, "", "  ")
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(Directory, 0o755); err != nil {
 		return fmt.Errorf("lab: %w (run as root)", err)
 	}
-	return os.WriteFile(filepath.Join(Directory, "lab.json"), b, 0o644)
+	return writeJSON(filepath.Join(Directory, "lab.json"), l)
 }
 
 // Host finds a host by name.
@@ -229,11 +344,28 @@ func (l *Lab) Host(name string) (*Host, error) {
 // Workload finds a workload of the host by name.
 func (h *Host) Workload(name string) (*Workload, error) {
 	var names []string
-	for i := range h.Workloads {
-		if h.Workloads[i].Name == name {
-			return &h.Workloads[i], nil
+	all := h.workloads()
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i], nil
 		}
-		names = append(names, h.Workloads[i].Name)
+		names = append(names, all[i].Name)
 	}
 	return nil, fmt.Errorf("no workload %q on %s; there is %v", name, h.Name, names)
+}
+
+// workloads are those that the host's router has, or those of the lab's file while none runs.
+func (h *Host) workloads() (all []Workload) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	client := control.NewClient(h.Socket)
+	defer client.Close()
+	var list []control.Workload
+	if client.Get(ctx, "/v1/workloads", &list) != nil {
+		return h.Workloads
+	}
+	for _, w := range list {
+		all = append(all, Workload{Name: w.Name, Namespace: strings.TrimPrefix(w.Namespace, workload.Directory+"/"), Address: w.Address})
+	}
+	return all
 }

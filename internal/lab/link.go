@@ -25,8 +25,15 @@ type Link struct {
 
 // plan is what a carrier is told.
 type plan struct {
-	Ports  []string          `json:"ports"` // interfaces, in its namespace
+	Number int               `json:"number"` // one more with each change
+	Ports  []string          `json:"ports"`  // interfaces, in its namespace
 	Impair impair.Impairment `json:"impair"`
+}
+
+// tally is what a carrier writes down: what it has counted, and the plan that holds.
+type tally struct {
+	impair.Counts
+	Plan int `json:"plan"`
 }
 
 func (p *plan) write(file string) error { return writeJSON(file, p) }
@@ -59,25 +66,32 @@ func readJSON(file string, v any) error {
 // at work.
 func (l *Lab) carry(ctx context.Context) (err error) {
 	for _, link := range l.Links {
+		if link.Carrier.Running() {
+			continue
+		}
+		if err := os.RemoveAll(link.Counts); err != nil { // it says that the carrier is at work
+			return err
+		}
 		link.Carrier, err = startProcess(workload.Named(l.Fabric), link.Log, l.temporary, "lab", "carry", link.Plan, link.Counts)
 		if err != nil {
 			return fmt.Errorf("link %s: %w", link.Subnet, err)
 		}
-		if err := link.ready(ctx); err != nil {
+		if err := link.await(ctx, 0); err != nil {
 			return fmt.Errorf("link %s: %w", link.Subnet, err)
 		}
 	}
 	return nil
 }
 
-// ready waits until the carrier counts.
-func (k *Link) ready(ctx context.Context) error {
+// await waits until the carrier, by what it writes down, goes by a plan or a later one.
+func (k *Link) await(ctx context.Context, number int) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if _, err := os.Stat(k.Counts); err == nil {
+		var t tally
+		if readJSON(k.Counts, &t) == nil && t.Plan >= number {
 			return nil
 		}
 		select {
@@ -97,9 +111,9 @@ func (k *Link) Impairment() (impair.Impairment, error) {
 	return p.Impair, err
 }
 
-// Change has the link do something else to packets from now on. Without a seed of its
-// own it keeps the one there was.
-func (k *Link) Change(i impair.Impairment) error {
+// Change has the link do something else to packets from now on: when it returns, the
+// carrier does. Without a seed of its own it keeps the one there was.
+func (k *Link) Change(ctx context.Context, i impair.Impairment) error {
 	var p plan
 	if err := readJSON(k.Plan, &p); err != nil {
 		return err
@@ -109,16 +123,24 @@ func (k *Link) Change(i impair.Impairment) error {
 	}
 	i.Seed = cmp.Or(i.Seed, p.Impair.Seed)
 	p.Impair = i
+	p.Number++
 	if err := p.write(k.Plan); err != nil {
 		return err
 	}
-	return syscall.Kill(k.Carrier.PID, syscall.SIGHUP)
+	if err := syscall.Kill(k.Carrier.PID, syscall.SIGHUP); err != nil {
+		return err
+	}
+	if err := k.await(ctx, p.Number); err != nil {
+		return fmt.Errorf("link %s: %w", k.Subnet, err)
+	}
+	return nil
 }
 
 // Count adds up the frames of all the link's lines.
-func (k *Link) Count() (c impair.Counts) {
-	_ = readJSON(k.Counts, &c) // 0 where it has ended
-	return c
+func (k *Link) Count() impair.Counts {
+	var t tally
+	_ = readJSON(k.Counts, &t) // 0 where it has ended
+	return t.Counts
 }
 
 // Link finds an impaired link by its subnet.

@@ -3,24 +3,22 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
 const (
 	readyTimeout = 10 * time.Second
 	stopTimeout  = 3 * time.Second
+	askTimeout   = time.Second
 	pollEvery    = 5 * time.Millisecond
 )
 
@@ -32,22 +30,28 @@ type process struct {
 	exited <-chan struct{} // closed when it ended, where it is this process's child
 }
 
-// start runs a vrouter in the host's namespace. The thread that starts it stays
-// there until it ends: a temporary router dies with that thread.
+// start writes the router's file, and runs it.
 func (h *Host) start(temporary bool) error {
-	dir := filepath.Dir(h.Socket)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(h.Socket), 0o755); err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "config.yaml")
 	y, err := h.config.YAML()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, y, 0o644); err != nil {
+	if err := os.WriteFile(h.file(), y, 0o644); err != nil {
 		return err
 	}
-	if h.Router, err = startProcess(workload.Named(h.Namespace), h.Log, temporary, "run", "--config", file); err != nil {
+	return h.launch(temporary)
+}
+
+// file is the configuration of the host's router.
+func (h *Host) file() string { return filepath.Join(filepath.Dir(h.Socket), "config.yaml") }
+
+// launch runs a vrouter in the host's namespace. The thread that starts it stays
+// there until it ends: a temporary router dies with that thread.
+func (h *Host) launch(temporary bool) (err error) {
+	if h.Router, err = startProcess(workload.Named(h.Namespace), h.Log, temporary, "run", "--config", h.file()); err != nil {
 		return fmt.Errorf("starting the router of %s: %w", h.Name, err)
 	}
 	return nil
@@ -73,7 +77,7 @@ func startProcess(ns workload.Namespace, logFile string, temporary bool, args ..
 	}
 	p := &process{exited: ended}
 	p.PID = cmd.Process.Pid
-	p.Start, _ = startTime(p.PID)
+	p.Start, _ = host.StartTime(p.PID)
 	return p, nil
 }
 
@@ -121,63 +125,12 @@ func lastLine(file string) string {
 }
 
 // Running says whether the process is there.
-func (p *process) Running() bool {
-	if p == nil || p.PID == 0 {
-		return false
-	}
-	start, err := startTime(p.PID)
-	return err == nil && start == p.Start
-}
+func (p *process) Running() bool { return p != nil && host.Alive(p.PID, p.Start) }
 
-// stop ends the process: with a signal it can act on, then with one it can't.
+// stop ends the process.
 func (p *process) stop() error {
-	if !p.Running() {
+	if p == nil {
 		return nil
 	}
-	fd, err := unix.PidfdOpen(p.PID, 0)
-	if err != nil {
-		return nil // it ended just now
-	}
-	defer unix.Close(fd)
-	if !p.Running() {
-		return nil // and the number was another's
-	}
-	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
-		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
-			return nil
-		}
-		if waitPidfd(fd) {
-			return nil
-		}
-	}
-	return fmt.Errorf("process %d does not end", p.PID)
-}
-
-// waitPidfd says whether the process ended in time.
-func waitPidfd(fd int) bool {
-	deadline := time.Now().Add(stopTimeout)
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return false
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
-		if n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
-			return n > 0
-		}
-	}
-}
-
-// startTime is field 22 of /proc/PID/stat, which counts from behind the name in
-// parentheses: a name may hold anything. A zombie has ended.
-func startTime(pid int) (string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", err
-	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return "", os.ErrProcessDone
-	}
-	return fields[19], nil
+	return host.End(p.PID, p.Start, stopTimeout)
 }

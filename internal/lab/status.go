@@ -40,7 +40,7 @@ func (l *Lab) Status() []Status {
 	for _, h := range l.Hosts {
 		s := Status{
 			Name: h.Name, Namespace: h.Namespace, Address: h.Address, Socket: h.Socket,
-			Log: h.Log, Metrics: h.Metrics, Running: h.Router.Running(), Workloads: h.Workloads,
+			Log: h.Log, Metrics: h.Metrics, Running: h.Router.Running(), Workloads: h.workloads(),
 		}
 		if s.Running {
 			s.PID = h.Router.PID

@@ -20,15 +20,25 @@ const (
 	sendBuffer    = 16 << 20
 	// sendBatch is how many frames one sendmmsg(2) takes.
 	sendBatch = 64
+	// tailLen is what a superframe of BIG TCP has beyond the largest IP packet, rounded
+	// up to pages (GSO_MAX_SIZE is 8 times 65,535). The memory is not there before such
+	// a frame comes.
+	tailLen = 8<<16 - 1<<16
+	// maxSpare is how many frames are kept for the next one of those.
+	maxSpare = 16
+	// mostRead is the largest frame that is handed over.
+	mostRead = packet.BufferLen - packet.Headroom
 )
 
 // AFPacket is the uplink's port: a packet socket that sees every frame of the
 // interface before the host's own stack, or any ingress filter, does.
 type AFPacket struct {
 	handle
-	lost atomic.Uint64
-	msgs []mmsghdr // of Read, one for each frame
-	iovs []unix.Iovec
+	lost  atomic.Uint64
+	msgs  []mmsghdr // of Read, one for each frame
+	iovs  []unix.Iovec
+	tails []byte // one for each frame
+	big          // what is longer than a frame may be
 	// senders are what Write needs for one call; several workers write at once.
 	senders sync.Pool
 }
@@ -113,9 +123,10 @@ func setUp(fd, index int) error {
 const newGroup = -1
 
 // joinFanout makes a socket a member of a group, or of a new one, and returns the
-// group. Fragments go by their addresses, so they stay together.
+// group. Fragments go by their addresses, so they stay together. A kernel before 6.2
+// takes no notice of the flag, and copies for the filter what the host sends.
 func joinFanout(fd, group int) (int, error) {
-	const byFlow = unix.PACKET_FANOUT_HASH << 16
+	const byFlow = (unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING) << 16
 	if group != newGroup {
 		return group, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_FANOUT, group|byFlow)
 	}
@@ -148,37 +159,76 @@ func (p *AFPacket) SetOwn(own []netip.Addr) error {
 	return attachFilter(fd, own)
 }
 
-// Read implements Port.
-func (p *AFPacket) Read(frames []packet.Frame) (int, error) {
+// Read implements Port. recvmmsg(2) keeps an error that follows frames for the next
+// call, so fewer frames than there is room for do not mean that there are no more.
+func (p *AFPacket) Read(frames []packet.Frame) (n int, err error) {
 	fd, err := p.acquire()
 	if err != nil {
 		return 0, err
 	}
 	defer p.release()
-	if len(p.msgs) < len(frames) {
-		p.msgs, p.iovs = make([]mmsghdr, len(frames)), make([]unix.Iovec, len(frames))
+	if n = p.handOver(frames); n == len(frames) {
+		return n, nil
 	}
-	for i := range frames {
-		setMsg(&p.msgs[i], &p.iovs[i], frames[i].Buf[packet.Headroom-packet.VnetLen:])
+	if err := p.prepare(frames); err != nil {
+		return n, err
 	}
-	n, err := mmsg(unix.SYS_RECVMMSG, fd, p.msgs[:len(frames)])
-	if err == unix.EAGAIN {
-		return 0, nil
+	for n < len(frames) {
+		k, err := mmsg(unix.SYS_RECVMMSG, fd, p.msgs[n:len(frames)])
+		switch {
+		case err == unix.EAGAIN:
+			return n, nil
+		case err == unix.EINVAL:
+			p.lost.Add(1)
+			return n, ErrFrameLost
+		case err != nil:
+			return n, err
+		}
+		n = p.took(frames, n, n+k)
 	}
-	for i := range frames[:n] {
-		f := &frames[i]
-		f.Off = packet.Headroom
-		f.Len = max(0, int(p.msgs[i].len)-packet.VnetLen)
-		f.Offload = packet.ParseOffload(f.Buf[f.Off-packet.VnetLen:])
-	}
-	return n, err
+	return n, nil
 }
 
-func setMsg(m *mmsghdr, iov *unix.Iovec, b []byte) {
-	iov.Base = &b[0]
-	iov.SetLen(len(b))
-	m.hdr.Iov = iov
-	m.hdr.SetIovlen(1)
+// prepare has the kernel write each frame into its buffer, and what is too long for
+// that into a tail.
+func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
+	if p.tails == nil {
+		if p.tails, err = mapMemory(BatchSize * tailLen); err != nil {
+			return fmt.Errorf("memory for frames: %w", err)
+		}
+		p.msgs, p.iovs = make([]mmsghdr, BatchSize), make([]unix.Iovec, 2*BatchSize)
+	}
+	for i := range frames {
+		setMsg(&p.msgs[i], p.iovs[2*i:2*i+2], frames[i].Buf[packet.Headroom-packet.VnetLen:packet.BufferLen], p.tails[i*tailLen:(i+1)*tailLen])
+	}
+	return nil
+}
+
+// took makes frames of the messages from one to another, and says where those end
+// that the caller gets.
+func (p *AFPacket) took(frames []packet.Frame, from, to int) int {
+	for i := from; i < to; i++ {
+		if p.parse(&frames[i], i); frames[i].Len > mostRead {
+			p.hold(frames, i, to)
+			return i + p.handOver(frames[i:])
+		}
+	}
+	return to
+}
+
+func (p *AFPacket) parse(f *packet.Frame, i int) {
+	f.Off = packet.Headroom
+	f.Len = max(0, int(p.msgs[i].len)-packet.VnetLen)
+	f.Offload = packet.ParseOffload(f.Buf[f.Off-packet.VnetLen:])
+}
+
+func setMsg(m *mmsghdr, iovs []unix.Iovec, parts ...[]byte) {
+	for i, b := range parts {
+		iovs[i].Base = &b[0]
+		iovs[i].SetLen(len(b))
+	}
+	m.hdr.Iov = &iovs[0]
+	m.hdr.SetIovlen(len(iovs))
 }
 
 // sender is what one call of sendmmsg(2) needs.
@@ -198,6 +248,9 @@ func (p *AFPacket) Write(frames []*packet.Frame) (sent int, err error) {
 	defer p.senders.Put(s)
 	for sent < len(frames) {
 		n, err := s.send(fd, frames[sent:min(sent+sendBatch, len(frames))])
+		if err == unix.ENOBUFS && nothingWaits(fd) {
+			return sent, err
+		}
 		if err != nil {
 			return sent, writeError(err)
 		}
@@ -209,9 +262,17 @@ func (p *AFPacket) Write(frames []*packet.Frame) (sent int, err error) {
 func (s *sender) send(fd int, batch []*packet.Frame) (int, error) {
 	for i, f := range batch {
 		f.Offload.Put(f.Buf[f.Off-packet.VnetLen:])
-		setMsg(&s.msgs[i], &s.iovs[i], f.Buf[f.Off-packet.VnetLen:f.Off+f.Len])
+		setMsg(&s.msgs[i], s.iovs[i:i+1], f.Buf[f.Off-packet.VnetLen:f.Off+f.Len])
 	}
 	return mmsg(unix.SYS_SENDMMSG, fd, s.msgs[:len(batch)])
+}
+
+// nothingWaits says whether all that was sent by a socket is on its way: then it is
+// no queue that has no room, but the device, or the far end of its link, that refused
+// the frame. A veth pair does so whose far end has a smaller MTU.
+func nothingWaits(fd int) bool {
+	bytes, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	return err == nil && bytes == 0
 }
 
 // Lost implements Port: what did not fit into the socket's buffer. The kernel's
@@ -228,3 +289,12 @@ func (p *AFPacket) Lost() uint64 {
 
 // CanOffload implements Port.
 func (p *AFPacket) CanOffload() bool { return true }
+
+// Close implements Port.
+func (p *AFPacket) Close() error {
+	err := p.handle.Close()
+	if err == nil && p.tails != nil {
+		err = unix.Munmap(p.tails)
+	}
+	return err
+}

@@ -19,7 +19,7 @@ type arena struct {
 // newArena makes n frames of the largest size. They are valid until close.
 func newArena(n int) (*arena, error) {
 	const stride = (packet.BufferLen + pageSize - 1) &^ (pageSize - 1)
-	memory, err := unix.Mmap(-1, 0, n*stride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	memory, err := mapMemory(n * stride)
 	if err != nil {
 		return nil, err
 	}
@@ -33,3 +33,8 @@ func newArena(n int) (*arena, error) {
 
 // close gives the memory back.
 func (a *arena) close() error { return unix.Munmap(a.memory) }
+
+// mapMemory maps so many bytes, none of which is there before it is written.
+func mapMemory(n int) ([]byte, error) {
+	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+}

@@ -12,15 +12,27 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-const wholeFrame = 0x40000
+const (
+	wholeFrame = 0x100000
+	vlanID     = 0x0fff // in a tag
+)
 
 // ownTraffic is the classic BPF program that keeps the host's own traffic away
 // from the router: IPv4 to an own address, unless it is IP-in-IP, or an ICMP
-// error, which may be about a tunnel. Frames with a VLAN tag belong to another
-// interface. Everything else the router sees, and judges.
+// error, which may be about a tunnel. Frames of a VLAN belong to another interface;
+// those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What the
+// host sends is no concern of the router's: it is asked for here, as a fanout group
+// takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything else the router
+// sees, and judges.
 func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	accept := []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
 		bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 4},
+		bpf.LoadExtension{Num: bpf.ExtVLANTag},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: vlanID},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 		// A load beyond the end would refuse the frame; what is too short is the

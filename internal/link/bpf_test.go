@@ -5,13 +5,26 @@ import (
 	"testing"
 
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-// The virtual machine of the library knows no VLAN tags: these are the
-// instructions that look for one.
-const vlanCheck = 3
+// asFor writes into a program what the library's virtual machine does not know of a
+// frame: its direction, and its VLAN tag.
+func asFor(program []bpf.Instruction, direction, tagged, tag uint32) []bpf.Instruction {
+	for i, instruction := range program {
+		switch instruction {
+		case bpf.LoadExtension{Num: bpf.ExtType}:
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: direction}
+		case bpf.LoadExtension{Num: bpf.ExtVLANTagPresent}:
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: tagged}
+		case bpf.LoadExtension{Num: bpf.ExtVLANTag}:
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: tag}
+		}
+	}
+	return program
+}
 
 func TestOwnTraffic(t *testing.T) {
 	own := []netip.Addr{netip.MustParseAddr("192.168.0.11"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("172.17.0.1")}
@@ -46,16 +59,26 @@ func TestOwnTraffic(t *testing.T) {
 		"too short for IPv4":            {ipv4("192.168.0.11", packet.ProtocolTCP, 0, 0)[:20], true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			vm, err := bpf.NewVM(ownTraffic(own)[vlanCheck:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			n, err := vm.Run(c.frame)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if (n > 0) != c.seen {
-				t.Errorf("the router sees it: %t, want %t", n > 0, c.seen)
+			for _, as := range []struct {
+				direction, tagged, tag uint32
+				seen                   bool
+			}{
+				{unix.PACKET_HOST, 0, 0, c.seen}, {unix.PACKET_BROADCAST, 0, 0, c.seen}, {unix.PACKET_OTHERHOST, 0, 0, c.seen},
+				{unix.PACKET_OUTGOING, 0, 0, false}, {unix.PACKET_HOST, 1, 1, false}, {unix.PACKET_HOST, 1, 0xffff, false},
+				{unix.PACKET_HOST, 1, 0, c.seen}, {unix.PACKET_HOST, 1, 0xf000, c.seen}, {unix.PACKET_OUTGOING, 1, 0, false},
+				{unix.PACKET_HOST, 0, 1, c.seen}, // what an older kernel has left of a tag
+			} {
+				vm, err := bpf.NewVM(asFor(ownTraffic(own), as.direction, as.tagged, as.tag))
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := vm.Run(c.frame)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (n > 0) != as.seen {
+					t.Errorf("as %+v the router sees it: %t", as, n > 0)
+				}
 			}
 		})
 	}

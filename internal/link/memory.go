@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
 )
@@ -13,6 +14,9 @@ type Memory struct {
 	Offload bool  // takes frames with pending offloads
 	Fail    error // what Write answers, if not nil; set before use
 	Discard bool  // keep nothing of what is written
+	// OnWrite is called for each frame that is written, if not nil: what the receiver's
+	// own stack does with it.
+	OnWrite func()
 
 	id     int
 	poller *MemoryPoller // that reads it
@@ -69,6 +73,11 @@ func (m *Memory) Write(frames []*packet.Frame) (int, error) {
 	if m.Fail != nil {
 		return 0, m.Fail
 	}
+	if m.OnWrite != nil {
+		for range frames {
+			m.OnWrite()
+		}
+	}
 	if m.Discard {
 		return len(frames), nil
 	}
@@ -78,6 +87,12 @@ func (m *Memory) Write(frames []*packet.Frame) (int, error) {
 		m.sent = append(m.sent, f.Clone())
 	}
 	return len(frames), nil
+}
+
+// WriteSlowly implements SlowWriter.
+func (m *Memory) WriteSlowly(f *packet.Frame) error {
+	_, err := m.Write([]*packet.Frame{f})
+	return err
 }
 
 // Lost implements Port.
@@ -97,8 +112,13 @@ func (m *Memory) memory() *Memory { return m }
 
 // MemoryPoller is a Poller for ports of type Memory.
 type MemoryPoller struct {
-	in     chan *Memory  // that was given frames
-	done   chan struct{} // the router is done with them
+	// Now is a clock, if not nil; set before use. Without one nothing takes time.
+	Now func() time.Duration
+
+	lap    time.Duration
+	costs  []time.Duration // by id
+	in     chan *Memory    // that was given frames
+	done   chan struct{}   // the router is done with them
 	wake   chan struct{}
 	closed chan struct{}
 	busy   bool // the router works on what it was given last
@@ -125,6 +145,10 @@ func (p *MemoryPoller) Add(id int, port Port) error {
 		return fmt.Errorf("a %T is no port in memory", port)
 	}
 	m.memory().id, m.memory().poller = id, p
+	for id >= len(p.costs) {
+		p.costs = append(p.costs, 0)
+	}
+	p.costs[id] = 0
 	return nil
 }
 
@@ -141,6 +165,7 @@ func (p *MemoryPoller) Read() ([]packet.Frame, []int, *ReadError) {
 	select {
 	case m := <-p.in:
 		p.busy = true
+		p.Lap()
 		n, err := m.Read(p.frames)
 		for i := range n {
 			p.from[i] = m.id
@@ -153,6 +178,22 @@ func (p *MemoryPoller) Read() ([]packet.Frame, []int, *ReadError) {
 		return nil, nil, nil
 	}
 }
+
+// Lap implements Poller.
+func (p *MemoryPoller) Lap() time.Duration {
+	if p.Now == nil {
+		return 0
+	}
+	was := p.lap
+	p.lap = p.Now()
+	return p.lap - was
+}
+
+// Charge implements Poller.
+func (p *MemoryPoller) Charge(id int, d time.Duration) { p.costs[id] += d }
+
+// Cost implements Poller.
+func (p *MemoryPoller) Cost(id int) time.Duration { return p.costs[id] }
 
 // Wake implements Poller.
 func (p *MemoryPoller) Wake() {

@@ -39,6 +39,8 @@ type descriptor interface {
 // polled is a port that is watched.
 type polled struct {
 	descriptor
+	share
+	parts
 	ready  bool // it is among those to be read
 	failed bool // the last read failed
 	ask    int  // how many frames to read next time
@@ -49,10 +51,12 @@ type polled struct {
 type epoll struct {
 	fd, wake int
 	*arena
-	from   [BatchSize]int
-	ports  []*polled // by id; nil: not watched
-	ready  []int     // ids of ports that may have frames, the one to read next first
-	again  []int     // scratch of readReady
+	from  [BatchSize]int
+	ports []*polled // by id; nil: not watched
+	ready queue     // ids of ports that may have frames
+	read  []int     // ids of those that the batch is from
+	clock
+	spare  spare
 	events [maxEvents]unix.EpollEvent
 	spin   time.Duration // how long to look again before sleeping, at present
 	woken  bool
@@ -78,7 +82,7 @@ func NewPoller() (Poller, error) {
 		unix.Close(fd)
 		return nil, errors.Join(fmt.Errorf("eventfd: %w", err), memory.close())
 	}
-	return &epoll{fd: fd, wake: wake, arena: memory}, nil
+	return &epoll{fd: fd, wake: wake, arena: memory, clock: newClock()}, nil
 }
 
 // Add implements Poller.
@@ -98,7 +102,7 @@ func (p *epoll) Add(id int, port Port) error {
 	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(id)}); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
-	p.ports[id] = &polled{descriptor: d, ask: 1}
+	p.ports[id] = &polled{descriptor: d, parts: newParts(port, &p.spare), ask: 1}
 	return nil
 }
 
@@ -108,12 +112,18 @@ func (p *epoll) Remove(id int) {
 		_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
 		p.ports[id].release()
 	}
+	p.ports[id].drop()
 	p.ports[id] = nil
-	p.ready = slices.DeleteFunc(p.ready, func(r int) bool { return r == id })
+	is := func(r int) bool { return r == id }
+	p.read = slices.DeleteFunc(p.read, is)
+	if at := slices.IndexFunc(p.ready, is); at >= 0 {
+		p.ready.remove(p.ports, at)
+	}
 }
 
 // Read implements Poller.
 func (p *epoll) Read() ([]packet.Frame, []int, *ReadError) {
+	p.endTurns()
 	for {
 		if len(p.ready) == 0 {
 			p.wait()
@@ -127,36 +137,58 @@ func (p *epoll) Read() ([]packet.Frame, []int, *ReadError) {
 		if n, err := p.readReady(); n > 0 || err != nil {
 			return p.frames[:n], p.from[:n], err
 		}
+		p.endTurns()
 	}
 }
 
-// readReady reads the ports that are ready, as far as there is room. Those that
-// may have more go to the end of the queue.
+// readReady reads the ports that are ready, who has had the least of the worker's time
+// first, as far as there is room and a turn lasts.
 func (p *epoll) readReady() (n int, err *ReadError) {
-	taken, again := 0, p.again[:0]
-	for taken < len(p.ready) && n < BatchSize && err == nil {
-		id := p.ready[taken]
-		taken++
+	if len(p.ready) == 0 {
+		return 0, nil // a signal has ended the wait
+	}
+	p.Lap()
+	left, last := turn, p.ports[p.ready[0]].spent+turn
+	p.floor = max(p.floor, p.ports[p.ready[0]].spent)
+	for len(p.ready) > 0 && n < BatchSize && err == nil {
+		id := p.ready[0]
 		port := p.ports[id]
-		room := p.frames[n:min(BatchSize, n+port.ask)]
-		k, e := port.Read(room)
+		if n > 0 && (port.cost > left || port.spent > last) {
+			break // another time, so that what there is need not wait for it
+		}
+		p.ready.remove(p.ports, 0)
+		p.read = append(p.read, id)
+		room := p.frames[n:min(BatchSize, n+port.wants(left))]
+		k, more, e := port.take(room)
 		port.adapt(room, k)
 		for i := range k {
 			p.from[n+i] = id
 		}
 		n += k
+		p.Charge(id, p.Lap())
+		port.frames = k
+		left -= port.expected(k)
 		// An error comes before what waits behind it, so one more read is due; a
-		// second error waits for the next event, and so never makes a spin.
-		if port.ready = k == len(room) || e != nil && !port.failed && e != ErrGone; port.ready {
-			again = append(again, id)
-		}
-		if port.failed = e != nil; e != nil {
+		// second error waits for the next event, and so never makes a spin. A frame
+		// that was lost is one less of those that wait.
+		port.ready = more || e == ErrFrameLost || e != nil && !port.failed && e != ErrGone
+		if port.failed = e != nil && e != ErrFrameLost; e != nil {
 			err = &ReadError{ID: id, Err: e}
 		}
 	}
-	p.ready = append(append(p.ready[:0], p.ready[taken:]...), again...)
-	p.again = again
 	return n, err
+}
+
+// endTurns puts the ports that the batch was from, and that may have more, back among
+// those that are ready, now that it is known what the batch has cost.
+func (p *epoll) endTurns() {
+	for _, id := range p.read {
+		port := p.ports[id]
+		if port.endTurn(); port.ready {
+			p.ready.add(p.ports, id)
+		}
+	}
+	p.read = p.read[:0]
 }
 
 // adapt sets how many frames to read next time: twice as many after a read that
@@ -219,7 +251,8 @@ func (p *epoll) look(timeout int) bool {
 			p.woken = true
 		} else if port := p.ports[e.Fd]; port != nil && !port.ready {
 			port.ready = true
-			p.ready = append(p.ready, int(e.Fd))
+			port.spent = max(port.spent, p.floor)
+			p.ready.add(p.ports, int(e.Fd))
 		}
 	}
 	return n > 0

@@ -33,13 +33,18 @@ func readOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
 
 // writeOne writes a frame behind vnetLen bytes of virtio header.
 func writeOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
-	if vnetLen > 0 {
-		f.Offload.Put(f.Buf[f.Off-vnetLen:])
-	}
-	if _, err := rawIO(unix.SYS_WRITE, fd, f.Buf[f.Off-vnetLen:f.Off+f.Len]); err != nil {
+	if _, err := rawIO(unix.SYS_WRITE, fd, ready(f, vnetLen)); err != nil {
 		return 0, writeError(err)
 	}
 	return 1, nil
+}
+
+// ready is a frame as it is written, with its virtio header.
+func ready(f *packet.Frame, vnetLen int) []byte {
+	if vnetLen > 0 {
+		f.Offload.Put(f.Buf[f.Off-vnetLen:])
+	}
+	return f.Buf[f.Off-vnetLen : f.Off+f.Len]
 }
 
 // rawIO is read(2) or write(2).
@@ -56,11 +61,11 @@ func rawIO(trap uintptr, fd int, b []byte) (int, error) {
 	}
 }
 
-// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2) and sendmmsg(2). On 64 bits the pointers
+// in it have Go pad it, as C does.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
-	_   [4]byte
 }
 
 // mmsg is recvmmsg(2) or sendmmsg(2).

@@ -24,59 +24,100 @@ type TAP struct {
 	vnetLen int             // bytes of virtio header in front of a frame: 0 or packet.VnetLen
 	netlink *netlink.Handle // in the workload's namespace
 	index   int
-	lost    atomic.Uint64
+	dropped atomic.Uint64 // by the device
+	lost    atomic.Uint64 // when read
 }
 
-// OpenTAP makes the TAP, or takes over the one that an earlier run left, in the
-// calling thread's network namespace. It is persistent: it stays, with
-// addresses, routes and connections, until somebody deletes it.
-func OpenTAP(name string, offload bool) (*TAP, error) {
-	fd, err := makePersistent(name)
-	if err == nil && offload {
-		// water cannot ask for virtio headers, so the device it made is opened
-		// again with them; it accepts one reader at a time.
-		unix.Close(fd)
-		fd, err = openVnet(name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	t := &TAP{handle: handle{fd: fd}}
-	if offload {
-		t.vnetLen = packet.VnetLen
-	}
-	if err := t.prepare(name, offload); err != nil {
-		t.handle.Close()
-		return nil, err
-	}
-	return t, nil
+// Draft is a TAP that nobody keeps yet: it goes with the process that made it.
+type Draft struct {
+	Index int
+	name  string
+	fd    int
 }
 
-func makePersistent(name string) (fd int, err error) {
-	ifce, err := water.New(water.Config{
-		DeviceType:             water.TAP,
-		PlatformSpecificParams: water.PlatformSpecificParams{Name: name, Persist: true},
-	})
+// NewTAP makes a TAP in the calling thread's network namespace.
+func NewTAP(name string) (*Draft, error) {
+	ifce, err := water.New(water.Config{DeviceType: water.TAP, PlatformSpecificParams: water.PlatformSpecificParams{Name: name}})
 	if err != nil {
-		return -1, tapError(name, err)
+		return nil, tapError(name, err)
 	}
 	defer ifce.Close()
 	file, ok := ifce.ReadWriteCloser.(*os.File)
 	if !ok {
-		return -1, fmt.Errorf("%s: the TAP is no file but a %T", name, ifce.ReadWriteCloser)
+		return nil, fmt.Errorf("%s: the TAP is no file but a %T", name, ifce.ReadWriteCloser)
 	}
 	raw, err := file.SyscallConn()
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	if cerr := raw.Control(func(of uintptr) { fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return -1, cerr
+	d := &Draft{name: name}
+	if cerr := raw.Control(func(of uintptr) { d.fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return nil, cerr
 	}
 	if err != nil {
-		return -1, tapError(name, err)
+		return nil, tapError(name, err)
 	}
-	return fd, unix.SetNonblock(fd, true)
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		d.Drop()
+		return nil, err
+	}
+	d.Index = l.Attrs().Index
+	return d, nil
 }
+
+// Keep has the TAP stay, with addresses, routes and connections, until somebody deletes it.
+func (d *Draft) Keep() error {
+	defer unix.Close(d.fd)
+	if err := unix.IoctlSetInt(d.fd, unix.TUNSETPERSIST, 1); err != nil {
+		return tapError(d.name, err)
+	}
+	return nil
+}
+
+// Drop lets it go.
+func (d *Draft) Drop() { unix.Close(d.fd) }
+
+// OpenTAP opens a TAP that is there, in the calling thread's network namespace. It accepts
+// one reader at a time.
+func OpenTAP(name string, index int, offload bool) (*TAP, error) {
+	// water cannot ask for virtio headers, so that it does not open it.
+	flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
+	t := &TAP{}
+	if offload {
+		flags |= unix.IFF_VNET_HDR
+		t.vnetLen = packet.VnetLen
+	}
+	fd, err := openTUN(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	t.handle = handle{fd: fd}
+	if err := t.prepare(name, offload); err != nil {
+		t.handle.Close()
+		return nil, err
+	}
+	if t.index != index { // the kernel has made another one, as it was deleted just now
+		t.Close()
+		return nil, fmt.Errorf("TAP %s was deleted meanwhile", name)
+	}
+	return t, nil
+}
+
+// CheckTUN says why no TAP of a name can be made, whatever there is in its namespace.
+func CheckTUN(name string) error {
+	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return tapError(name, err)
+	}
+	defer unix.Close(fd)
+	if _, err = unix.IoctlGetInt(fd, unix.TUNGETFEATURES); err != nil {
+		return tapError(name, err)
+	}
+	return nil
+}
+
+const tunDevice = "/dev/net/tun"
 
 func tapError(name string, err error) error {
 	switch {
@@ -92,13 +133,13 @@ func tapError(name string, err error) error {
 	return fmt.Errorf("TAP %s: %w", name, err)
 }
 
-func openVnet(name string) (fd int, err error) {
-	if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
+func openTUN(name string, flags uint16) (fd int, err error) {
+	if fd, err = unix.Open(tunDevice, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
 		return -1, tapError(name, err)
 	}
 	ifr, err := unix.NewIfreq(name)
 	if err == nil {
-		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+		ifr.SetUint16(flags)
 		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
 	}
 	if err != nil {
@@ -139,6 +180,9 @@ func (t *TAP) Read(frames []packet.Frame) (int, error) {
 	defer t.release()
 	for i := range frames {
 		if n, err := readOne(fd, &frames[i], t.vnetLen); n == 0 {
+			if err == ErrFrameLost {
+				t.lost.Add(1)
+			}
 			return i, err
 		}
 	}
@@ -160,19 +204,41 @@ func (t *TAP) Write(frames []*packet.Frame) (int, error) {
 	return len(frames), nil
 }
 
-// Lost implements Port: what did not fit into the queue of the device.
+// WriteSlowly implements SlowWriter: Go's scheduler is told of the system call.
+func (t *TAP) WriteSlowly(f *packet.Frame) error {
+	fd, err := t.acquire()
+	if err != nil {
+		return err
+	}
+	defer t.release()
+	for {
+		if _, err = unix.Write(fd, ready(f, t.vnetLen)); err != unix.EINTR {
+			return writeError(err)
+		}
+	}
+}
+
+// Lost implements Port: what did not fit into the queue of the device, too.
 func (t *TAP) Lost() uint64 {
 	if _, err := t.acquire(); err == nil { // a closed handle asks in whichever namespace the thread is in
 		defer t.release()
 		if l, err := t.netlink.LinkByIndex(t.index); err == nil && l.Attrs().Statistics != nil {
-			t.lost.Store(l.Attrs().Statistics.TxDropped)
+			t.dropped.Store(l.Attrs().Statistics.TxDropped)
 		}
 	}
-	return t.lost.Load()
+	return t.dropped.Load() + t.lost.Load()
 }
 
 // CanOffload implements Port.
 func (t *TAP) CanOffload() bool { return t.vnetLen > 0 }
+
+// Forget has the device go when it is closed, wherever somebody has moved it.
+func (t *TAP) Forget() {
+	if fd, err := t.acquire(); err == nil {
+		defer t.release()
+		_ = unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 0)
+	}
+}
 
 // Close implements Port. The device stays.
 func (t *TAP) Close() error {

@@ -63,7 +63,7 @@ func TestNeighborsAreBounded(t *testing.T) {
 	n := NewTable[int]()
 	for i := range MaxNeighbors {
 		n.Learn(at(0), ens160, host(i), mac1, true)
-		n.Snapshot().Lookup(host(i)).Use()
+		n.Snapshot().Lookup(ens160, host(i)).Use()
 	}
 	known, _ := n.Learn(at(0), ens160, peer, mac1, true)
 	want(t, "all of them in use", known, false)
@@ -73,17 +73,37 @@ func TestNeighborsAreBounded(t *testing.T) {
 	known, _ = n.Learn(at(ReachableTime), ens160, host(MaxNeighbors), mac1, true)
 	want(t, "learnt", known, true)
 	for i := range MaxNeighbors {
-		if e := n.Snapshot().Lookup(host(i)); e != nil {
+		if e := n.Snapshot().Lookup(ens160, host(i)); e != nil {
 			n.Learn(at(ReachableTime), ens160, host(i), mac1, false)
 			e.Use()
 		}
 	}
 	want(t, "instead of the one that was only learnt", n.Hold(at(ReachableTime), ens160, host(MaxNeighbors+1), 2, 1), Held[int]{Ask: true})
-	want(t, "which is gone", n.Snapshot().Lookup(host(MaxNeighbors)) == nil, true)
+	want(t, "which is gone", n.Snapshot().Lookup(ens160, host(MaxNeighbors)) == nil, true)
 	want(t, "entries", len(n.List(start)), MaxNeighbors)
-	size := 0
-	for range n.Snapshot().t.All() {
-		size++
+	want(t, "seen by the packet path", n.Snapshot().ports[ens160].Size(), MaxNeighbors-2)
+}
+
+// Workloads take no next hop's place, however many there are.
+func TestPermanentAreNotBounded(t *testing.T) {
+	n := NewTable[int]()
+	const workloads = MaxNeighbors + 10
+	for i := range workloads {
+		n.SetPermanent(ns1, host(i), mac1, at(0))
+		n.SetPermanent(ns1, host(i), mac2, at(0)) // once more
 	}
-	want(t, "seen by the packet path", size, MaxNeighbors-2)
+	want(t, "asked for", n.Hold(at(0), ens160, peer, 1, 1), Held[int]{Ask: true})
+	for i := range MaxNeighbors - 1 {
+		if known, _ := n.Learn(at(0), ens160, host(workloads+i), mac1, true); !known {
+			t.Fatalf("the next hop %d finds no room", i)
+		}
+		n.Snapshot().Lookup(ens160, host(workloads+i)).Use()
+	}
+	want(t, "one too many", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.Forget(ns1, host(0))
+	want(t, "a workload less is no room", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.RemovePort(ns1)
+	want(t, "nor are all", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Refused: true})
+	n.SetPermanent(ens160, peer, mac1, at(0)) // one that was asked for
+	want(t, "room again", n.Hold(at(0), ens160, host(3*workloads), 1, 1), Held[int]{Ask: true})
 }

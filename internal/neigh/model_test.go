@@ -14,9 +14,9 @@ import (
 type model struct {
 	n     *Table[int]
 	now   time.Time
-	next  int                  // number of the next packet
-	out   []int                // packets that came out, in any way
-	asked map[netip.Addr]int64 // ns of the last request
+	next  int           // number of the next packet
+	out   []int         // packets that came out, in any way
+	asked map[key]int64 // ns of the last request
 }
 
 func (m *model) came(t *rapid.T, packets ...int) {
@@ -29,40 +29,46 @@ func (m *model) came(t *rapid.T, packets ...int) {
 }
 
 // requested holds requests to their pace (RFC 1122 2.3.2.1).
-func (m *model) requested(t *rapid.T, a netip.Addr) {
+func (m *model) requested(t *rapid.T, a key) {
 	if last, ok := m.asked[a]; ok && m.now.UnixNano()-last < int64(RetransTime) {
-		t.Fatalf("%s asked for twice within %s", a, time.Duration(m.now.UnixNano()-last))
+		t.Fatalf("%v asked for twice within %s", a, time.Duration(m.now.UnixNano()-last))
 	}
 	m.asked[a] = m.now.UnixNano()
 }
 
 func (m *model) hold(t *rapid.T) {
 	a, port := drawHost(t), rapid.IntRange(0, 1).Draw(t, "port")
-	if seen := m.n.Snapshot().Lookup(a); seen != nil && seen.Port == port && rapid.Bool().Draw(t, "up to date") {
+	if seen := m.n.Snapshot().Lookup(port, a); seen != nil && rapid.Bool().Draw(t, "up to date") {
 		seen.Use()
 		return
 	}
 	p := m.next
 	m.next++
-	h := m.n.Hold(m.now, port, a, p, rapid.SampledFrom([]int{64, 1500, MaxWaitingBytes / 3}).Draw(t, "bytes"))
+	bytes := rapid.SampledFrom([]int{64, 1500, MaxWaitingBytes / 3}).Draw(t, "bytes")
+	would := m.n.Peek(m.now, port, a, bytes)
+	h := m.n.Hold(m.now, port, a, p, bytes)
+	if would.Ask != h.Ask || would.Refused != h.Refused || would.Known != h.Known {
+		t.Fatalf("Peek says %+v, Hold did %+v", would, h)
+	}
 	m.came(t, h.Evicted...)
-	if h.Known || h.Refused || h.Elsewhere {
+	if h.Known || h.Refused {
 		m.came(t, p)
 	}
-	if seen := m.n.Snapshot().Lookup(a); h.Known && (seen == nil || seen.Port != port) {
+	if seen := m.n.Snapshot().Lookup(port, a); h.Known && seen == nil {
 		t.Fatalf("%s is said to be known on port %d, and is %+v", a, port, seen)
 	}
 	if h.Ask {
-		m.requested(t, a)
+		m.requested(t, key{port, a})
 	}
 }
 
 func (m *model) learn(t *rapid.T) {
 	a := drawHost(t)
 	mac := packet.MAC{2, 0, 0, 0, 0, rapid.ByteRange(1, 3).Draw(t, "mac")}
-	known, released := m.n.Learn(m.now, rapid.IntRange(0, 1).Draw(t, "port"), a, mac, rapid.Bool().Draw(t, "create"))
+	port := rapid.IntRange(0, 1).Draw(t, "port")
+	known, released := m.n.Learn(m.now, port, a, mac, rapid.Bool().Draw(t, "create"))
 	m.came(t, released...)
-	if seen := m.n.Snapshot().Lookup(a); known && (seen == nil || seen.MAC != mac) {
+	if seen := m.n.Snapshot().Lookup(port, a); known && (seen == nil || seen.MAC != mac) {
 		t.Fatalf("%s was learnt as %s, and is %+v", a, mac, seen)
 	}
 }
@@ -72,7 +78,7 @@ func (m *model) pass(t *rapid.T) {
 	asks, failed := m.n.Tick(m.now)
 	m.came(t, failed...)
 	for _, a := range asks {
-		m.requested(t, a.Target)
+		m.requested(t, key{a.Port, a.Target})
 	}
 }
 
@@ -84,7 +90,7 @@ func (m *model) removePort(t *rapid.T) {
 	port := rapid.IntRange(0, 1).Draw(t, "port")
 	for _, i := range m.n.List(m.now) {
 		if i.Port == port {
-			delete(m.asked, i.Addr) // a new port's neighbour is another one
+			delete(m.asked, key{port, i.Addr}) // a new port's neighbour is another one
 		}
 	}
 	m.came(t, m.n.RemovePort(port)...)
@@ -98,7 +104,7 @@ func (m *model) confirm(t *rapid.T) {
 	for i, is := range m.n.List(m.now) {
 		was := before[i]
 		if known := was.MAC != (packet.MAC{}) && was.State != Permanent; known && was.Port == port {
-			was.State = Probe
+			was.State, was.Tries = Probe, 0
 		}
 		if is != was {
 			t.Fatalf("%+v became %+v", before[i], is)
@@ -110,13 +116,16 @@ func drawHost(t *rapid.T) netip.Addr { return host(rapid.IntRange(0, 3).Draw(t, 
 
 // check holds the table's own books together.
 func (m *model) check(t *rapid.T) {
-	waiting, incomplete, bytes, resolved := 0, 0, 0, 0
+	waiting, incomplete, permanent, bytes, resolved := 0, 0, 0, 0, 0
 	for _, i := range m.n.List(m.now) {
 		waiting += i.Waiting
-		seen := m.n.Snapshot().Lookup(i.Addr)
+		seen := m.n.Snapshot().Lookup(i.Port, i.Addr)
 		known := i.State != Incomplete && i.State != Failed
-		if known != (seen != nil) || known && (seen.MAC != i.MAC || seen.Port != i.Port || i.Waiting != 0) || !known && i.MAC != (packet.MAC{}) {
+		if known != (seen != nil) || known && (seen.MAC != i.MAC || i.Waiting != 0) || !known && i.MAC != (packet.MAC{}) {
 			t.Fatalf("%+v is seen as %+v", i, seen)
+		}
+		if i.State == Permanent {
+			permanent++
 		}
 		if i.State == Incomplete {
 			incomplete++
@@ -135,10 +144,19 @@ func (m *model) check(t *rapid.T) {
 	if waiting != m.next-len(m.out) {
 		t.Fatalf("%d packets wait; %d were held, %d came out", waiting, m.next, len(m.out))
 	}
+	if permanent != m.n.permanent {
+		t.Fatalf("permanent %d, counted %d", permanent, m.n.permanent)
+	}
 	if incomplete != m.n.incomplete || bytes != m.n.waiting || bytes > MaxWaitingBytes {
 		t.Fatalf("incomplete %d, counted %d; bytes %d, counted %d", incomplete, m.n.incomplete, bytes, m.n.waiting)
 	}
-	if got := m.n.Snapshot().t.Size(); got != resolved {
+	got := 0
+	for _, t := range m.n.Snapshot().ports {
+		if t != nil {
+			got += t.Size()
+		}
+	}
+	if got != resolved {
 		t.Fatalf("the snapshot holds %d neighbours, %d are resolved", got, resolved)
 	}
 }
@@ -147,7 +165,7 @@ func (m *model) check(t *rapid.T) {
 // target is asked for twice within a second; and the snapshot is the table's.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{n: NewTable[int](), now: start, asked: map[netip.Addr]int64{}}
+		m := &model{n: NewTable[int](), now: start, asked: map[key]int64{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"hold": m.hold, "hold more": m.hold, "learn": m.learn, "time": m.pass, "a little time": m.pass,
 			"permanent": m.permanent, "remove port": m.removePort, "confirm": m.confirm, "": m.check,

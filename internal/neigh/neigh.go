@@ -6,6 +6,7 @@ package neigh
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,17 +51,16 @@ const (
 
 // Limits on what strangers can make grow.
 const (
-	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports
+	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports: workloads are not among them
 	MaxIncomplete   = 1024    // of them, those being asked for the first time
 	MaxQueue        = 64      // packets that wait for one neighbour
-	MaxWaitingBytes = 8 << 20 // bytes that wait for all neighbours
+	MaxWaitingBytes = 8 << 20 // of memory, what waits for all neighbours
 )
 
 // Neighbor is what the packet path sees of an entry: it never changes, but for
 // the mark that says it is used, and when it was last known to be right.
 type Neighbor struct {
 	MAC       packet.MAC
-	Port      int
 	used      atomic.Bool
 	confirmed atomic.Pointer[time.Time] // nil: permanent
 }
@@ -81,13 +81,39 @@ func (n *Neighbor) Use() {
 	}
 }
 
-// Snapshot is the resolved neighbours at one moment.
-type Snapshot struct{ t *bart.Table[*Neighbor] }
+// Snapshot is the resolved neighbours at one moment. An address is another neighbour on
+// each port. It never changes; the zero value has none.
+type Snapshot struct{ ports []*bart.Table[*Neighbor] } // by port; nil: it has none
 
-// Lookup finds the neighbour, or nil if its hardware address is not known.
-func (s *Snapshot) Lookup(a netip.Addr) *Neighbor {
-	n, _ := s.t.Lookup(a)
+// Lookup finds a neighbour on a port, or nil if its hardware address is not known.
+func (s *Snapshot) Lookup(port int, a netip.Addr) *Neighbor {
+	if port >= len(s.ports) || s.ports[port] == nil {
+		return nil
+	}
+	n, _ := s.ports[port].Lookup(a)
 	return n
+}
+
+// With is the snapshot with one more neighbour, or another one in its place.
+func (s *Snapshot) With(port int, a netip.Addr, n *Neighbor) *Snapshot {
+	next := slices.Clone(s.ports)
+	for port >= len(next) {
+		next = append(next, nil)
+	}
+	if next[port] == nil {
+		next[port] = new(bart.Table[*Neighbor])
+	}
+	next[port] = next[port].InsertPersist(netip.PrefixFrom(a, a.BitLen()), n)
+	return &Snapshot{next}
+}
+
+// Without is the snapshot without a neighbour.
+func (s *Snapshot) Without(port int, a netip.Addr) *Snapshot {
+	next := slices.Clone(s.ports)
+	if next[port] = next[port].DeletePersist(netip.PrefixFrom(a, a.BitLen())); next[port].Size() == 0 {
+		next[port] = nil
+	}
+	return &Snapshot{next}
 }
 
 // Ask is a request to send: to everybody, or to the one whose address is to be confirmed.
@@ -105,4 +131,6 @@ type Info struct {
 	State   State
 	Age     time.Duration // since it was last known to be right, or first asked for
 	Waiting int           // packets
+	Bytes   int           // of them
+	Tries   int           // requests since it was last heard of
 }

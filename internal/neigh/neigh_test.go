@@ -91,13 +91,13 @@ func TestAnswerReleases(t *testing.T) {
 	for i := range 3 {
 		n.Hold(at(0), ens160, peer, i, 100)
 	}
-	if n.Snapshot().Lookup(peer) != nil {
+	if n.Snapshot().Lookup(ens160, peer) != nil {
 		t.Error("resolved before the answer")
 	}
 	known, released := n.Learn(at(time.Second), ens160, peer, mac1, false)
 	want(t, "known", known, true)
 	want(t, "released", released, []int{0, 1, 2})
-	if got := n.Snapshot().Lookup(peer); got == nil || got.MAC != mac1 || got.Port != ens160 {
+	if got := n.Snapshot().Lookup(ens160, peer); got == nil || got.MAC != mac1 {
 		t.Errorf("the packet path sees %+v", got)
 	}
 	// Whoever held a snapshot from before the answer is told to look again.
@@ -128,12 +128,12 @@ func TestConfirmation(t *testing.T) {
 				a, _ := run(n, d, d)
 				asks = append(asks, a...)
 				if d == c.used {
-					n.Snapshot().Lookup(peer).Use()
+					n.Snapshot().Lookup(ens160, peer).Use()
 				}
 			}
 			want(t, "requests", asks, c.asks)
 			want(t, "state", state(n), c.state)
-			if gone := n.Snapshot().Lookup(peer) == nil; gone != (c.state == "failed") {
+			if gone := n.Snapshot().Lookup(ens160, peer) == nil; gone != (c.state == "failed") {
 				t.Errorf("seen by the packet path: %v", !gone)
 			}
 		})
@@ -144,13 +144,13 @@ func TestConfirmed(t *testing.T) {
 	n := NewTable[int]()
 	n.Learn(at(0), ens160, peer, mac1, true)
 	run(n, tick, 30*time.Second)
-	seen := n.Snapshot().Lookup(peer)
+	seen := n.Snapshot().Lookup(ens160, peer)
 	seen.Use()
 	run(n, 30*time.Second+tick, 31*time.Second)
 	want(t, "while asked", state(n), "probe")
 	n.Learn(at(31*time.Second), ens160, peer, mac1, false)
 	want(t, "answered", state(n), "reachable")
-	if n.Snapshot().Lookup(peer) != seen {
+	if n.Snapshot().Lookup(ens160, peer) != seen {
 		t.Error("an answer that changes nothing published a new snapshot")
 	}
 	asks, _ := run(n, 31*time.Second+tick, 60*time.Second)
@@ -164,7 +164,7 @@ func TestUnusedIsForgotten(t *testing.T) {
 	want(t, "state", state(n), "stale")
 	run(n, 90*time.Second, 90*time.Second)
 	want(t, "state", state(n), "none")
-	if n.Snapshot().Lookup(peer) != nil {
+	if n.Snapshot().Lookup(ens160, peer) != nil {
 		t.Error("the packet path still sees it")
 	}
 }
@@ -185,7 +185,8 @@ func TestLearn(t *testing.T) {
 		{"stranger, for us", false, ens160, true, true, 1, mac2},
 		{"known, for somebody else", true, ens160, false, true, 1, mac2},
 		{"known, for us", true, ens160, true, true, 1, mac2},
-		{"from another port", true, ns1, true, false, 1, mac1},
+		{"from another port, for somebody else", true, ns1, false, false, 1, mac1},
+		{"from another port, where it is another one", true, ns1, true, true, 2, mac1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := NewTable[int]()
@@ -196,7 +197,7 @@ func TestLearn(t *testing.T) {
 			want(t, "known", known, c.known)
 			want(t, "entries", len(n.List(start)), c.entries)
 			if c.entries > 0 {
-				want(t, "MAC", n.Snapshot().Lookup(peer).MAC, c.mac)
+				want(t, "MAC", n.Snapshot().Lookup(ens160, peer).MAC, c.mac)
 			}
 		})
 	}
@@ -205,14 +206,14 @@ func TestLearn(t *testing.T) {
 func TestPermanent(t *testing.T) {
 	n := NewTable[int]()
 	n.SetPermanent(ns1, peer, mac1, at(0))
-	n.Snapshot().Lookup(peer).Use()
+	n.Snapshot().Lookup(ns1, peer).Use()
 	asks, failed := run(n, time.Hour, time.Hour+2*time.Minute)
 	if asks != nil || failed != nil || state(n) != "permanent" {
 		t.Errorf("asked %v, failed %v, %s", asks, failed, state(n))
 	}
 	n.Learn(at(2*time.Hour), ns1, peer, mac2, false)
 	want(t, "state after a new address", state(n), "permanent")
-	want(t, "MAC", n.Snapshot().Lookup(peer).MAC, mac2)
+	want(t, "MAC", n.Snapshot().Lookup(ns1, peer).MAC, mac2)
 	n.RemovePort(ns1)
 	want(t, "state without its port", state(n), "none")
 }
@@ -226,15 +227,21 @@ func TestPermanentReleases(t *testing.T) {
 	want(t, "waiting", n.waiting, 0)
 }
 
-// A packet for a next hop that is on another port can never be sent.
-func TestHoldOnAnotherPort(t *testing.T) {
+// An address is another neighbour on each port: who has it on one of them says nothing
+// about the other one.
+func TestOneAddressOnTwoPorts(t *testing.T) {
 	n := NewTable[int]()
 	n.SetPermanent(ns1, peer, mac1, at(0))
-	want(t, "known elsewhere", n.Hold(at(0), ens160, peer, 1, 100), Held[int]{Elsewhere: true})
-	n.Hold(at(0), ens160, host(1), 1, 100)
-	want(t, "asked for elsewhere", n.Hold(at(0), ns1, host(1), 2, 100), Held[int]{Elsewhere: true})
-	run(n, tick, 3*time.Second)
-	want(t, "not found elsewhere", n.Hold(at(4*time.Second), ns1, host(1), 3, 100), Held[int]{Ask: true})
+	want(t, "known elsewhere", n.Hold(at(0), ens160, peer, 1, 100), Held[int]{Ask: true})
+	known, released := n.Learn(at(tick), ens160, peer, mac2, false)
+	want(t, "learnt", known, true)
+	want(t, "released", released, []int{1})
+	want(t, "MAC", n.Snapshot().Lookup(ns1, peer).MAC, mac1)
+	want(t, "MAC on the other port", n.Snapshot().Lookup(ens160, peer).MAC, mac2)
+	n.RemovePort(ns1)
+	if n.Snapshot().Lookup(ns1, peer) != nil || n.Snapshot().Lookup(ens160, peer) == nil {
+		t.Error("the port that is gone took the other one's neighbour along, or left its own")
+	}
 }
 
 func TestRemovePort(t *testing.T) {
@@ -248,7 +255,7 @@ func TestRemovePort(t *testing.T) {
 	if len(list) != 1 || list[0].Addr != host(2) || n.waiting != 100 || n.incomplete != 1 {
 		t.Errorf("left are %v, %d bytes, %d incomplete", list, n.waiting, n.incomplete)
 	}
-	if n.Snapshot().Lookup(peer) != nil {
+	if n.Snapshot().Lookup(ens160, peer) != nil {
 		t.Error("the packet path sees a neighbour on a port that is gone")
 	}
 }
@@ -259,6 +266,6 @@ func TestList(t *testing.T) {
 	n.SetPermanent(ns1, host(1), mac1, at(0))
 	want(t, "list", n.List(at(3*time.Second)), []Info{
 		{Addr: host(1), Port: ns1, MAC: mac1, State: Permanent, Age: 3 * time.Second},
-		{Addr: host(2), Port: ens160, State: Incomplete, Age: 2 * time.Second, Waiting: 1},
+		{Addr: host(2), Port: ens160, State: Incomplete, Age: 2 * time.Second, Waiting: 1, Bytes: 100, Tries: 1},
 	})
 }

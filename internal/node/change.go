@@ -154,6 +154,8 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 		n.statics.undo(b, b.n)
 		return RouteCounts{}, errors.Join(err, n.enterWithWays(b.keys))
 	}
+	n.statics.slim()
+	n.churn(b.n)
 	return done, nil
 }
 
@@ -162,8 +164,7 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
 	if n.statics.turned {
 		n.statics.turned = false
-		n.followMTU()
-		if err := n.applyUplink(); err != nil {
+		if err := errors.Join(n.applyUplink(), n.followMTU()); err != nil {
 			return err
 		}
 	}

@@ -9,10 +9,13 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/hostroutes"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -21,17 +24,21 @@ func bed(t testing.TB) *Node {
 	t.Helper()
 	n := &Node{
 		RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler), workloads: map[string]*attached{}, live: workloadChanges{},
-		config:  &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.IPIPNever}},
-		uplink:  &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")}},
-		statics: newStatics(0), mirror: newMirror(), told: map[string]map[string]bool{},
+		config: &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.IPIPNever}},
+		uplink: &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")},
+			subnets: []forwarder.Subnet{{Prefix: netip.MustParsePrefix("192.168.0.0/24"), Address: netip.MustParseAddr("192.168.0.11")}}},
+		statics: newStatics(0), mirror: newMirror(), reach: reach{ask: noWay}, told: map[string]map[string]bool{},
 	}
-	n.Router = forwarder.New(n.RIB, n.log, nil)
+	n.Router = engine.New(n.RIB, n.log, nil)
 	t.Cleanup(n.Router.Close)
 	if err := n.applyUplink(); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
+
+// noWay is a host that has no routes.
+func noWay(netip.Addr) (hostroutes.Way, error) { return hostroutes.Way{}, unix.ENETUNREACH }
 
 func say(t testing.TB, op RouteOp, w config.RouteWords) RouteChange {
 	t.Helper()
@@ -172,7 +179,7 @@ func wantState(t *rapid.T, n *Node, model map[string]config.RouteWords) {
 	}
 	for _, r := range n.RIB.Routes() {
 		if r.Source == rib.Static {
-			table = append(table, fmt.Sprint(config.Route{To: r.Prefix, Via: r.Via, Type: r.Type.String(), Metric: r.Metric}))
+			table = append(table, fmt.Sprint(config.Route{To: r.Prefix, Via: r.Via, Type: r.Type.String(), Metric: int(r.Metric)}))
 		}
 	}
 	for _, list := range [][]string{want, have, table} {

@@ -54,7 +54,7 @@ func TestFollowsWhenThereIsADescriptor(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("it does not follow the host")
 	}
-	if w := f.take(); !w.all || w.links == nil {
+	if w := f.take(); !w.all || w.Links == nil {
 		t.Errorf("it has not looked at everything: %+v", w)
 	}
 }

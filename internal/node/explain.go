@@ -7,6 +7,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/capture"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -46,7 +47,11 @@ func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Pa
 	if err != nil || len(c.Frame) < packet.EthernetLen {
 		return packets, why, err
 	}
-	if was := packet.MAC(c.Frame); was != e.dst && was.IsUnicast() {
+	switch was := packet.MAC(c.Frame); {
+	case was == e.dst || !was.IsUnicast():
+	case c.Exact:
+		why = append(why, fmt.Sprintf("the frame is for %s; the IPv4 packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
+	default:
 		why = append(why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
 	}
 	return packets, why, nil
@@ -54,7 +59,7 @@ func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Pa
 
 // dryRun takes packets through the router as it is at one moment.
 type dryRun struct {
-	*forwarder.DryRun
+	*engine.DryRun
 	node      *Node
 	in        string // the port by which all come in; "": as their source says
 	entrances []entrance
@@ -78,9 +83,9 @@ func (n *Node) newDryRun(in string) *dryRun {
 		e := entrance{port: p.Name, kind: p.Kind, src: stranger, dst: p.MAC, mtu: p.MTU}
 		switch {
 		case p.Kind == forwarder.Workload:
-			e.sources = []netip.Addr{p.Address}
+			e.sources = p.Addresses
 			if w := n.workloads[p.Name]; w != nil {
-				e.src = w.MAC
+				e.src = w.mac
 			}
 		case p.Kind == forwarder.Host && n.host != nil:
 			e.src, e.sources = n.host.mac, n.uplink.own
@@ -113,8 +118,8 @@ func (d *dryRun) entrance(src netip.Addr) (*entrance, error) {
 }
 
 // enter makes a frame of a captured packet, and says where it comes in. What of it
-// was not kept is zeros. A frame for another station is taken as one for the port: a
-// capture of another machine, or of another day, has other MAC addresses.
+// was not kept is zeros. A captured frame for another station is taken as one for the
+// port: a capture of another machine, or of another day, has other MAC addresses.
 func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	bytes := c.Frame
 	if bytes == nil {
@@ -130,11 +135,20 @@ func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 	}
 	switch {
 	case c.Frame == nil:
-		f.SetEthernet(e.dst, e.src, packet.EtherTypeIPv4)
-	case f.Len >= packet.EthernetLen && f.DstMAC().IsUnicast():
+		f.SetEthernet(e.dst, e.src, etherType(c.IP))
+	case f.Len >= packet.EthernetLen && !f.DstMAC().IsGroup() && !c.Exact: // zeros: its link does not say whom it was for
 		f.SetEthernet(e.dst, f.SrcMAC(), f.EtherType())
 	}
 	return e, f, nil
+}
+
+// etherType of a bare IP packet, by its version.
+func etherType(ip []byte) uint16 {
+	const ipv6 = 0x86dd
+	if len(ip) > 0 && ip[0]>>4 == 6 {
+		return ipv6
+	}
+	return packet.EtherTypeIPv4
 }
 
 // source is the sender's address of IPv4 or ARP; invalid if there is none.
@@ -146,7 +160,10 @@ func source(f *packet.Frame) netip.Addr {
 		m, _ := packet.ParseARP(f.Payload())
 		return m.SenderIP
 	}
-	return packet.IPv4(f.Payload()).Src()
+	if ip := packet.IPv4(f.Payload()); ip.Version() == 4 {
+		return ip.Src()
+	}
+	return netip.Addr{}
 }
 
 func (d *dryRun) explain(e *entrance, f *packet.Frame) (packets []trace.Packet, why []string, err error) {
@@ -197,18 +214,43 @@ func (d *dryRun) why(to string, ip packet.IPv4) []string {
 func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	n := d.node
 	if r.Multipath != nil {
-		if r = n.Router.Way(ip); r == nil || r.Weight() == 0 {
+		if r = n.Router.RouteOf(ip); r == nil || r.Weight() == 0 {
 			return nil // it has just changed
 		}
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
 	}
 	why = append(why, n.WhyEncap(r))
 	if r.Encap == rib.IPIP {
-		for _, e := range d.entrances {
-			if e.kind == forwarder.Uplink {
-				why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", e.mtu, packet.IPv4MinLen, e.mtu-packet.IPv4MinLen))
-			}
+		why = append(why, d.whyTunnel(r)...)
+	}
+	if r.MTU != 0 {
+		why = append(why, fmt.Sprintf("mtu %d: the route says so", r.MTU))
+	}
+	return why
+}
+
+// whyTunnel says where the outer header comes from, how it gets to the other end, and what fits
+// behind it.
+func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
+	if source := d.node.Config().IPIP.Source; !source.IsZero() {
+		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
+	}
+	end := d.node.RIB.FIB().Lookup(r.Via)
+	if end == nil {
+		return append(why, fmt.Sprintf("none of %d routes contains %s, the tunnel's other end: the host itself has no way there by the uplink", d.node.RIB.FIB().Size(), r.Via))
+	}
+	if end.Via.IsValid() {
+		why = append(why, fmt.Sprintf("to the tunnel's other end by %s", end))
+	}
+	for _, e := range d.entrances {
+		if e.kind != forwarder.Uplink {
+			continue
 		}
+		mtu := e.mtu
+		if end.MTU != 0 {
+			mtu = min(mtu, int(end.MTU))
+		}
+		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
 	}
 	return why
 }

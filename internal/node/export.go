@@ -1,96 +1,67 @@
 package node
 
 import (
-	"errors"
-	"fmt"
-	"maps"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
-	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
 )
-
-// exportProtocol tells the routes that the router puts into the host's table from
-// all others; nobody else in /etc/iproute2/rt_protos has that number.
-const exportProtocol = netlink.RouteProtocol(118)
 
 // hostPort is the host's own port of the router, a TAP in the host's namespace:
 // what the host sends to a workload comes out of it, and what workloads send to
 // the host goes in.
 type hostPort struct {
-	id      int
-	index   int
-	mtu     int
-	mac     packet.MAC
-	made    bool                      // by this run
-	entered map[netip.Addr]netip.Addr // workloads in the host's table, with the route's source address
-	own     []netip.Addr              // the host's, that are neighbours on the port
+	id    int
+	index int
+	mtu   int
+	mac   packet.MAC
+	own   []netip.Addr // the host's, that are neighbours on the port
 }
 
-// openHostPort makes the interface, or takes over the one that an earlier run left.
-func (n *Node) openHostPort() error {
-	if !n.config.Kernel.Export {
-		_ = removeHostPort() // one that an earlier configuration left, if any
+var hostInterface = (&host.Interface{Name: config.HostInterface}).ID()
+
+func (n *Node) hostPortStands(it *host.Item, o *host.Interface) error {
+	if h := n.host; h != nil {
+		if h.mac != it.MAC {
+			h.mac, h.own = it.MAC, nil // of each address anew
+		}
+		h.mtu = o.MTU
+		n.Router.UpdatePort(h.id, n.hostPortConfig())
+		n.setHostNeighbors()
 		return nil
 	}
-	name := config.HostInterface
-	_, err := netlink.LinkByName(name)
-	h := &hostPort{made: errors.As(err, &netlink.LinkNotFoundError{}), mtu: n.workloadMTU()}
-	tap, err := link.OpenTAP(name, n.config.Offload)
-	if err != nil {
-		return fmt.Errorf("kernel.export: %w", err)
-	}
+	h := &hostPort{index: it.Index, mtu: o.MTU, mac: it.MAC}
 	n.host = h
-	if err := h.setUp(name); err != nil {
-		tap.Close()
-		return fmt.Errorf("kernel.export: %s: %w", name, err)
-	}
-	if h.id, err = n.Router.AddPort(n.hostPortConfig(), tap); err != nil {
-		tap.Close()
+	var err error
+	if h.id, err = n.Router.AddPort(n.hostPortConfig(), it.TAP); err != nil {
+		n.host = nil
 		return err
 	}
 	if err := n.Router.StartPort(h.id); err != nil {
 		return err
 	}
-	return errors.Join(n.setConnected(), n.exportAll())
+	n.moved = true
+	n.setHostNeighbors()
+	return n.setConnected()
 }
 
-func (h *hostPort) setUp(name string) error {
-	// Without addresses it has nothing to announce; where that can't be set, the
-	// router drops what it announces.
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("1"), 0o644)
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
+func (n *Node) hostPortLost(why string) {
+	if n.host == nil {
+		return
 	}
-	h.index, h.mac = l.Attrs().Index, packet.MAC(l.Attrs().HardwareAddr)
-	if err := netlink.LinkSetMTU(l, h.mtu); err != nil {
-		return fmt.Errorf("setting mtu %d: %w", h.mtu, err)
+	if why != "" {
+		n.log.Error("the host's own interface: "+why, "interface", config.HostInterface)
 	}
-	if err := netlink.LinkSetUp(l); err != nil {
-		return fmt.Errorf("setting it up: %w", err)
+	n.Router.RemovePort(n.host.id)
+	n.host = nil
+	n.moved = true
+	if err := n.setConnected(); err != nil {
+		n.log.Error("routes to the host", "error", err)
 	}
-	return h.readRoutes()
-}
-
-// readRoutes looks which of the router's routes the host has.
-func (h *hostPort) readRoutes() error {
-	h.entered = map[netip.Addr]netip.Addr{}
-	return netlink.RouteListFilteredIter(unix.AF_INET, &netlink.Route{LinkIndex: h.index, Protocol: exportProtocol},
-		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL, func(r netlink.Route) bool {
-			a, _ := netip.AddrFromSlice(r.Dst.IP.To4())
-			h.entered[a], _ = netip.AddrFromSlice(r.Src.To4())
-			return true
-		})
 }
 
 func (n *Node) hostPortConfig() forwarder.PortConfig {
@@ -112,65 +83,35 @@ func (n *Node) hostRoutes() []rib.Route {
 	return routes
 }
 
-// exportAll brings the host's table to the workloads that there are, and the
+// setExports brings the host's table to the workloads that are attached, and the
 // port to the addresses that the host has.
-func (n *Node) exportAll() error {
-	if n.host == nil {
+func (n *Node) setExports() error {
+	if !n.config.Kernel.Export || n.what == nil {
 		return nil
 	}
 	n.setHostNeighbors()
-	var src netip.Addr // what the host sends from, as else it might be any of its addresses
-	if len(n.uplink.addresses) > 0 {
-		src = n.uplink.addresses[0].Addr()
-	}
-	want := map[netip.Addr]bool{}
-	var errs []error
+	var to []netip.Addr
 	for _, w := range n.workloads {
-		want[w.Address.Addr()] = true
-		errs = append(errs, n.host.enter(w.Address.Addr(), src))
+		to = append(to, w.object.Address.Addr())
 	}
-	for a := range maps.Clone(n.host.entered) {
-		if !want[a] {
-			errs = append(errs, n.host.withdraw(a))
-		}
-	}
-	return errors.Join(errs...)
+	return n.what.Set(n.exports(to))
 }
 
-// enter is `ip route replace A dev vrouter0 proto 118 scope link src SRC`.
-func (h *hostPort) enter(a, src netip.Addr) error {
-	if was, ok := h.entered[a]; ok && was == src {
-		return nil
+func (n *Node) exports(to []netip.Addr) *host.Exports {
+	slices.SortFunc(to, netip.Addr.Compare)
+	x := &host.Exports{Device: config.HostInterface, To: to}
+	if len(n.uplink.addresses) > 0 {
+		x.Source = n.uplink.addresses[0].Addr()
 	}
-	r := h.route(a)
-	if src.IsValid() {
-		r.Src = src.AsSlice()
-	}
-	if err := netlink.RouteReplace(r); err != nil {
-		return fmt.Errorf("kernel.export: entering the host's route to %s: %w", a, err)
-	}
-	h.entered[a] = src
-	return nil
-}
-
-func (h *hostPort) withdraw(a netip.Addr) error {
-	delete(h.entered, a)
-	if err := netlink.RouteDel(h.route(a)); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("kernel.export: taking back the host's route to %s: %w", a, err)
-	}
-	return nil
-}
-
-func (h *hostPort) route(a netip.Addr) *netlink.Route {
-	return &netlink.Route{
-		LinkIndex: h.index, Protocol: exportProtocol, Scope: netlink.SCOPE_LINK,
-		Dst: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(32, 32)},
-	}
+	return x
 }
 
 // setHostNeighbors lets the port know that all addresses of the host are at its
 // interface. It could not ask for them: a host answers nobody who has its address.
 func (n *Node) setHostNeighbors() {
+	if n.host == nil {
+		return
+	}
 	for _, a := range n.host.own {
 		if !slices.Contains(n.uplink.own, a) {
 			n.Router.ForgetNeighbor(n.host.id, a)
@@ -184,74 +125,12 @@ func (n *Node) setHostNeighbors() {
 	n.host.own = n.uplink.own
 }
 
-// checkExport looks at the host's table again, after a change that may have taken
-// routes out of it without a word.
-func (n *Node) checkExport() error {
-	if n.host == nil {
-		return nil
-	}
-	return errors.Join(n.host.readRoutes(), n.exportAll())
-}
-
-// withdrawAll takes the routes back; the interface stays for the next start.
-func (n *Node) withdrawAll() error {
-	if n.host == nil {
-		return nil
-	}
-	var errs []error
-	for a := range maps.Clone(n.host.entered) {
-		errs = append(errs, n.host.withdraw(a))
-	}
-	return errors.Join(errs...)
-}
-
-// followHostMTU gives the host's port the MTU that fits now.
-func (n *Node) followHostMTU() {
-	if n.host == nil || n.host.mtu == n.workloadMTU() {
+// checkExport has the host's port and its routes be looked at again, after a change that may have taken
+// routes out of the table without a word.
+func (n *Node) checkExport() {
+	if n.what == nil {
 		return
 	}
-	l, err := netlink.LinkByIndex(n.host.index)
-	if err == nil {
-		err = netlink.LinkSetMTU(l, n.workloadMTU())
-	}
-	if err != nil {
-		n.log.Error("the host's MTU", "interface", config.HostInterface, "error", err)
-		return
-	}
-	n.host.mtu = n.workloadMTU()
-	n.Router.UpdatePort(n.host.id, n.hostPortConfig())
-}
-
-// reopenHostPort makes the host's port again, as somebody deleted its interface.
-func (n *Node) reopenHostPort() {
-	n.log.Error("the host's own interface was removed; making it again", "interface", config.HostInterface)
-	n.Router.RemovePort(n.host.id)
-	n.host = nil
-	n.failed(n.openHostPort())
-}
-
-// undoHostPort takes back what a start that failed has made.
-func (n *Node) undoHostPort() error {
-	if n.host == nil || !n.host.made {
-		return nil
-	}
-	return removeHostPort()
-}
-
-// removeHostPort removes the interface that no router reads, and with it the routes.
-func removeHostPort() error {
-	l, err := netlink.LinkByName(config.HostInterface)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, ok := l.(*netlink.Tuntap); !ok {
-		return fmt.Errorf("%s is no TAP of ours; not removed", config.HostInterface)
-	}
-	if l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 {
-		return fmt.Errorf("%s is in use by another router; not removed", config.HostInterface)
-	}
-	return netlink.LinkDel(l)
+	n.what.Touch(hostInterface)
+	n.what.TouchAll(host.KindExports)
 }

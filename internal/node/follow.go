@@ -1,37 +1,42 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/host"
+	"github.com/vrouter/vrouter/internal/hostroutes"
 )
 
 const (
 	// maxPending is how many changes of routes may wait; if there are more, all
 	// routes are listed again instead.
-	maxPending = 1 << 16
-	// eventBuffer in bytes is what the kernel keeps of notifications while nobody reads.
-	eventBuffer = 8 << 20
+	maxPending = 1 << 18
+	// restAfter is how many times as long as it took to follow some changes the next ones gather. A
+	// change in a large table costs a copy of much of it, however many are made together. One that
+	// comes alone waits for nothing.
+	restAfter = 4
+	// readEvery is how often is read what gathers: the socket has room for much more.
+	readEvery = 5 * time.Millisecond
 )
 
 // news is what changed on the host since it was last asked for.
 type news struct {
-	routes []hostChange
-	all    bool         // list all routes: some may have gone without a word
-	links  map[int]bool // indices of interfaces that changed, or whose addresses did
+	hostroutes.News
+	all bool // list all routes: some may have gone without a word
 }
 
 // follower gathers news from the kernel.
 type follower struct {
 	arrived chan struct{}
 
-	mu   sync.Mutex
-	news news
+	mu    sync.Mutex
+	news  news
+	rest  time.Time   // changes of routes gather until then
+	alarm *time.Timer // for then; nil: nothing waits for it
 }
 
 // take hands over what has gathered.
@@ -45,135 +50,116 @@ func (f *follower) take() news {
 
 func (f *follower) add(more func(*news)) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	more(&f.news)
-	if len(f.news.routes) > maxPending {
+	if len(f.news.Changes) > maxPending {
 		f.news.all = true
 	}
 	if f.news.all {
-		f.news.routes = nil // the list will have them
+		f.news.Changes = nil // the list will have them
 	}
-	f.mu.Unlock()
+	f.tell()
+}
+
+// tell says that there are news, at once or when they are to be told. f.mu is held.
+func (f *follower) tell() {
+	if wait := time.Until(f.rest); wait > 0 && len(f.news.Links) == 0 {
+		if f.alarm == nil {
+			f.alarm = time.AfterFunc(wait, f.wake)
+		}
+		return
+	}
 	select {
 	case f.arrived <- struct{}{}:
 	default: // one is waiting already, and will find everything
 	}
 }
 
-var errOverrun = errors.New("the kernel closed the subscription")
+func (f *follower) wake() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alarm = nil
+	f.tell()
+}
 
-// follow gathers news until ctx ends. A subscription that the kernel closed, as it
-// could not keep up, is made anew, and everything is looked at again; so is one that can't be
-// had at first, for want of a descriptor: a router that forwards does not end for that.
+// followed notes how long it took to follow what was taken. What has come meanwhile waits too.
+func (f *follower) followed(took time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rest = time.Now().Add(restAfter * took)
+	select {
+	case <-f.arrived:
+		f.tell()
+	default:
+	}
+}
+
+// follow gathers news until ctx ends. What the kernel had no room for is made up for: everything is
+// looked at again. A subscription that can't be had at first, for want of a descriptor, is tried again: a
+// router that forwards does not end for that.
 func (n *Node) follow(ctx context.Context) *follower {
 	f := &follower{arrived: make(chan struct{}, 1)}
-	s, err := subscribe(ctx)
+	s, err := hostroutes.Subscribe() // at once: what happens from now on is heard of
 	go func() {
-		for err != nil || s.relay(ctx, f) {
-			n.log.Warn("lost track of the host's interfaces and routes; looking at all of them again", "reason", cmp.Or(err, errOverrun))
-			for s, err = subscribe(ctx); err != nil; s, err = subscribe(ctx) {
+		for {
+			if err == nil {
+				err = f.relay(ctx, s)
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			n.log.Warn("lost track of the host's interfaces and routes; looking at all of them again", "reason", err)
+			for ; err != nil && !errors.Is(err, hostroutes.ErrOverrun); s, err = hostroutes.Subscribe() {
 				select {
 				case <-time.After(time.Second):
 				case <-ctx.Done():
 					return
 				}
 			}
+			err = nil
 			f.add(func(w *news) { *w = everything() })
 		}
 	}()
 	return f
 }
 
-// subscription is to all changes of the host that concern the router.
-type subscription struct {
-	links  chan netlink.LinkUpdate
-	addrs  chan netlink.AddrUpdate
-	routes chan netlink.RouteUpdate
-	stop   context.CancelFunc
+// relay gathers what the kernel tells until ctx ends, or something is lost; after an overrun the
+// subscription goes on.
+func (f *follower) relay(ctx context.Context, s *hostroutes.Subscription) error {
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	for {
+		w, err := s.Read()
+		if err != nil {
+			if !errors.Is(err, hostroutes.ErrOverrun) {
+				s.Close()
+			}
+			return err
+		}
+		f.add(func(n *news) { n.merge(&w) })
+		if f.rests() {
+			time.Sleep(readEvery)
+		}
+	}
 }
 
-func subscribe(ctx context.Context) (*subscription, error) {
-	ctx, stop := context.WithCancel(ctx)
-	s := &subscription{stop: stop}
-	links, addrs, routes := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64), make(chan netlink.RouteUpdate, 64)
-	err := subscribeRoutes(routes, ctx.Done())
-	if err == nil {
-		s.routes, err = routes, netlink.LinkSubscribe(links, ctx.Done())
-	}
-	if err == nil {
-		s.links, err = links, netlink.AddrSubscribe(addrs, ctx.Done())
-	}
-	if err != nil {
-		s.end()
-		return nil, err
-	}
-	s.addrs = addrs
-	return s, nil
+// rests says whether routes gather.
+func (f *follower) rests() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Before(f.rest)
 }
 
-// subscribeRoutes asks for room for a burst of routes: more than the system's
-// limit where it may.
-func subscribeRoutes(routes chan netlink.RouteUpdate, done <-chan struct{}) error {
-	o := netlink.RouteSubscribeOptions{ReceiveBufferSize: eventBuffer, ReceiveBufferForceSize: true}
-	err := netlink.RouteSubscribeWithOptions(routes, done, o)
-	if errors.Is(err, unix.EPERM) {
-		o.ReceiveBufferForceSize = false
-		err = netlink.RouteSubscribeWithOptions(routes, done, o)
-	}
-	return err
-}
-
-// end closes the subscription. Who fills its channels ends when they are read to
-// their end.
-func (s *subscription) end() {
-	s.stop()
-	drain(s.links)
-	drain(s.addrs)
-	drain(s.routes)
-}
-
-func drain[T any](ch <-chan T) {
-	if ch == nil {
+func (w *news) merge(more *hostroutes.News) {
+	w.Changes = append(w.Changes, more.Changes...)
+	w.Gone = append(w.Gone, more.Gone...)
+	if w.Links == nil {
+		w.Links = more.Links
 		return
 	}
-	go func() {
-		for range ch {
-		}
-	}()
-}
-
-// relay gathers what the kernel tells until ctx ends (false) or a channel closes.
-func (s *subscription) relay(ctx context.Context, f *follower) bool {
-	defer s.end()
-	for {
-		select {
-		case u, ok := <-s.links:
-			if !ok {
-				return ctx.Err() == nil
-			}
-			f.add(func(w *news) { w.touch(int(u.Index)) })
-		case u, ok := <-s.addrs:
-			if !ok {
-				return ctx.Err() == nil
-			}
-			f.add(func(w *news) { w.touch(u.LinkIndex); w.all = w.all || !u.NewAddr })
-		case u, ok := <-s.routes:
-			if !ok {
-				return ctx.Err() == nil
-			}
-			if c, ok := changeOf(&u); ok {
-				f.add(func(w *news) { w.routes = append(w.routes, c) })
-			}
-		case <-ctx.Done():
-			return false
-		}
+	for link, lost := range more.Links {
+		w.Links[link] = w.Links[link] || lost
 	}
-}
-
-func (w *news) touch(link int) {
-	if w.links == nil {
-		w.links = map[int]bool{}
-	}
-	w.links[link] = true
 }
 
 // catchUp takes over what changed on the host.
@@ -183,27 +169,63 @@ func (n *Node) catchUp(w news) {
 	if n.stopped {
 		return
 	}
+	began := time.Now()
 	if w.all {
 		n.again = false
 	}
 	var err error
-	touched := w.links[n.uplink.index] || n.host != nil && w.links[n.host.index]
-	if w.links != nil {
-		err = n.refreshUplink()
-		touched = touched || w.links[n.uplink.index]
+	if w.touchesHostPort(n) {
+		n.checkExport()
 	}
-	if w.all || touched {
+	lost := n.losesRoutes(&w)
+	if w.Links != nil {
+		was := n.uplink
+		err = n.refreshUplink()
+		lost = lost || was.index != n.uplink.index
+	}
+	if w.all || lost {
 		// The kernel takes routes away without a word when their interface or
 		// source address goes, and that may be yet to come when we hear of it.
-		n.again = n.again || touched
-		err = errors.Join(err, n.importAll(), n.checkExport())
+		n.again = n.again || lost
+		n.checkExport()
+		err = errors.Join(err, n.importAll())
 	} else {
-		err = errors.Join(err, n.importChanges(w.routes))
+		err = errors.Join(err, n.importChanges(w.Changes))
 	}
-	if _, ends := n.hops(); w.links != nil || len(ends) > 0 {
-		err = errors.Join(err, n.setConnected())
+	if n.reach.turned(w.Changes, w.all || w.Links != nil) {
+		err = errors.Join(err, n.applyUplink(), n.setStaticRoutes())
+		if n.config.IPIP.Mode == config.IPIPCrossSubnet {
+			err = errors.Join(err, n.importAll())
+		}
 	}
 	n.failed(err)
+	if n.follower != nil {
+		n.follower.followed(time.Since(began))
+	}
+}
+
+// touchesHostPort says whether something is new about the host's own interface, or a route by it is gone.
+func (w *news) touchesHostPort(n *Node) bool {
+	if n.host == nil {
+		return false
+	}
+	for i := range w.Changes {
+		if w.Changes[i].Removes(uint8(host.ExportProtocol)) {
+			return true
+		}
+	}
+	_, ok := w.Links[n.host.index]
+	return ok
+}
+
+// losesRoutes says whether the host may have lost routes without a word, of those that matter.
+func (n *Node) losesRoutes(w *news) bool {
+	for link, lost := range w.Links {
+		if lost && (link == n.uplink.index || n.host != nil && link == n.host.index || n.mirror.host.Uses(link)) {
+			return true
+		}
+	}
+	return len(w.Gone) > 0 && n.mirror.host.SentFrom(w.Gone)
 }
 
 // failed tells what could not be done, which is tried again at the next tick.
@@ -218,5 +240,5 @@ func (n *Node) failed(err error) {
 
 // everything is the news of one who knows nothing.
 func everything() news {
-	return news{all: true, links: map[int]bool{}}
+	return news{News: hostroutes.News{Links: map[int]bool{}}, all: true}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -60,23 +59,25 @@ func (n *Node) AddWorkload(w config.Workload) error {
 	if n.stopped {
 		return errStopped
 	}
-	if err := n.config.Admits(w); err != nil {
+	if err := errors.Join(n.config.Admits(w), n.checkAddress(w)); err != nil {
 		return err
 	}
-	if w.Namespace != "" && !workload.Namespace(w.Namespace).Exists() {
+	if path, named := n.config.NamespaceOf(&w); !named && !workload.Namespace(path).Exists() {
 		return &config.FieldError{Field: "namespace", Reason: fmt.Sprintf("%s: no network namespace there: give the path of one, or leave it out", w.Namespace)}
 	}
-	old := n.config
-	n.config = old.With(w)
-	err := n.attach(&w)
+	old, oldLive := n.config, n.live
+	n.config, n.live = old.With(w), n.live.with(w.Name, &w, n.file)
+	err := n.what.Check(n.present())
 	if err == nil {
-		err = n.followWorkload(w.Address.Addr())
+		err = n.apply()
+	}
+	if it := n.what.Item(interfaceOf(n.config, &w, 0, true).ID()); err == nil && it.Why() != nil {
+		err = fmt.Errorf("workload %s: %w", w.Name, it.Why())
 	}
 	if err != nil {
-		n.config = old
-		return errors.Join(err, n.detach(w.Name, nil), n.followWorkload(w.Address.Addr()))
+		n.config, n.live = old, oldLive
+		return errors.Join(err, n.apply())
 	}
-	n.live = n.live.with(w.Name, &w, n.file)
 	return nil
 }
 
@@ -98,16 +99,7 @@ func (n *Node) DeleteWorkload(name string) error {
 	}
 	n.config = n.config.Without(name)
 	n.live = n.live.with(name, nil, n.file)
-	return errors.Join(n.detach(name, nil), n.followWorkload(a))
-}
-
-// followWorkload does what is to be done when a workload with that address has come
-// or gone: routes may lead by way of it.
-func (n *Node) followWorkload(a netip.Addr) error {
-	if !n.statics.leadsTo(a) {
-		return nil
-	}
-	return errors.Join(n.applyUplink(), n.setStaticRoutes())
+	return n.apply()
 }
 
 // ConfigWriter is what writes the host file that gives the present state, what commands

@@ -3,50 +3,100 @@ package node
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"strings"
 
 	"github.com/vrouter/vrouter/internal/config"
-	"github.com/vrouter/vrouter/internal/workload"
+	"github.com/vrouter/vrouter/internal/host"
 )
 
 var errStopped = errors.New("the router is stopping; the next start reads the file anew")
 
+// Unfinished is about a reload that was made, but for what could not be done at once.
+type Unfinished struct{ What []string }
+
+func (u *Unfinished) Error() string {
+	return "reloaded, but not all of it could be done, and is tried again: " + strings.Join(u.What, "; ")
+}
+
 // Reload applies a changed configuration file while the router forwards: as a whole,
 // or not at all. What did not change is not touched, and what commands changed
 // stays so. A few things are fixed when the router starts; changing them is an error
-// that says so. The configuration is the node's from then on.
-func (n *Node) Reload(c *config.Host) error {
+// that says so. The configuration is the node's from then on. What cannot be foreseen is an *Unfinished;
+// waiting are the workloads that somebody else has yet to make a namespace for.
+func (n *Node) Reload(c *config.Host) (waiting []string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	next, err := n.foresee(c)
+	if err != nil {
+		return nil, err
+	}
+	oldRoutes := n.statics
+	n.config, n.statics, n.live, n.file = next.config, next.statics, next.live, next.file
+	if err := n.applyConfig(oldRoutes); err != nil {
+		return nil, &Unfinished{[]string{err.Error()}}
+	}
+	return n.unfinished()
+}
+
+// future is what a configuration file would make of the node.
+type future struct {
+	config  *config.Host // without routes
+	statics *statics
+	live    workloadChanges
+	file    []config.Workload
+}
+
+// foresee checks all that can be known of a configuration before anything is done.
+func (n *Node) foresee(c *config.Host) (f future, err error) {
 	if n.stopped {
-		return errStopped
+		return f, errStopped
 	}
 	if err := fixed(n.config, c); err != nil {
-		return err
+		return f, err
 	}
-	routes, err := n.statics.reloaded(&c.Routes)
-	if err != nil {
-		return err
+	if f.statics, err = n.statics.reloaded(&c.Routes); err != nil {
+		return f, err
 	}
 	c.Routes = config.Routes{} // there may be many
-	file := c.Workloads
-	c, live, err := n.live.onto(c)
-	if err != nil {
-		return err
+	f.file = c.Workloads
+	if f.config, f.live, err = n.live.onto(c); err != nil {
+		return f, err
 	}
-	old, oldRoutes, oldLive := n.config, n.statics, n.live
-	n.config, n.statics, n.live = c, routes, live
-	if err := errors.Join(n.checkImport(), n.checkNextHops(routes)); err != nil {
-		n.config, n.statics, n.live = old, oldRoutes, oldLive
-		return err
+	old := future{n.config, n.statics, n.live, n.file}
+	n.config, n.statics, n.live = f.config, f.statics, f.live
+	err = errors.Join(n.checkImport(), n.checkNextHops(f.statics), n.checkAddresses(f.config))
+	if err == nil && n.what != nil {
+		err = n.what.Check(n.present())
 	}
-	if err := n.applyConfig(oldRoutes); err != nil {
-		n.config, n.statics, n.live = old, oldRoutes, oldLive
-		return errors.Join(err, n.applyConfig(routes))
+	n.config, n.statics, n.live = old.config, old.statics, old.live
+	return f, err
+}
+
+// unfinished are the things that are not as they are to be, after they were tried.
+func (n *Node) unfinished() (waiting []string, err error) {
+	if n.what == nil {
+		return nil, nil
 	}
-	n.file = file
-	return nil
+	u := &Unfinished{}
+	for _, it := range n.what.Waiting() {
+		name, _ := it.For()
+		if name == "" {
+			u.What = append(u.What, fmt.Sprintf("%s: %v", it.ID(), it.Err))
+			continue
+		}
+		var waits *host.Waits
+		switch text := fmt.Sprintf("workload %s: %v", name, it.Why()); {
+		case it.ID().Kind == host.KindNamespace: // its interface says so
+		case errors.As(it.Why(), &waits):
+			waiting = append(waiting, text)
+		default:
+			u.What = append(u.What, text)
+		}
+	}
+	if u.What == nil {
+		return waiting, nil
+	}
+	return waiting, u
 }
 
 // fixed names what can only be set when the router starts.
@@ -55,7 +105,6 @@ func fixed(old, c *config.Host) error {
 		key       string
 		was, want any
 	}{
-		{"node", old.Node, c.Node},
 		{"uplink.interface", old.Uplink.Interface, c.Uplink.Interface},
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
@@ -67,7 +116,6 @@ func fixed(old, c *config.Host) error {
 		{"control.group", old.Control.Group, c.Control.Group},
 		{"control.listen", old.Control.Listen, c.Control.Listen},
 		{"control.tls", old.Control.TLS, c.Control.TLS},
-		{"log", old.Log, c.Log},
 	} {
 		if f.was != f.want {
 			return fmt.Errorf("%s cannot change from %v to %v while the router runs; restart it: workloads keep their connections", f.key, f.was, f.want)
@@ -76,86 +124,13 @@ func fixed(old, c *config.Host) error {
 	return nil
 }
 
-// replaceWorkloads detaches the workloads that are no more or have changed, and
-// attaches the new ones: first those in nobody's place, as they may fail, and
-// then nothing else was touched.
-func (n *Node) replaceWorkloads() error {
-	is := map[string]*config.Workload{}
-	for i := range n.config.Workloads {
-		w := &n.config.Workloads[i]
-		is[w.Name] = w
-		if n.workloads[w.Name] == nil && !n.inPlaceOfAnother(w) {
-			if err := n.attach(w); err != nil {
-				return err
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(n.workloads)) {
-		if now := is[name]; now == nil || *now != n.workloads[name].config {
-			if err := n.detach(name, now); err != nil {
-				return err
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(is)) {
-		if n.workloads[name] == nil {
-			if err := n.attach(is[name]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// inPlaceOfAnother says whether an attached workload has something that this one is
-// to have.
-func (n *Node) inPlaceOfAnother(w *config.Workload) bool {
-	now := *n.config
-	now.Workloads = nil
-	for _, a := range n.workloads {
-		now.Workloads = append(now.Workloads, a.config)
-	}
-	return now.Admits(*w) != nil
-}
-
-// detach takes a workload's port away, and of its set-up what the workload that
-// is to be in its place (nil: none) has no use for.
-func (n *Node) detach(name string, next *config.Workload) error {
-	w := n.workloads[name]
-	if w == nil {
-		return nil
-	}
-	if err := n.removePort(name); err != nil {
-		return err
-	}
-	n.log.Info("workload detached", "workload", name)
-	s := w.Spec
-	if next == nil {
-		defer delete(n.found, name)
-	}
-	switch {
-	case next == nil && w.named && !n.found[name]:
-		s.Namespace = "" // the namespace goes too
-	case next != nil && next.Interface == w.Interface && (next.Namespace == "" && w.named || next.Namespace == string(w.Namespace)):
-		return nil // it is taken over
-	}
-	return workload.Remove(s)
-}
-
 // applyConfig brings workloads, forwarder, guard and routes to what the configuration
 // says. was is what static routes there were before.
 func (n *Node) applyConfig(was *statics) error {
-	if err := n.replaceWorkloads(); err != nil {
-		return err
-	}
 	n.statics.turned = false
-	routes := func() error {
-		return errors.Join(n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importAll())
-	}
+	n.moved = true
 	if n.uplink.index == 0 { // it is gone; what needs it is done when it comes back
 		n.stale = true
-		return routes()
 	}
-	n.followMTU()
-	return errors.Join(n.applyUplink(), n.setGuard(), routes())
+	return errors.Join(n.applyUplink(), n.bringAbout(), n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importAll())
 }

@@ -89,7 +89,7 @@ func reload(t *rapid.T, n *Node, file map[string]config.RouteWords) {
 	}
 	c := *n.config
 	c.Routes = config.NewRoutes(list)
-	if err := n.Reload(&c); err != nil {
+	if _, err := n.Reload(&c); err != nil {
 		t.Fatal(err)
 	}
 }

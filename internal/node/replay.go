@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/capture"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -54,7 +55,7 @@ func (r *Replay) Add(c *capture.Packet) error {
 		return fmt.Errorf("packet %d: %w", r.n, err)
 	}
 	end, v := way.End()
-	key := Taken{Way: way.Named(), Asks: end == verdict.TX && v.Kind == verdict.Pass && !way.Edited().Has(verdict.Neigh)}
+	key := Taken{Way: way.Named(), Asks: end == forwarder.Neigh && v.Kind == verdict.Hold}
 	if r.ways[key] == nil {
 		r.ways[key] = &Taken{Way: key.Way, Asks: key.Asks, First: r.n}
 	}

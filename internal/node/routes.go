@@ -30,8 +30,8 @@ func (n *Node) checkNextHops(s *statics) error {
 }
 
 func (n *Node) noNeighbor(h hop) string {
-	return fmt.Sprintf("%s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`",
-		h.addr(), n.config.Uplink.Interface, n.uplink.addresses)
+	return fmt.Sprintf("%s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`, or let the host have it on the link: ip route add %s dev %s",
+		h.addr(), n.config.Uplink.Interface, n.uplink.addresses, h.addr(), n.uplink.name)
 }
 
 func (n *Node) isWorkload(a netip.Addr) bool {
@@ -91,7 +91,8 @@ func (n *Node) setStaticRoutes() error {
 	var unused []complaint
 	for _, h := range slices.SortedFunc(maps.Keys(n.statics.hops), hop.compare) {
 		if n.way(h).lost {
-			unused = append(unused, complaint{"routes are not used: their next hop is in no subnet of the uplink", []any{"via", h.addr(), "routes", n.statics.hops[h]}})
+			routes := varying(func() any { return n.statics.hops[h] })
+			unused = append(unused, complaint{"routes are not used: their next hop is in no subnet of the uplink", []any{"via", h.addr(), "routes", routes}})
 		}
 	}
 	n.complain("static routes", unused...)
@@ -115,7 +116,7 @@ func (n *Node) enter(keys iter.Seq[routeKey]) error {
 func entry(k routeKey, s static, ok bool, w way) rib.Change {
 	r := rib.Route{
 		Prefix: k.prefix(), Type: s.kind, Via: s.addr(), Dev: w.dev, Port: w.port, Encap: w.encap,
-		Protocol: protocolName(netlink.RouteProtocol(s.proto)), Metric: int(k.metric), Source: rib.Static,
+		Protocol: protocolName(netlink.RouteProtocol(s.proto)), Metric: k.metric, Source: rib.Static,
 	}
 	return rib.Change{Route: r, Gone: !ok || w.lost || s.kind == rib.Unicast && w.port == rib.NoPort}
 }
@@ -139,7 +140,7 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	defer n.mu.Unlock()
 	mode := n.config.IPIP.Mode
 	if r.Source == rib.Static {
-		if s, _ := n.statics.find(routeKey{destinationOf(r.Prefix), uint32(r.Metric)}); s.encap != 0 {
+		if s, _ := n.statics.find(routeKey{destinationOf(r.Prefix), r.Metric}); s.encap != 0 {
 			return fmt.Sprintf("encap %s: the route says so", r.Encap)
 		}
 	}
@@ -153,30 +154,26 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	case r.Encap == rib.IPIP:
 		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
 	}
-	return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and %s is in a subnet of %s", r.Via, r.Dev)
-}
-
-func (n *Node) onUplink(a netip.Addr) bool {
-	for _, p := range n.uplink.addresses {
-		if p.Contains(a) {
-			return true
-		}
+	if !n.inSubnet(r.Via) {
+		return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and the host has %s on the link of %s", r.Via, r.Dev)
 	}
-	return false
+	return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and %s is in a subnet of %s", r.Via, r.Dev)
 }
 
 // hops are the next hops of all routes, configured and imported, and of them the
 // ends: those to whom packets go in IP-in-IP.
 func (n *Node) hops() (all, ends []netip.Addr) {
-	a, e := maps.Clone(n.mirror.hops), maps.Clone(n.mirror.ends)
+	a, e := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	maps.Copy(a, n.mirror.hops)
+	maps.Copy(e, n.mirror.ends)
 	for h := range n.statics.hops {
 		via := h.addr()
 		if !via.IsValid() {
 			continue
 		}
-		a[via]++
+		a[via] = true
 		if n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}) == rib.IPIP {
-			e[via]++
+			e[via] = true
 		}
 	}
 	return slices.SortedFunc(maps.Keys(a), netip.Addr.Compare), slices.SortedFunc(maps.Keys(e), netip.Addr.Compare)

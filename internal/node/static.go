@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -126,6 +127,7 @@ type statics struct {
 	deleted map[routeKey]bool        // of the file's, those that commands deleted
 	hops    map[hop]int              // how many routes leave each way
 	turned  bool                     // a way was added to hops or taken away, and nobody has looked yet
+	most    int                      // destinations there have been since the maps were made
 	buf     []static
 }
 
@@ -196,6 +198,18 @@ func (s *statics) store(d destination, list []static) {
 		s.more[d] = slices.Clone(list[1:])
 	} else {
 		delete(s.more, d)
+	}
+	s.most = max(s.most, len(s.first))
+}
+
+// slim gives back what many routes took that are gone: a map never shrinks.
+func (s *statics) slim() {
+	const small = 1 << 12
+	if s.most >= small && len(s.first) <= s.most/4 {
+		first, more := make(map[destination]static, len(s.first)), make(map[destination][]static, len(s.more))
+		maps.Copy(first, s.first)
+		maps.Copy(more, s.more)
+		s.first, s.more, s.most = first, more, len(first)
 	}
 }
 

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -23,7 +25,8 @@ type uplink struct {
 	mac       packet.MAC
 	mtu       int
 	addresses []netip.Prefix
-	own       []netip.Addr // of all interfaces
+	subnets   []forwarder.Subnet // on its link
+	own       []netip.Addr       // of all interfaces
 	sockets   sockets
 	port      int
 }
@@ -49,22 +52,43 @@ func readUplink(name string) (*uplink, error) {
 		return nil, fmt.Errorf("uplink %s is %w", name, errNotEthernet)
 	}
 	u := &uplink{name: a.Name, index: a.Index, mac: packet.MAC(a.HardwareAddr), mtu: a.MTU}
-	all, err := netlink.AddrList(nil, unix.AF_INET)
-	if err != nil {
+	if err := u.readAddresses(); err != nil {
 		return nil, fmt.Errorf("uplink %s: listing addresses: %w", name, err)
 	}
-	for _, x := range all {
+	return u, nil
+}
+
+func (u *uplink) readAddresses() error {
+	all, err := netlink.AddrList(nil, unix.AF_INET)
+	if err != nil {
+		return err
+	}
+	// What the router says comes from the first one: one that is good everywhere, if there is one.
+	slices.SortStableFunc(all, func(a, b netlink.Addr) int { return cmp.Compare(a.Scope, b.Scope) })
+	for i := range all {
+		x := &all[i]
 		ip, ok := netip.AddrFromSlice(x.IP.To4())
 		if !ok || ip.IsLoopback() {
 			continue // RFC 1122 3.2.1.3 (g): loopback addresses never appear on a network
 		}
 		u.own = append(u.own, ip)
-		if x.LinkIndex == a.Index {
-			bits, _ := x.Mask.Size()
-			u.addresses = append(u.addresses, netip.PrefixFrom(ip, bits))
+		if x.LinkIndex != u.index {
+			continue
 		}
+		u.addresses = append(u.addresses, prefixOf(x.IPNet))
+		subnet := x.IPNet
+		if x.Peer != nil {
+			subnet = x.Peer // the length is the peer's then: ip-address(8)
+		}
+		u.subnets = append(u.subnets, forwarder.Subnet{Prefix: prefixOf(subnet).Masked(), Address: ip})
 	}
-	return u, nil
+	return nil
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	a, _ := netip.AddrFromSlice(n.IP.To4())
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a, bits)
 }
 
 // openUplink reads the interface, opens a packet socket on it and adds the port.
@@ -84,10 +108,7 @@ func (n *Node) openUplink() error {
 		return err
 	}
 	n.uplink = u
-	if err := errors.Join(n.applyUplink(), n.setGuard()); err != nil {
-		return err
-	}
-	return n.Router.StartPort(u.port)
+	return n.applyUplink()
 }
 
 // sockets are the uplink's, one for each worker.
@@ -133,10 +154,22 @@ func (n *Node) applyUplink() error {
 	}
 	n.Router.Configure(forwarder.Settings{
 		Gateway: c.Gateway.Address,
-		Uplink:  n.uplink.addresses, Own: n.uplink.own,
-		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends,
+		Uplink:  n.uplink.subnets, Own: n.ownWithSource(),
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, Source: c.IPIP.Source.Addr, MinPathMTU: c.IPIP.LeastPathMTU(),
 	})
 	return n.setConnected()
+}
+
+// ownWithSource are the host's addresses, ipip.source among them: the peers answer to that, whether or
+// not an interface has it at present.
+func (n *Node) ownWithSource() []netip.Addr {
+	source := n.config.IPIP.Source
+	if source.IsZero() || slices.Contains(n.uplink.own, source.Addr) {
+		n.complain("ipip.source")
+		return n.uplink.own
+	}
+	n.complain("ipip.source", complaint{"ipip.source is no address of this host: nobody on the link can answer it", []any{"source", source.Addr}})
+	return append(slices.Clone(n.uplink.own), source.Addr)
 }
 
 // setConnected enters the routes that follow from the uplink, if they changed.
@@ -159,59 +192,27 @@ func (n *Node) connectedRoutes() []rib.Route {
 	if n.uplink.index == 0 {
 		return routes
 	}
-	seen := map[netip.Prefix]bool{}
-	for _, r := range routes {
-		seen[r.Prefix] = true
-	}
-	for _, a := range n.uplink.addresses {
-		p := a.Masked()
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
-		routes = append(routes, rib.Route{Prefix: p, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
-		if p.Bits() <= 30 {
-			routes = append(routes, broadcast(p.Addr()), broadcast(lastAddr(p)))
+	for _, s := range n.uplink.subnets {
+		routes = append(routes, rib.Route{Prefix: s.Prefix, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
+		if s.Bits() <= 30 {
+			routes = append(routes, broadcast(s.Prefix.Addr()), broadcast(config.Broadcast(s.Prefix)))
 		}
 	}
-	return append(routes, n.endRoutes()...)
+	return firstOfEach(append(routes, n.hopRoutes()...))
 }
 
-// endRoutes lead to the tunnels' ends beyond the uplink's subnets: by whichever
-// gateway the host itself would use.
-func (n *Node) endRoutes() []rib.Route {
-	var routes []rib.Route
-	var lost []complaint
-	defer func() { n.complain("tunnel ends", lost...) }()
-	_, ends := n.hops()
-	for _, end := range ends {
-		if n.onUplink(end) {
-			continue
-		}
-		found, err := netlink.RouteGet(end.AsSlice())
-		if err != nil || len(found) == 0 || found[0].LinkIndex != n.uplink.index {
-			lost = append(lost, complaint{"the host has no route by the uplink to a tunnel's end", []any{"end", end}})
-			continue
-		}
-		if gw, ok := netip.AddrFromSlice(found[0].Gw.To4()); ok {
-			routes = append(routes, rib.Route{
-				Prefix: netip.PrefixFrom(end, 32), Via: gw, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel",
-			})
-		}
-	}
-	return routes
+// firstOfEach leaves out what comes again: two subnets may be one, or begin or end alike.
+func firstOfEach(routes []rib.Route) []rib.Route {
+	seen := map[netip.Prefix]bool{}
+	return slices.DeleteFunc(routes, func(r rib.Route) bool {
+		again := seen[r.Prefix]
+		seen[r.Prefix] = true
+		return again
+	})
 }
 
 func broadcast(a netip.Addr) rib.Route {
 	return rib.Route{Prefix: netip.PrefixFrom(a, 32), Type: rib.Broadcast, Port: rib.NoPort, Protocol: "kernel"}
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // refreshUplink asks the kernel what the uplink is now, and takes over what changed.
@@ -242,9 +243,14 @@ func (n *Node) refreshUplink() error {
 			"uplink.interface", n.config.Uplink.Interface, "name", u.name)
 	}
 	n.stale = true // until all of it is done
-	n.followMTU()
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
-	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.setGuard(), n.setStaticRoutes(), n.exportAll())
+	n.moved = true // their routes lead by way of the uplink's address
+	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.bringAbout(), n.setStaticRoutes())
+	if taken := n.checkAddresses(n.config); taken != nil {
+		n.complain("addresses", complaint{"the uplink has an address of the configuration's: the host's own stack takes its packets", []any{"error", taken}})
+	} else {
+		n.complain("addresses")
+	}
 	n.stale = err != nil
 	return err
 }
@@ -291,5 +297,5 @@ func (n *Node) reopenUplink(u *uplink) (err error) {
 
 func (u *uplink) differs(o *uplink) bool {
 	return u.name != o.name || u.index != o.index || u.port != o.port || u.mac != o.mac || u.mtu != o.mtu ||
-		!slices.Equal(u.addresses, o.addresses) || !slices.Equal(u.own, o.own)
+		!slices.Equal(u.addresses, o.addresses) || !slices.Equal(u.subnets, o.subnets) || !slices.Equal(u.own, o.own)
 }

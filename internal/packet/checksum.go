@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 	"math/bits"
 )
 
@@ -39,13 +40,27 @@ func UpdateChecksum(sum, old, new uint16) uint16 {
 	return ^uint16(s>>16 + s)
 }
 
-// pseudoHeader is the sum of TCP's and UDP's pseudo-header (RFC 9293 3.1).
-func pseudoHeader(ip IPv4, length int) uint16 {
-	var tail [4]byte
-	tail[1] = ip.Protocol()
-	binary.BigEndian.PutUint16(tail[2:], uint16(length))
-	return Sum(tail[:], Sum(ip[12:20], 0))
+// pseudoHeader is the sum of the pseudo-header in front of a transport header, of
+// both addresses of either family (RFC 9293 3.1, RFC 8200 8.1).
+func pseudoHeader(addresses []byte, protocol byte, length int) uint16 {
+	var b [40]byte
+	n := copy(b[:32], addresses)
+	binary.BigEndian.PutUint32(b[n:], uint32(length))
+	b[n+7] = protocol
+	return Sum(b[:n+8], 0)
 }
+
+// putChecksum makes the Internet checksum of b. Its place in b holds the sum of a
+// pseudo-header, or 0.
+func putChecksum(b []byte, at int) {
+	sum := Checksum(b)
+	if sum == 0 {
+		sum = 0xffff // the same number; in UDP a zero would mean that there is none (RFC 768)
+	}
+	binary.BigEndian.PutUint16(b[at:], sum)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // FinishChecksum computes the transport checksum that the virtio header says is
 // still to be done, over the whole payload: what a device does on its way out.
@@ -53,12 +68,23 @@ func (f *Frame) FinishChecksum() {
 	if !f.Offload.NeedsChecksum() {
 		return
 	}
-	b := f.Bytes()
-	start, at := int(f.Offload.CsumStart), int(f.Offload.CsumStart)+int(f.Offload.CsumOffset)
-	sum := Checksum(b[start:])
-	if sum == 0 {
-		sum = 0xffff // the same number; in UDP a zero would mean that there is none (RFC 768)
+	b := f.Bytes()[f.Offload.CsumStart:]
+	at := int(f.Offload.CsumOffset)
+	if f.isSCTP() {
+		clear(b[at : at+4])
+		binary.LittleEndian.PutUint32(b[at:], crc32.Checksum(b, castagnoli)) // RFC 9260 appendix A
+	} else {
+		putChecksum(b, at)
 	}
-	binary.BigEndian.PutUint16(b[at:], sum)
 	f.Offload = Offload{}
+}
+
+// isSCTP says whether the checksum to be made is SCTP's, which is no Internet checksum.
+func (f *Frame) isSCTP() bool {
+	start := int(f.Offload.CsumStart)
+	if f.Offload.CsumOffset != sctpChecksum || start+sctpMinLen > f.Len {
+		return false
+	}
+	var h headers
+	return h.find(f, start, ProtocolSCTP)
 }

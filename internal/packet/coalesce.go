@@ -73,9 +73,9 @@ func tcpIntact(f *Frame) bool {
 	tcp := ip[IPv4MinLen:]
 	if o := &f.Offload; o.NeedsChecksum() {
 		return o.CsumStart == EthernetLen+IPv4MinLen && o.CsumOffset == tcpChecksum &&
-			binary.BigEndian.Uint16(tcp[tcpChecksum:]) == pseudoHeader(ip, len(tcp))
+			binary.BigEndian.Uint16(tcp[tcpChecksum:]) == pseudoHeader(ip[12:20], ProtocolTCP, len(tcp))
 	}
-	return Sum(tcp, pseudoHeader(ip, len(tcp))) == 0xffff
+	return Sum(tcp, pseudoHeader(ip[12:20], ProtocolTCP, len(tcp))) == 0xffff
 }
 
 // becomeGSO makes the headers those of a superframe of segments of some bytes.
@@ -85,7 +85,7 @@ func (f *Frame) becomeGSO(size, headers int, flags byte) {
 	ip.SetChecksum()
 	tcp := ip[IPv4MinLen:]
 	tcp[13] |= flags & tcpPSH
-	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip, len(tcp)))
+	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip[12:20], ProtocolTCP, len(tcp)))
 	f.Offload = Offload{
 		Flags: needsChecksum, GSOType: GSOTCPv4, GSOSize: uint16(size), HeaderLen: uint16(EthernetLen + headers),
 		CsumStart: EthernetLen + IPv4MinLen, CsumOffset: tcpChecksum,

@@ -42,6 +42,7 @@ func checkedFrame(vnet, b []byte) *Frame {
 	}
 	f := FrameOf(b)
 	f.Offload = ParseOffload(vnet)
+	f.Admit()
 	ip := IPv4(f.Payload())
 	if ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.TotalLen() < ip.HeaderLen() || ip.TotalLen() > len(ip) {
 		return nil

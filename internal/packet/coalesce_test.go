@@ -21,7 +21,7 @@ func roomy(f *Frame) *Frame {
 func asDevice(f *Frame) {
 	ip := IPv4(f.Payload())
 	tcp := ip[ip.HeaderLen():]
-	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip, len(tcp)))
+	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip[12:20], ProtocolTCP, len(tcp)))
 	f.Offload = Offload{Flags: needsChecksum, CsumStart: uint16(EthernetLen + ip.HeaderLen()), CsumOffset: tcpChecksum}
 }
 

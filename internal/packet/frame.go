@@ -9,6 +9,7 @@ const (
 	EthernetLen = 14
 	IPv4MinLen  = 20
 	IPv4MaxLen  = 65535
+	IPv6MinLen  = 40
 	VnetLen     = 10 // the virtio header in front of a frame, where a port has one
 
 	// Headroom is the free space in front of a frame as it is read: enough for
@@ -28,7 +29,13 @@ const (
 const (
 	EtherTypeIPv4 = 0x0800
 	EtherTypeARP  = 0x0806
+	EtherTypeIPv6 = 0x86dd
+
+	etherTypeVLAN = 0x8100 // IEEE 802.1Q: a tag follows
+	etherTypeQinQ = 0x88a8
 )
+
+const vlanTagLen = 4
 
 // Frame is one Ethernet frame in its buffer:
 //

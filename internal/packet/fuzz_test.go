@@ -19,6 +19,17 @@ func FuzzFrame(f *testing.F) {
 		s.Offload.Put(o[:])
 		f.Add(o[:], s.Bytes())
 	}
+	for _, layers := range [][]layer{
+		{{kind: "ip4"}, {kind: "gre", flags: 0xb000}, {kind: "ip6"}},
+		{{kind: "ip4"}, {kind: "udp", sum: true}, {kind: "bytes", plain: []byte("\x08\x00\x00\x00\x00\x10\x00\x00ffffff111111\x08\x00")}, {kind: "ip4"}},
+	} {
+		for _, complete := range []bool{false, true} {
+			s := nest{etherType: EtherTypeIPv4, layers: layers, tcp: true, size: 50, data: make([]byte, 120)}.joined(complete)
+			var o [VnetLen]byte
+			s.Offload.Put(o[:])
+			f.Add(o[:], s.Bytes())
+		}
+	}
 	arp := make([]byte, ARPLen)
 	request.Put(arp)
 	f.Add(make([]byte, VnetLen), append([]byte(dstMAC+srcMAC+"\x08\x06"), arp...))
@@ -29,8 +40,9 @@ func FuzzFrame(f *testing.F) {
 		}
 		fr := FrameOf(b)
 		fr.Offload = ParseOffload(vnet)
+		fr.Admit()
 		fr.OnWire() // the trace asks before rx has judged
-		if len(b) < EthernetLen {
+		if fr.Len < EthernetLen {
 			return
 		}
 		ParseARP(fr.Payload())

@@ -6,9 +6,12 @@ import "encoding/binary"
 const (
 	ICMPEchoReply        = 0
 	ICMPUnreachable      = 3
+	ICMPSourceQuench     = 4
+	ICMPRedirect         = 5
 	ICMPEchoRequest      = 8
 	ICMPTimeExceeded     = 11
 	ICMPParameterProblem = 12
+	ICMPSecurityFailure  = 40 // RFC 2521
 )
 
 // Codes of ICMPUnreachable that the router speaks of by name.
@@ -24,6 +27,10 @@ const (
 // ICMPHeaderLen is the length in bytes of the part before an ICMP error's quote.
 const ICMPHeaderLen = 8
 
+// minExtended is the length in bytes of the shortest quote that extensions follow
+// (RFC 4884 4.4).
+const minExtended = 128
+
 // IsICMPError says whether an IPv4 packet is an ICMP error, about which no other
 // may be sent (RFC 1812 4.3.2.7). What is cut before its type counts as one; so
 // does a type that we do not know, as RFC 1122 3.2.2 asks for caution.
@@ -37,6 +44,30 @@ func IsICMPError(ip IPv4) bool {
 	}
 	query := p[0] == ICMPEchoReply || p[0] == ICMPEchoRequest || p[0] >= 13 && p[0] <= 18 // of RFC 792 and 950
 	return !query
+}
+
+// Quoted is the packet that an ICMP error is about, as far as the error quotes it:
+// its whole header at least (RFC 792); nil if there is none. Of a fragmented error
+// the first fragment has it.
+func Quoted(ip IPv4) IPv4 {
+	b := ip.Payload()
+	if ip.Protocol() != ProtocolICMP || ip.FragOffset() != 0 || len(b) < ICMPHeaderLen+IPv4MinLen {
+		return nil
+	}
+	q := IPv4(b[ICMPHeaderLen:])
+	switch b[0] {
+	case ICMPUnreachable, ICMPTimeExceeded, ICMPParameterProblem:
+		if n := int(b[5]) * 4; n >= minExtended && n < len(q) {
+			q = q[:n] // extensions follow (RFC 4884 4.1 to 4.4)
+		}
+	case ICMPSourceQuench, ICMPRedirect, ICMPSecurityFailure:
+	default:
+		return nil
+	}
+	if q.Version() != 4 || q.HeaderLen() < IPv4MinLen || q.HeaderLen() > len(q) {
+		return nil
+	}
+	return q
 }
 
 // PutICMPError writes an ICMP error about the packet whose first bytes are quote:

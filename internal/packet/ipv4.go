@@ -11,6 +11,8 @@ const (
 	ProtocolIPIP = 4
 	ProtocolTCP  = 6
 	ProtocolUDP  = 17
+	ProtocolIPv6 = 41
+	ProtocolGRE  = 47
 
 	ProtocolDCCP    = 33
 	ProtocolSCTP    = 132

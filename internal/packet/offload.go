@@ -2,10 +2,11 @@ package packet
 
 import "encoding/binary"
 
-// GSO types of the virtio header (linux/virtio_net.h). The ECN bit may be added to TCPv4.
+// GSO types of the virtio header (linux/virtio_net.h). The ECN bit may be added to TCP's.
 const (
 	GSONone  = 0
 	GSOTCPv4 = 1
+	GSOTCPv6 = 4
 	GSOUDPL4 = 5
 	GSOECN   = 0x80
 )
@@ -16,9 +17,14 @@ const (
 	// maxSegments is more than 64 KB at Linux's least segment size (48 bytes,
 	// net.ipv4.tcp_min_snd_mss) make, with TCP options taken off.
 	maxSegments = 4096
+	// maxUDPSegments is how many every kernel takes in one frame; later ones take 128
+	// (UDP_MAX_SEGMENTS).
+	maxUDPSegments = 64
 
-	tcpChecksum = 16 // where the checksum is in the header
-	udpChecksum = 6
+	tcpChecksum  = 16 // where the checksum is in the header
+	udpChecksum  = 6
+	sctpChecksum = 8
+	sctpMinLen   = 12
 )
 
 // Offload is the virtio header of a frame: what the kernel left undone, trusting
@@ -65,79 +71,157 @@ func (o *Offload) Move(n int) {
 // NeedsChecksum says whether the transport checksum holds the pseudo-header's sum alone.
 func (o *Offload) NeedsChecksum() bool { return o.Flags&needsChecksum != 0 }
 
-// IsGSO says whether the frame is several packets that only the wire parts.
+// IsGSO says whether the frame is a superframe: several packets that only the wire parts.
 func (o *Offload) IsGSO() bool { return o.GSOType&^GSOECN != GSONone }
+
+func (o *Offload) isTCP() bool {
+	kind := o.GSOType &^ GSOECN
+	return kind == GSOTCPv4 || kind == GSOTCPv6
+}
 
 // Pending says whether the frame may go only to a port that can finish it.
 func (o *Offload) Pending() bool { return o.NeedsChecksum() || o.IsGSO() }
 
-// OffloadValid says whether the virtio header speaks the truth about the frame,
-// which holds an Ethernet header: a kind that we know, and offsets that lie
-// inside, behind the IPv4 header. It is asked again when the frame gets shorter.
+// Admit makes a frame that was read one that the steps know, and says whether its
+// virtio header can be followed (OffloadValid). A superframe's checksum is left to be
+// made, as each segment gets another one, and its field holds the sum of its
+// pseudo-header: the kernel may have joined it with the checksum of its first segment
+// (LRO, a list of frames). The rest of the virtio header is of no use to anybody
+// (DATA_VALID says that a checksum is right).
+func (f *Frame) Admit() bool {
+	if f.Len < EthernetLen {
+		return false
+	}
+	if t := f.EtherType(); t == etherTypeVLAN || t == etherTypeQinQ {
+		f.untag()
+	}
+	if !f.Offload.Pending() {
+		f.Offload = Offload{}
+		return true
+	}
+	return f.admitPending()
+}
+
+func (f *Frame) admitPending() bool {
+	o := &f.Offload
+	if !o.IsGSO() {
+		*o = Offload{Flags: needsChecksum, CsumStart: o.CsumStart, CsumOffset: o.CsumOffset}
+		return f.checksumValid()
+	}
+	var h headers
+	if !h.ofSuperframe(f) {
+		return false
+	}
+	o.Flags, o.HeaderLen = needsChecksum, min(o.HeaderLen, uint16(h.len))
+	o.CsumStart = uint16(h.transport)
+	if o.CsumOffset = udpChecksum; o.isTCP() {
+		o.CsumOffset = tcpChecksum
+	}
+	l4 := f.Bytes()[h.transport:]
+	binary.BigEndian.PutUint16(l4[o.CsumOffset:], h.innermost().pseudoHeader(f.Bytes(), h.protocol, len(l4)))
+	if len(l4) <= h.len-h.transport+int(o.GSOSize) { // it is one packet
+		o.GSOType, o.GSOSize, o.HeaderLen = GSONone, 0, 0
+	}
+	return true
+}
+
+// untag takes the tag off a priority-tagged frame: with the VLAN id 0 it is an
+// untagged one (IEEE 802.1Q 6.9.1).
+func (f *Frame) untag() {
+	if f.Len < EthernetLen+vlanTagLen || binary.BigEndian.Uint16(f.Payload())&0x0fff != 0 {
+		return
+	}
+	copy(f.Buf[f.Off+vlanTagLen:], f.Buf[f.Off:f.Off+12])
+	f.Off += vlanTagLen
+	f.Len -= vlanTagLen
+	f.Offload.Move(-vlanTagLen)
+}
+
+// OffloadValid says whether the virtio header can be followed: what is to be written
+// lies inside the frame and behind its IP header, and a superframe can be cut. It is
+// asked again when an admitted frame gets shorter.
 func (f *Frame) OffloadValid() bool {
 	o := &f.Offload
 	if !o.Pending() {
 		return true
 	}
-	start := EthernetLen + IPv4MinLen
-	if !o.NeedsChecksum() || int(o.CsumStart) < start || int(o.CsumStart)+int(o.CsumOffset)+2 > f.Len {
-		return false
-	}
 	if o.IsGSO() {
-		return f.gsoValid()
+		var h headers
+		return h.ofSuperframe(f)
 	}
-	if f.EtherType() == EtherTypeIPv4 {
-		start = EthernetLen + IPv4(f.Payload()).HeaderLen()
-	}
-	return int(o.CsumStart) >= start
+	return f.checksumValid()
 }
 
-// gsoValid says whether the frame can be cut: its headers are those that the
-// virtio header speaks of, and it does not make more segments than anything but
-// an attack on our memory would.
-func (f *Frame) gsoValid() bool {
-	o := &f.Offload
-	protocol, sumAt := byte(ProtocolTCP), uint16(tcpChecksum)
-	if o.GSOType&^GSOECN == GSOUDPL4 {
-		protocol, sumAt = ProtocolUDP, udpChecksum
-	} else if o.GSOType&^GSOECN != GSOTCPv4 {
+func (f *Frame) checksumValid() bool {
+	start := int(f.Offload.CsumStart)
+	if start < EthernetLen+IPv4MinLen || start+int(f.Offload.CsumOffset)+2 > f.Len {
 		return false
 	}
-	h := f.headersLen()
-	return o.CsumOffset == sumAt && o.GSOSize > 0 && h > 0 && f.Len-h <= int(o.GSOSize)*maxSegments && f.leadsTo(protocol)
+	_, end := f.outer()
+	return start >= end
 }
 
-// leadsTo says whether IPv4 headers, one in the other as in IP-in-IP, lead from
-// the Ethernet header to CsumStart, where the protocol begins.
-func (f *Frame) leadsTo(protocol byte) bool {
-	b, start := f.Bytes(), int(f.Offload.CsumStart)
-	for at := EthernetLen; at+IPv4MinLen <= start; {
-		ip := IPv4(b[at:start])
-		if ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.IsFragment() {
+// outer is the protocol that the first IP header speaks of, and where that begins.
+func (f *Frame) outer() (protocol byte, at int) {
+	switch p := f.Payload(); f.EtherType() {
+	case EtherTypeIPv4:
+		return IPv4(p).Protocol(), EthernetLen + IPv4(p).HeaderLen()
+	case EtherTypeIPv6:
+		return p[6], EthernetLen + IPv6MinLen
+	}
+	return 0, EthernetLen
+}
+
+// ofSuperframe finds the headers of one, if they are of the kind that the virtio
+// header speaks of, and not more segments than anything but an attack on our memory
+// would make follow them.
+func (h *headers) ofSuperframe(f *Frame) bool {
+	o := &f.Offload
+	wanted, sumAt, start := byte(ProtocolTCP), uint16(tcpChecksum), 0
+	if o.GSOType == GSOUDPL4 {
+		wanted, sumAt = ProtocolUDP, udpChecksum
+	} else if !o.isTCP() {
+		return false
+	}
+	if o.NeedsChecksum() {
+		if start = int(o.CsumStart); o.CsumOffset != sumAt {
 			return false
 		}
-		if at += ip.HeaderLen(); at == start {
-			return ip.Protocol() == protocol
-		}
-		if ip.Protocol() != ProtocolIPIP {
-			return false
-		}
+	}
+	if o.GSOSize == 0 || !h.find(f, start, wanted) {
+		return false
+	}
+	switch inner := h.innermost().kind; {
+	case o.GSOType&^GSOECN == GSOTCPv4 && inner != ipv4Header, o.GSOType&^GSOECN == GSOTCPv6 && inner != ipv6Header:
+		return false
+	}
+	h.len = f.headersLen(h.transport)
+	return h.len > 0 && h.len <= maxHeaders && f.Len-h.len <= int(o.GSOSize)*maxSegments
+}
+
+// Plain says whether what is left to do is what every device can do: TCP or UDP
+// follows the one IP header. A virtio header has no words for a packet in a packet,
+// for SCTP's checksum, nor for a CWR that every segment is to have; what is sent so
+// would be lost or damaged.
+func (f *Frame) Plain() bool {
+	o := &f.Offload
+	protocol, at := f.outer()
+	switch {
+	case int(o.CsumStart) != at:
+		return false
+	case protocol == ProtocolTCP && o.CsumOffset == tcpChecksum:
+		return !o.IsGSO() || o.GSOType&GSOECN != 0 || f.Buf[f.Off+at+13]&tcpCWR == 0
+	case protocol == ProtocolUDP && o.CsumOffset == udpChecksum:
+		return !o.IsGSO() || f.Len-at-udpLen <= int(o.GSOSize)*maxUDPSegments
 	}
 	return false
 }
 
-// InTunnel says whether a GSO frame, whose offload header is valid, is IP-in-IP.
-// A virtio header cannot tell a device so: we have to cut such a frame ourselves.
-func (f *Frame) InTunnel() bool {
-	return f.Offload.IsGSO() && IPv4(f.Payload()).Protocol() == ProtocolIPIP
-}
-
-// headersLen is the length of the Ethernet, IPv4 and transport headers of a GSO
-// frame, or 0 if they do not lie inside it.
-func (f *Frame) headersLen() int {
-	l4 := int(f.Offload.CsumStart)
-	n := l4 + 8
-	if f.Offload.GSOType&^GSOECN == GSOTCPv4 {
+// headersLen is the length of all headers of a superframe up to the data behind its
+// transport header, or 0 if they do not lie inside it.
+func (f *Frame) headersLen(l4 int) int {
+	n := l4 + udpLen
+	if f.Offload.isTCP() {
 		if l4+TCPMinLen > f.Len {
 			return 0
 		}
@@ -159,17 +243,17 @@ func (f *Frame) OnWire() (packets, bytes uint64) {
 	if !f.Offload.IsGSO() || f.Offload.GSOSize == 0 {
 		return 1, uint64(f.Len)
 	}
-	h := f.headersLen()
+	h := f.headersLen(int(f.Offload.CsumStart))
 	size := int(f.Offload.GSOSize)
 	n := max(1, (f.Len-h+size-1)/size)
 	return uint64(n), uint64(f.Len + (n-1)*h)
 }
 
-// IPLen is the length that counts against an MTU: of the largest IPv4 packet
-// that the frame, whose offload header is valid, becomes on the wire.
+// IPLen is the length that counts against an MTU: of the largest IP packet that
+// the frame, whose offload header is valid, becomes on the wire.
 func (f *Frame) IPLen() int {
 	if f.Offload.IsGSO() {
-		return min(f.Len, f.headersLen()+int(f.Offload.GSOSize)) - EthernetLen
+		return min(f.Len, f.headersLen(int(f.Offload.CsumStart))+int(f.Offload.GSOSize)) - EthernetLen
 	}
 	return f.Len - EthernetLen
 }

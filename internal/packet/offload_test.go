@@ -1,6 +1,10 @@
 package packet
 
-import "testing"
+import (
+	"bytes"
+	"slices"
+	"testing"
+)
 
 func TestOffloadPutIsWhatParseOffloadReads(t *testing.T) {
 	want := Offload{Flags: 1, GSOType: 0x81, HeaderLen: 0x0203, GSOSize: 0x0405, CsumStart: 0x0607, CsumOffset: 0x0809}
@@ -22,6 +26,7 @@ func TestOffloadValid(t *testing.T) {
 		{"tcp", tcp, func(f *Frame) {}, true},
 		{"udp", gso{kind: GSOUDPL4, size: 1000, payload: 4000}, func(f *Frame) {}, true},
 		{"tcp with ecn", gso{kind: GSOTCPv4 | GSOECN, size: 1448, payload: 4000}, func(f *Frame) {}, true},
+		{"udp with ecn", gso{kind: GSOUDPL4, size: 1000, payload: 4000}, func(f *Frame) { f.Offload.GSOType |= GSOECN }, false},
 		{"tcp without data", gso{kind: GSOTCPv4, size: 1448}, func(f *Frame) {}, true},
 		{"tcp in a tunnel", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) {}, true},
 		{"nothing to do", tcp, func(f *Frame) { f.Offload = Offload{} }, true},
@@ -32,10 +37,14 @@ func TestOffloadValid(t *testing.T) {
 		{"checksum in the ip options", gso{kind: GSOTCPv4, size: 99, payload: 99, ipOpts: 8}, func(f *Frame) { f.Offload.GSOType = 0; f.Offload.CsumStart = 34 }, false},
 		{"no segment size", tcp, func(f *Frame) { f.Offload.GSOSize = 0 }, false},
 		{"no segment size, nor data", gso{kind: GSOTCPv4}, func(f *Frame) {}, false},
-		{"no checksum", tcp, func(f *Frame) { f.Offload.Flags = 0 }, false},
+		{"the checksum is made", tcp, func(f *Frame) { f.Offload.Flags = 0 }, true},
+		{"the checksum is right", tcp, func(f *Frame) { f.Offload.Flags, f.Offload.CsumStart = 2, 0 }, true},
 		{"unknown kind", tcp, func(f *Frame) { f.Offload.GSOType = 3 }, false},
-		{"tcp over ipv6", tcp, func(f *Frame) { f.Offload.GSOType = 4 }, false},
+		{"unknown kind, the checksum is made", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.Flags = 3, 0 }, false},
+		{"tcp over ipv6 that is over ipv4", tcp, func(f *Frame) { f.Offload.GSOType = GSOTCPv6 }, false},
+		{"udp that is tcp, the checksum is made", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.Flags = GSOUDPL4, 0 }, false},
 		{"udp that is tcp", tcp, func(f *Frame) { f.Offload.GSOType = GSOUDPL4 }, false},
+		{"udp that is tcp, and its checksum where udp's is", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.CsumOffset = GSOUDPL4, udpChecksum }, false},
 		{"checksum where tcp has none", tcp, func(f *Frame) { f.Offload.CsumOffset = 2000 }, false},
 		{"transport header not behind ip", tcp, func(f *Frame) { f.Offload.CsumStart += 4 }, false},
 		{"tcp header too short", tcp, func(f *Frame) { f.Bytes()[34+12] = 4 << 4 }, false},
@@ -43,13 +52,106 @@ func TestOffloadValid(t *testing.T) {
 		{"frame cut in the tcp header", tcp, func(f *Frame) { f.Trim(30) }, false},
 		{"a fragment", tcp, func(f *Frame) { f.Payload()[6] = 0x20 }, false},
 		{"the tunnel's header is cut", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) { f.Payload()[20] = 0x44 }, false},
+		{"headers in headers", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 7}, func(f *Frame) {}, true},
+		{"more of them than anybody makes", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 8}, func(f *Frame) {}, false},
 		{"more segments than memory should hold", gso{kind: GSOTCPv4, size: 1, payload: 60000}, func(f *Frame) {}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := c.g.frame()
 			c.change(f)
+			f.Admit()
 			if got := f.OffloadValid(); got != c.want {
 				t.Errorf("%+v: got %v, want %v", f.Offload, got, c.want)
+			}
+		})
+	}
+}
+
+// What a frame that was read is made of, and what for.
+func TestAdmit(t *testing.T) {
+	tcp := gso{kind: GSOTCPv4, size: 1448, payload: 4000, tcpOpts: 12}
+	whole := tcp.frame().Offload
+	one := Offload{Flags: needsChecksum, CsumStart: 34, CsumOffset: tcpChecksum}
+	for _, c := range []struct {
+		name   string
+		change func(f *Frame)
+		want   Offload
+	}{
+		{"nothing to do", func(f *Frame) {}, whole},
+		{"joined with the checksum of the first", func(f *Frame) { f.Bytes()[50]++; f.Offload.Flags = 2; f.Offload.CsumStart, f.Offload.CsumOffset = 0, 0 }, whole},
+		{"pending with the sum of the first", func(f *Frame) { f.Bytes()[50]++ }, whole},
+		{"a hint that is too long", func(f *Frame) { f.Offload.HeaderLen = 65535 }, Offload{needsChecksum, GSOTCPv4, 66, 1448, 34, tcpChecksum}},
+		{"a hint that is right", func(f *Frame) { f.Offload.HeaderLen = 54 }, Offload{needsChecksum, GSOTCPv4, 54, 1448, 34, tcpChecksum}},
+		{"a single packet", func(f *Frame) { f.Offload.GSOSize, f.Offload.HeaderLen = 4000, 99 }, one},
+		{"the checksum alone", func(f *Frame) { f.Offload.GSOType, f.Offload.HeaderLen = 0, 65535 }, one},
+		{"a checksum that is right", func(f *Frame) { f.Offload = Offload{Flags: 2} }, Offload{}},
+		{"nonsense about nothing", func(f *Frame) { f.Offload = Offload{Flags: 4, HeaderLen: 9, GSOSize: 8, CsumStart: 7, CsumOffset: 6} }, Offload{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, want := tcp.frame(), tcp.frame()
+			c.change(f)
+			if f.Admit(); f.Offload != c.want || !f.OffloadValid() || !bytes.Equal(f.Bytes(), want.Bytes()) {
+				t.Errorf("offload %+v, want %+v; checksum % x, want % x", f.Offload, c.want, f.Bytes()[50:52], want.Bytes()[50:52])
+			}
+		})
+	}
+}
+
+// A priority tag is no part of the frame; another tag makes it another network's.
+func TestAdmitTagged(t *testing.T) {
+	for _, c := range []struct {
+		tag   string
+		taken bool
+	}{
+		{"\x81\x00\x00\x00", true}, {"\x81\x00\xe0\x00", true}, {"\x88\xa8\x10\x00", true},
+		{"\x81\x00\xe0\x01", false}, {"\x81\x00\x08\x00", false}, {"\x88\xb5\x00\x00", false},
+	} {
+		want := gso{kind: GSOTCPv4, size: 1448, payload: 4000}.frame()
+		tagged := FrameOf(slices.Concat(want.Bytes()[:12], []byte(c.tag), want.Bytes()[12:]))
+		tagged.Offload = want.Offload
+		tagged.Offload.Move(4)
+		if !c.taken {
+			want = tagged.Clone()
+		}
+		if tagged.Admit(); !bytes.Equal(tagged.Bytes(), want.Bytes()) || c.taken && tagged.Offload != want.Offload {
+			t.Errorf("% x: % x, offload %+v", c.tag, tagged.Bytes()[:20], tagged.Offload)
+		}
+	}
+	for n := range 18 { // too short for a tag
+		f := FrameOf([]byte("dddddd" + "ssssss" + "\x81\x00\x00\x00\x08\x00")[:n])
+		if f.Admit(); n < 18 && f.Len != n {
+			t.Errorf("of %d bytes %d are left", n, f.Len)
+		}
+	}
+}
+
+// What every device can do, and what it would do wrong.
+func TestPlain(t *testing.T) {
+	tcp := gso{kind: GSOTCPv4, size: 1448, payload: 4000}
+	for _, c := range []struct {
+		name   string
+		g      gso
+		change func(f *Frame)
+		want   bool
+	}{
+		{"tcp", tcp, func(f *Frame) {}, true},
+		{"tcp with options", gso{kind: GSOTCPv4, size: 1448, payload: 4000, ipOpts: 8, tcpOpts: 12}, func(f *Frame) {}, true},
+		{"a checksum of tcp", tcp, func(f *Frame) { f.Offload.GSOType = 0 }, true},
+		{"udp of 64 segments", gso{kind: GSOUDPL4, size: 100, payload: 6400}, func(f *Frame) {}, true},
+		{"udp of 65 segments", gso{kind: GSOUDPL4, size: 100, payload: 6401}, func(f *Frame) {}, false},
+		{"a checksum of udp", gso{kind: GSOUDPL4, size: 100, payload: 6401}, func(f *Frame) { f.Offload.GSOType = 0 }, true},
+		{"in a tunnel", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) {}, false},
+		{"a checksum in a tunnel", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) { f.Offload.GSOType = 0 }, false},
+		{"a checksum elsewhere", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.CsumOffset = 0, 4 }, false},
+		{"of another protocol", tcp, func(f *Frame) { f.Offload.GSOType = 0; f.Payload()[9] = 253 }, false},
+		{"a CWR for each segment", gso{kind: GSOTCPv4, size: 1448, payload: 4000, flags: tcpCWR}, func(f *Frame) {}, false},
+		{"a CWR for the first one", gso{kind: GSOTCPv4 | GSOECN, size: 1448, payload: 4000, flags: tcpCWR}, func(f *Frame) {}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := c.g.frame()
+			c.change(f)
+			if f.Plain() != c.want {
+				t.Errorf("%+v: got %t", f.Offload, !c.want)
 			}
 		})
 	}

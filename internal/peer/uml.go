@@ -71,10 +71,15 @@ func Boot(ctx context.Context, o Options) (*UML, error) {
 }
 
 // command is the kernel with its command line. What it does not know there it
-// gives to init: the marker as an environment variable.
+// gives to init: the marker as an environment variable. What is preloaded into this
+// program is preloaded into the kernel, too, behind xstate.c.
 func command(path string, o Options) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
+		return nil, err
+	}
+	preload := filepath.Join(o.Dir, "xstate.so")
+	if err := compilePreload(xstate, preload); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(o.Dir, "console.log"))
@@ -85,7 +90,7 @@ func command(path string, o Options) (*exec.Cmd, error) {
 		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "init="+self, marker+"=1",
 		"con=null", "con0=null,fd:1", "ssl=null", "ssl0=fd:3",
 		"uml_dir="+o.Dir, "umid=uml", "vec0:transport=raw,ifname="+o.Interface)
-	cmd.Env = []string{"TMPDIR=" + o.Dir, "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"TMPDIR=" + o.Dir, "PATH=" + os.Getenv("PATH"), "LD_PRELOAD=" + preload + ":" + os.Getenv("LD_PRELOAD")}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	return cmd, nil

@@ -74,16 +74,26 @@ func Enter() error {
 	return nil
 }
 
+// TUN is the device that makes TAPs.
+const TUN = "/dev/net/tun"
+
+// OpenTUN tries whether it can be opened.
+func OpenTUN() error {
+	f, err := os.OpenFile(TUN, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // CheckTUN says what to do where TAPs cannot be made.
 func CheckTUN() error {
-	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	err := OpenTUN()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: load the module (modprobe tun)", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: run as root (sudo), or let this user open it (chmod 666 /dev/net/tun)", err)
-	case err != nil:
-		return err
+		return fmt.Errorf("%w: run as root (sudo), or let this user open it (chmod 666 %s)", err, TUN)
 	}
-	return f.Close()
+	return err
 }

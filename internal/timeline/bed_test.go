@@ -14,6 +14,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -34,7 +35,7 @@ type side struct {
 	name, ip, workload string
 	mac                packet.MAC // of the uplink
 	ns1MAC             packet.MAC
-	router             *forwarder.Router
+	router             *engine.Router
 	table              *rib.Table
 	up                 int // the uplink's port
 	ns1, uplink        *link.Memory
@@ -63,10 +64,10 @@ func (s *side) build(t testing.TB, peer *side, encap rib.Encap, mtu int) {
 	t.Helper()
 	table := rib.NewTable()
 	s.table = table
-	s.router = forwarder.New(table, slog.New(slog.DiscardHandler), nil, link.NewMemoryPoller())
+	s.router = engine.New(table, slog.New(slog.DiscardHandler), nil, link.NewMemoryPoller())
 	t.Cleanup(func() { s.router.Close() })
 	s.router.Configure(forwarder.Settings{
-		Gateway: addr("169.254.1.1"), Uplink: []netip.Prefix{netip.MustParsePrefix(s.ip + "/24")},
+		Gateway: addr("169.254.1.1"), Uplink: []forwarder.Subnet{{Prefix: netip.MustParsePrefix(s.ip + "/24").Masked(), Address: addr(s.ip)}},
 		Own: []netip.Addr{addr(s.ip)}, RPF: true, Peers: []netip.Addr{addr(peer.ip)},
 	})
 	s.ns1, s.uplink = link.NewMemory(), link.NewMemory()
@@ -81,7 +82,7 @@ func (s *side) build(t testing.TB, peer *side, encap rib.Encap, mtu int) {
 		}
 		return id
 	}
-	ns1 := port(forwarder.PortConfig{Name: "ns1", Interface: "eth0", MAC: gatewayMAC, MTU: 1500, Address: addr(s.workload)}, s.ns1)
+	ns1 := port(forwarder.PortConfig{Name: "ns1", Interface: "eth0", MAC: gatewayMAC, MTU: 1500, Addresses: []netip.Addr{addr(s.workload)}}, s.ns1)
 	up := port(forwarder.PortConfig{Name: "ens160", Kind: forwarder.Uplink, Interface: "ens160", MAC: s.mac, MTU: mtu}, s.uplink)
 	s.up = up
 	s.router.SetNeighbor(ns1, addr(s.workload), s.ns1MAC)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -186,7 +187,7 @@ func (j *Joiner) newNode(h *host, p *trace.Packet, now time.Time) *node {
 	for _, s := range p.Steps {
 		// tx ends when the kernel says that it has the frame: by then the other end may have
 		// read it.
-		if s.Step != verdict.TX.String() {
+		if s.Step != forwarder.TX.Word {
 			n.leftAt = p.Time.Add(time.Duration(s.NS))
 		}
 	}
@@ -199,11 +200,11 @@ func (n *node) leaves() look {
 	whole, cut := n.Frame, n.Packets > 1
 	for i := range n.Steps {
 		s := &n.Steps[i]
-		step, _ := verdict.StepNamed(s.Step)
-		if step == verdict.MTU && s.Verdict == verdict.Edit.String() {
+		step := forwarder.StepNamed(s.Step)
+		if step == forwarder.MTU && s.Verdict == verdict.Edit.String() {
 			cut = true
 		}
-		if s.Frame != nil && step < verdict.MTU {
+		if s.Frame != nil && step != nil && step.Number() < forwarder.MTU.Number() {
 			whole = s.Frame
 		}
 	}

@@ -186,7 +186,7 @@ func (s *screen) head() string {
 	}
 	var rx, tx, dropped float64
 	for _, p := range s.rates.Ports {
-		rx, tx, dropped = rx+p.RxPPS, tx+p.TxPPS, dropped+p.Drops
+		rx, tx, dropped = rx+p.RxPPS, tx+p.TxPPS, dropped+p.Drops-p.Noise
 	}
 	line := fmt.Sprintf("%svrouter top  %s%s  rx %s pps  tx %s pps  dropped %s pps  over %.1f s",
 		bold, s.rates.Host, plain, amount(rx), amount(tx), amount(dropped), s.rates.Seconds)
@@ -245,6 +245,8 @@ const helpText = `
   q, Ctrl-C          end
 
   pps is packets a second, as they are on the wire; bit/s counts Ethernet
-  headers. k is 1,000, M 1,000,000.
+  headers. k is 1,000, M 1,000,000. What a link carries for others, and nobody
+  sent to this router, is noise: it is dropped, and counts as a drop of its
+  reason alone, behind what is lost.
   A step's trace shows the packets that it changed or ended; a route's, those
   that are for its prefix. A trace shows at most 20 packets a second.`

@@ -76,6 +76,28 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// What is lost comes before noise, and noise is no loss of a port.
+func TestScreenOfNoise(t *testing.T) {
+	s := newScreen()
+	s.width, s.height = 80, 10
+	r := sample()
+	r.Ports[0].Drops, r.Ports[0].Noise = 500, 488
+	r.Drops = []control.DropRate{{Reason: "no_route", PPS: 12, Packets: 12}, {Reason: "arp_ignored", PPS: 488, Noise: 488, Packets: 999}}
+	s.show(r)
+	if head, port := s.text()[0], s.text()[3]; !strings.Contains(head, "dropped 12 pps") || !strings.Contains(port, "  12 ") {
+		t.Errorf("%s\n%s", head, port)
+	}
+	s.press("3")
+	want := []string{
+		"REASON           pps  packets",
+		"no_route          12       12  no route contains the destination",
+		"arp_ignored      488      999  noise: a request that this router has no business",
+	}
+	if d := cmp.Diff(want, s.text()[2:5]); d != "" {
+		t.Errorf("drops (-want +got):\n%s", d)
+	}
+}
+
 // Whatever the terminal's size, no line is wider, and there are no more than fit.
 func TestScreenFits(t *testing.T) {
 	for width := 1; width <= 120; width++ {

@@ -35,7 +35,7 @@ func sections(r *control.Rates) []section {
 func ports(r *control.Rates) section {
 	s := section{title: "Ports", headings: []string{"PORT", "RX pps", "RX bit/s", "TX pps", "TX bit/s", "DROP pps", "LOST pps"}}
 	for _, p := range r.Ports {
-		s.add(p.Port, "", control.TraceOptions{Port: p.Port}, p.RxPPS, p.RxBPS, p.TxPPS, p.TxBPS, p.Drops, p.Lost)
+		s.add(p.Port, "", control.TraceOptions{Port: p.Port}, p.RxPPS, p.RxBPS, p.TxPPS, p.TxBPS, p.Drops-p.Noise, p.Lost)
 	}
 	return s
 }
@@ -54,6 +54,9 @@ func drops(r *control.Rates) section {
 		help := ""
 		if reason, ok := verdict.ReasonNamed(d.Reason); ok {
 			help = reason.Info().Help
+		}
+		if d.Noise > 0 && d.Noise == d.PPS {
+			help = "noise: " + help
 		}
 		s.add(d.Reason, help, control.TraceOptions{Reason: d.Reason}, d.PPS, float64(d.Packets))
 		s.rows[len(s.rows)-1].busy = d.PPS > 0

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -31,21 +32,12 @@ type Options struct {
 	Rate   uint64 // at most so many packets a second; 0: all
 
 	// Asked when its way has ended.
-	Port   string         // it came in or left by it; "": any
-	Out    string         // it left by it; "": any
-	Steps  Steps          // one of them changed it, or ended its way; none: any
-	Drops  bool           // only what was dropped
-	Reason verdict.Reason // only what was dropped for it; None: any
+	Port   string            // it came in or left by it; "": any
+	Out    string            // it left by it; "": any
+	Steps  forwarder.StepSet // one of them changed it, or ended its way; none: any
+	Drops  bool              // only what was dropped
+	Reason verdict.Reason    // only what was dropped for it; None: any
 }
-
-// Steps is a set of steps.
-type Steps uint16
-
-// With adds a step.
-func (s Steps) With(step verdict.Step) Steps { return s | 1<<step }
-
-// Has says whether a step is in the set.
-func (s Steps) Has(step verdict.Step) bool { return s&(1<<step) != 0 }
 
 // Hub hands the records of all workers to those who listen. While nobody does,
 // it costs the packet path one load a batch.
@@ -53,6 +45,7 @@ type Hub struct {
 	ids     atomic.Uint64
 	records atomic.Uint64
 	lost    atomic.Uint64
+	held    atomic.Int64  // records of packets that wait
 	skipped atomic.Uint64 // packets that were wanted, and beyond their listener's share
 	ended   atomic.Uint64 // listeners whose filter took more than its share
 	kept    kept
@@ -97,7 +90,7 @@ type Listener struct {
 
 // Gap is what is missing before a record.
 type Gap struct {
-	Lost    uint64 // records, as the reader fell behind
+	Lost    uint64 // records, as the reader fell behind, or too many packets waited
 	Skipped uint64 // packets that matched, but were too many for Rate, or for the owner's share
 }
 
@@ -230,15 +223,55 @@ func (r *Record) ForSame(cause *Record) {
 	r.listeners, r.wanted, r.Cause = cause.listeners, cause.wanted, cause.ID
 }
 
+// MaxHeld is how many records of packets that wait are kept, 8 MiB. Watching changes
+// nothing: where there is no room for a record, the packet waits without it.
+const MaxHeld = 8 << 20 / RecordSize
+
+// Hold copies the record, if there is one, of a packet that is to wait longer than the
+// record lives. It is lost to those it is for where too many are held.
+func (h *Hub) Hold(r *Record) *Record {
+	switch {
+	case r == nil || r.held:
+		return r
+	case h.held.Add(1) > int64(MaxHeld):
+		h.held.Add(-1)
+		r.each((*Listener).lose)
+		return nil
+	}
+	c := *r
+	c.held = true
+	return &c
+}
+
 // Deliver copies a finished record to those it is for. It never waits for them.
 func (h *Hub) Deliver(r *Record) {
+	if r.held {
+		h.held.Add(-1)
+	}
 	h.records.Add(1)
-	for i, l := range r.listeners.all {
-		if l != nil && r.wanted&(1<<i) != 0 && l.opts.keeps(r) {
+	r.each(func(l *Listener) {
+		if l.opts.keeps(r) {
 			l.put(r)
+		}
+	})
+}
+
+// each is called with those whom the record is for.
+func (r *Record) each(f func(*Listener)) {
+	for i, l := range r.listeners.all {
+		if l != nil && r.wanted&(1<<i) != 0 {
+			f(l)
 		}
 	}
 	r.listeners = nil // until the record is used again it keeps nobody's memory
+}
+
+// lose counts a record that the listener does not get.
+func (l *Listener) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gap.Lost++
+	l.hub.lost.Add(1)
 }
 
 // keeps judges a packet by the way it took.
@@ -247,7 +280,7 @@ func (o *Options) keeps(r *Record) bool {
 	case o.Port != "" && o.Port != r.In && o.Port != r.Out,
 		o.Out != "" && o.Out != r.Out,
 		o.Steps != 0 && !r.touchedBy(o.Steps),
-		o.Drops && r.Outcome.Kind != verdict.Drop,
+		o.Drops && r.outcome() != Dropped,
 		o.Reason != verdict.None && o.Reason != r.Outcome.Reason:
 		return false
 	}

@@ -4,11 +4,12 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// MaxKept is how many records of dropped packets are kept, each of some 3 KB.
+// MaxKept is how many records of dropped packets are kept.
 const MaxKept = 512
 
 // kept are records of dropped packets that stay though nobody listens, the oldest
@@ -24,7 +25,7 @@ type keptRecord struct {
 }
 
 // Keep takes over the record of a dropped packet. The last one of each port and
-// reason stays longest when there are too many.
+// reason stays longest when there are too many, and noise goes first.
 func (h *Hub) Keep(r *Record) {
 	k := &h.kept
 	k.mu.Lock()
@@ -35,8 +36,11 @@ func (h *Hub) Keep(r *Record) {
 		}
 	}
 	if len(k.list) == MaxKept {
-		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer })
-		k.list = slices.Delete(k.list, max(0, i), max(0, i)+1)
+		i := slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer && o.Outcome.Noise })
+		if i < 0 {
+			i = max(0, slices.IndexFunc(k.list, func(o keptRecord) bool { return o.newer }))
+		}
+		k.list = slices.Delete(k.list, i, i+1)
 	}
 	k.list = append(k.list, keptRecord{Record: r})
 }
@@ -57,11 +61,11 @@ func (h *Hub) Kept(last bool) (list []*Record) {
 // Recall makes the record of a dropped packet that nobody has watched, from what is
 // known at its end: the way that it took, the frame as it is now, and what each step
 // decided by. The steps have no times; Time is the record's own.
-func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts func(verdict.Step) Facts) *Record {
+func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts func(*forwarder.Step) forwarder.Facts) *Record {
 	r := &Record{}
 	r.Begin(id, timeNS, in, f)
 	end, v := way.End()
-	for s := verdict.RX; s <= end; s++ {
+	for i, s := range forwarder.Steps()[:end.Number()+1] {
 		st := step{step: s, facts: facts(s)}
 		switch {
 		case s == end:
@@ -69,7 +73,7 @@ func Recall(id uint64, timeNS int64, in string, f *packet.Frame, way Way, facts 
 		case way.Edited().Has(s):
 			st.verdict.Kind = verdict.Edit
 		}
-		if way.Edited()>>(s+1) != 0 {
+		if way.Edited()>>(i+1) != 0 {
 			st.snap = noSnap // the frame has changed since
 		}
 		r.steps[r.numSteps] = st

@@ -9,8 +9,8 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/capture"
-	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // PcapNG writes packets as a capture: the frame as it came, and once more after
@@ -39,7 +39,7 @@ func (c *PcapNG) Write(p *Packet) error {
 	if p.Frame == nil {
 		return fmt.Errorf("packet #%d of %s came without its frames", p.ID, p.Host)
 	}
-	first := tap{p.Host, p.In, verdict.RX.String()}
+	first := tap{p.Host, p.In, forwarder.RX.Word}
 	if p.In == "" {
 		first = tap{p.Host, "vrouter", "made"}
 	}
@@ -59,7 +59,7 @@ func (c *PcapNG) Write(p *Packet) error {
 // port is where a packet is at a step: at the port by which it came in until ttl,
 // as route has decided then, and at the one by which it leaves afterwards.
 func (p *Packet) port(step string) string {
-	if s, _ := verdict.StepNamed(step); s >= verdict.TTL && p.Out != "" {
+	if s := forwarder.StepNamed(step); s != nil && s.Number() >= forwarder.TTL.Number() && p.Out != "" {
 		return p.Out
 	}
 	if p.In == "" {

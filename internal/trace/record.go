@@ -4,17 +4,18 @@
 package trace
 
 import (
-	"fmt"
-	"net/netip"
-	"time"
+	"unsafe"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 const (
 	// maxSteps is more than any packet meets.
-	maxSteps = 16
+	maxSteps = forwarder.NumSteps + 4
+	// maxConsequences of one packet: it may wait first, and then be refused.
+	maxConsequences = 5
 	// snapLen is how many bytes of a frame a record keeps: Ethernet, two IPv4
 	// headers with options and a transport header.
 	snapLen = 160
@@ -31,6 +32,7 @@ type Record struct {
 	Length  int    // bytes of IP or ARP
 	Packets int    // on the wire: more than 1 for an offloaded frame
 	Outcome verdict.Verdict
+	When    string // of what is explained, and comes to pass only if
 
 	listeners *Listeners // those there were when it began
 	wanted    uint64     // bit i: listener i asked for it
@@ -38,14 +40,22 @@ type Record struct {
 	numSteps  int
 	snaps     [maxSnaps]snap
 	numSnaps  int
+
+	consequences    [maxConsequences]due
+	numConsequences int
+
+	held bool // its packet waits, or has waited (Hub.Hold)
 }
 
+// RecordSize is the memory in bytes that a record takes.
+const RecordSize = int(unsafe.Sizeof(Record{}))
+
 type step struct {
-	step    verdict.Step
+	step    *forwarder.Step
 	verdict verdict.Verdict
+	snap    int8  // the frame after this step; the one before it if nothing changed; or noSnap
 	ns      int64 // since arrival; 0: not known
-	snap    int   // the frame after this step; the one before it if nothing changed; or noSnap
-	facts   Facts
+	facts   forwarder.Facts
 }
 
 // noSnap stands for a frame that nobody has kept.
@@ -57,23 +67,11 @@ type snap struct {
 	data  [snapLen]byte
 }
 
-// Facts are what a step decided by, for the one line that says why.
-type Facts struct {
-	Route fmt.Stringer  // of route
-	Addr  netip.Addr    // neigh: the next hop; rpf: the one source allowed
-	MAC   packet.MAC    // rx: the router's own
-	Age   time.Duration // neigh: since ARP last confirmed it; 0: it is permanent
-	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
-	// header to come; and into how many fragments the packet was cut.
-	Size, Fit, MTU, Outer, Pieces int
-	Note                          string // arp, local, neigh: a constant, never made for one packet
-}
-
 // Begin empties the record and keeps the frame as it came.
 func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	r.ID, r.Cause, r.Time, r.In, r.Out = id, 0, timeNS, in, ""
-	r.Outcome = verdict.Verdict{}
-	r.numSteps, r.numSnaps = 0, 0
+	r.Outcome, r.held = verdict.Verdict{}, false
+	r.When, r.numSteps, r.numSnaps, r.numConsequences = "", 0, 0, 0
 	r.keep(f)
 	packets, _ := f.OnWire()
 	r.Packets = int(packets)
@@ -84,26 +82,50 @@ func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 }
 
 // Add appends a step's verdict. ns counts from the packet's arrival.
-func (r *Record) Add(s verdict.Step, v verdict.Verdict, ns int64, facts Facts, f *packet.Frame) {
+func (r *Record) Add(s *forwarder.Step, v verdict.Verdict, ns int64, facts forwarder.Facts, f *packet.Frame) {
 	if r.numSteps == maxSteps {
 		return
 	}
 	if v.Kind == verdict.Edit {
 		r.keep(f)
 	}
-	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: r.numSnaps - 1, facts: facts}
+	r.steps[r.numSteps] = step{step: s, verdict: v, ns: max(1, ns), snap: int8(r.numSnaps - 1), facts: facts}
 	r.numSteps++
 	r.Outcome = v
 }
 
 // touchedBy says whether one of some steps changed the packet, or ended its way.
-func (r *Record) touchedBy(steps Steps) bool {
+func (r *Record) touchedBy(steps forwarder.StepSet) bool {
 	for i := range r.steps[:r.numSteps] {
 		if st := &r.steps[i]; st.verdict.Kind != verdict.Pass && steps.Has(st.step) {
 			return true
 		}
 	}
 	return false
+}
+
+// Due is a consequence that was carried out, or would be, with what became of it.
+type Due struct {
+	forwarder.Consequence
+	Drop verdict.Reason // in place of a consequence: what waits is dropped
+	When string         // it comes to pass only if; made for explain alone, as is the next
+	Note string         // more about it
+}
+
+// AddDue notes a consequence. What it has of the batch's buffers is left out.
+func (r *Record) AddDue(d Due) {
+	if r.numConsequences == maxConsequences || d.Action == forwarder.Answer && d.Frame == nil {
+		return
+	}
+	r.consequences[r.numConsequences] = due{d.Said(), d.Drop, d.When, d.Note}
+	r.numConsequences++
+}
+
+// due is what a record keeps of a consequence.
+type due struct {
+	forwarder.Said
+	drop       verdict.Reason
+	when, note string
 }
 
 func (r *Record) keep(f *packet.Frame) {
@@ -116,7 +138,7 @@ func (r *Record) keep(f *packet.Frame) {
 }
 
 // frame is what is kept of a frame; nil, if it is noSnap.
-func (r *Record) frame(i int) []byte {
+func (r *Record) frame(i int8) []byte {
 	if i == noSnap {
 		return nil
 	}
@@ -124,4 +146,4 @@ func (r *Record) frame(i int) []byte {
 }
 
 // Frame is the start of the frame as the last step left it. It is the record's.
-func (r *Record) Frame() []byte { return r.frame(r.numSnaps - 1) }
+func (r *Record) Frame() []byte { return r.frame(int8(r.numSnaps - 1)) }

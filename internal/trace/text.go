@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -24,6 +25,11 @@ func (t Text) Write(w io.Writer, p *Packet) error {
 			b.WriteString("  " + line + "\n")
 		}
 	}
+	for i := range p.Consequences {
+		if c := &p.Consequences[i]; t.Verbose || p.Outcome == Waits {
+			b.WriteString("  " + c.line() + "\n")
+		}
+	}
 	b.WriteString("  " + t.paint(colours[p.Outcome], p.last()) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -34,7 +40,7 @@ const bold = "1"
 // colours, as ECMA-48 8.3.117 (SGR) numbers them, of verdicts and outcomes.
 var colours = map[string]string{
 	verdict.Edit.String(): "33", verdict.Drop.String(): "31", verdict.Consume.String(): "36",
-	Forwarded: "32", Consumed: "36", Dropped: "31",
+	Forwarded: "32", Consumed: "36", Dropped: "31", Waits: "33", LeftToHost: "36",
 }
 
 func (t Text) paint(colour, s string) string {
@@ -71,6 +77,9 @@ func (p *Packet) Head() string {
 	if p.Cause != 0 {
 		head += fmt.Sprintf("  because of #%d", p.Cause)
 	}
+	if p.When != "" {
+		head += ", " + p.When
+	}
 	return head
 }
 
@@ -81,7 +90,7 @@ func (t Text) line(s *Step) string {
 		if quiet(s.Step) {
 			return ""
 		}
-		if s.Step == verdict.Check.String() {
+		if s.Step == forwarder.Check.Word {
 			detail = "" // it says what one sees in the head
 		}
 	}
@@ -101,8 +110,16 @@ func (t Text) line(s *Step) string {
 }
 
 func quiet(word string) bool {
-	s, ok := verdict.StepNamed(word)
-	return ok && s.Info().Quiet
+	s := forwarder.StepNamed(word)
+	return s != nil && s.Quiet
+}
+
+// line is a consequence: "then, if nobody answers: tells 10.70.1.1: host unreachable".
+func (c *Consequence) line() string {
+	if c.When != "" {
+		return "then, " + c.When + ": " + c.Detail
+	}
+	return "then: " + c.Detail
 }
 
 // last is the outcome; for a drop, with its reason and what would mend it.
@@ -111,8 +128,8 @@ func (p *Packet) last() string {
 		return p.Outcome
 	}
 	line := Dropped + "  " + p.Reason
-	if r, ok := verdict.ReasonNamed(p.Reason); ok && r.Info().Mend != "" {
-		line += ": " + r.Info().Mend
+	if p.Mend != "" {
+		line += ": " + p.Mend
 	}
 	return line
 }

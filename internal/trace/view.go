@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -17,6 +18,8 @@ type Packet struct {
 	Out     string    `json:"out"`  // port; "" if it did not leave
 	Outcome string    `json:"outcome"`
 	Reason  string    `json:"reason"`
+	Noise   bool      `json:"noise,omitempty"` // of a drop: nobody sent it to this router
+	Mend    string    `json:"mend,omitempty"`  // of a drop: what to do about it
 	Summary string    `json:"summary"`
 	Src     string    `json:"src"`
 	Dst     string    `json:"dst"`
@@ -28,6 +31,17 @@ type Packet struct {
 	Skipped uint64    `json:"skipped,omitempty"` // packets left out before this one, as they were too many for the rate asked for
 	Frame   *Frame    `json:"frame,omitempty"`   // as it came; only where frames are asked for
 	Steps   []Step    `json:"steps"`
+	// Consequences are what is done because of it, besides sending it.
+	Consequences []Consequence `json:"consequences,omitempty"`
+	When         string        `json:"when,omitempty"` // of what is explained, and comes to pass only if
+}
+
+// Consequence is one thing that is done because of a packet.
+type Consequence struct {
+	Action   string `json:"action"` // answer, tell, relay, ask, wait, learn, lower_mtu, host, drop
+	Detail   string `json:"detail"`
+	Withheld string `json:"withheld,omitempty"` // why it is not done
+	When     string `json:"when,omitempty"`     // it comes to pass only if
 }
 
 // Frame is an Ethernet frame: its start, and how long it is.
@@ -60,13 +74,17 @@ const (
 	Forwarded = "forwarded"
 	Consumed  = "consumed"
 	Dropped   = "dropped"
+	Waits     = "waits" // for a next hop or a fragment
+	// LeftToHost is what the host's own stack takes. Where the router has read a copy of
+	// it, that is counted as dropped (not_for_router).
+	LeftToHost = "host"
 )
 
 // AddFrames adds the frame as it came, and after each step that changed it, to the
 // record's view.
 func (r *Record) AddFrames(p *Packet) {
 	p.Frame = r.copyFrame(0)
-	before := 0
+	before := int8(0)
 	for i := range p.Steps {
 		if at := r.steps[i].snap; at != before && at != noSnap {
 			p.Steps[i].Frame = r.copyFrame(at)
@@ -75,7 +93,7 @@ func (r *Record) AddFrames(p *Packet) {
 	}
 }
 
-func (r *Record) copyFrame(i int) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
+func (r *Record) copyFrame(i int8) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
 
 // Summary is the packet in one line.
 func (r *Record) Summary() string { return summarise(r.frame(0)).text }
@@ -85,12 +103,15 @@ func (r *Record) View(host string) Packet {
 	s := summarise(r.frame(0))
 	p := Packet{
 		ID: r.ID, Host: host, Time: time.Unix(0, r.Time), In: r.In, Out: r.Out,
-		Outcome: outcome(r.Outcome.Kind), Reason: r.Outcome.Reason.String(),
+		Outcome: r.outcome(), Reason: r.Outcome.Reason.String(),
 		Summary: s.text, Src: s.src, Dst: s.dst, Proto: s.proto,
-		Length: r.Length, Cause: r.Cause, Steps: make([]Step, r.numSteps),
+		Length: r.Length, Cause: r.Cause, When: r.When, Steps: make([]Step, r.numSteps),
 	}
 	if r.Packets > 1 {
 		p.Packets = r.Packets
+	}
+	if r.Outcome.Kind == verdict.Drop {
+		p.Noise, p.Mend = r.Outcome.Noise, r.mend()
 	}
 	before := r.frame(0)
 	for i := range p.Steps {
@@ -99,23 +120,39 @@ func (r *Record) View(host string) Packet {
 		p.Steps[i] = r.viewStep(st, before, after)
 		before = after
 	}
+	for i := range r.consequences[:r.numConsequences] {
+		d := &r.consequences[i]
+		c := Consequence{d.Action.String(), d.String() + d.note, d.Withheld.String(), d.when}
+		if d.drop != verdict.None {
+			c.Action, c.Detail = verdict.Drop.String(), "dropped for "+d.drop.String()
+		}
+		p.Consequences = append(p.Consequences, c)
+	}
 	return p
 }
 
-func outcome(k verdict.Kind) string {
-	switch k {
-	case verdict.Drop:
-		return Dropped
-	case verdict.Consume:
-		return Consumed
+func (r *Record) outcome() string {
+	if r.numSteps == 0 {
+		return outcome(forwarder.RX, r.Outcome)
 	}
-	return Forwarded
+	return outcome(r.steps[r.numSteps-1].step, r.Outcome)
+}
+
+var outcomes = [...]string{
+	verdict.Pass: Forwarded, verdict.Edit: Forwarded, verdict.Drop: Dropped, verdict.Consume: Consumed, verdict.Hold: Waits,
+}
+
+func outcome(end *forwarder.Step, v verdict.Verdict) string {
+	if v.Reason == verdict.NotForRouter && end == forwarder.Local {
+		return LeftToHost
+	}
+	return outcomes[v.Kind]
 }
 
 func (r *Record) viewStep(st *step, before, after []byte) Step {
 	s := Step{
-		Step: st.step.String(), Verdict: st.verdict.Kind.String(), Reason: st.verdict.Reason.String(),
-		NS: st.ns, Detail: r.detail(st, before, after),
+		Step: st.step.Word, Verdict: st.verdict.Kind.String(), Reason: st.verdict.Reason.String(),
+		NS: st.ns, Detail: st.step.Say(&forwarder.Seen{Verdict: st.verdict, Facts: st.facts, Before: before, After: after, In: r.In, Out: r.Out}),
 	}
 	if st.facts.Route != nil {
 		s.Route = st.facts.Route.String()
@@ -124,7 +161,7 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 	case verdict.Drop:
 		s.RFC = st.verdict.Reason.Info().RFC
 	case verdict.Edit:
-		s.RFC = st.step.Info().RFC
+		s.RFC = st.step.RFC
 	}
 	return s
 }

@@ -44,64 +44,65 @@ const (
 // NumReasons counts None too: an array of this length is indexed by Reason.
 const NumReasons = int(numReasons)
 
-// ICMPError is the type and code with which the source is told about a drop.
-// The zero value means that the drop is silent.
-type ICMPError struct{ Type, Code uint8 }
-
-// The errors a router sends (RFC 792, RFC 1812 5.2.7).
-var (
-	netUnreachable   = ICMPError{3, 0}
-	hostUnreachable  = ICMPError{3, 1}
-	protoUnreachable = ICMPError{3, 2}
-	fragNeeded       = ICMPError{3, 4}
-	adminProhibited  = ICMPError{3, 13}
-	ttlExceeded      = ICMPError{11, 0}
-	reassemblyTime   = ICMPError{11, 1}
-)
-
 // ReasonInfo describes a drop reason to people, and says what its source hears.
 type ReasonInfo struct {
 	Word string
 	Help string
 	RFC  string
-	ICMP ICMPError
-	Mend string // what the reader of a trace can do about it; "" where nothing is wrong on this host
+	Tell Meaning // what its source hears; MeansNothing: the drop is silent
+	Mend string  // what the reader of a trace can do about it; "" where nothing is wrong on this host
+	// Noise says which of these drops are noise: nobody sent the packet to this router.
+	Noise NoiseRule
 }
 
+// NoiseRule says which packets that are dropped for a reason are noise.
+type NoiseRule uint8
+
+const (
+	NeverNoise NoiseRule = iota
+	GroupNoise           // those in a frame to a group of stations
+	AlwaysNoise
+)
+
+var noiseWords = [...]string{NeverNoise: "", GroupNoise: "to a group", AlwaysNoise: "always"}
+
+// String is the word of the documentation.
+func (n NoiseRule) String() string { return noiseWords[n] }
+
 var reasonTable = [NumReasons]ReasonInfo{
-	FrameTooShort:      {Word: "frame_too_short", Help: "shorter than an Ethernet header, or than its offload header says"},
-	NotForRouter:       {Word: "not_for_router", Help: "addressed to another station's MAC, or to the host itself"},
-	UnknownEthertype:   {Word: "unknown_ethertype", Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
-	ARPMalformed:       {Word: "arp_malformed", Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},
-	ARPIgnored:         {Word: "arp_ignored", Help: "a request that this router has no business answering", RFC: "RFC 1027 2, RFC 5227 2.1", Mend: "is it the right gateway that is asked for? a workload's is `gateway.address`"},
-	IPTooShort:         {Word: "ip_too_short", Help: "fewer than 20 bytes of IPv4", RFC: "RFC 1812 5.2.2 (1)", Mend: "look at it: vrouter trace -o pcapng --reason ip_too_short"},
-	IPBadVersion:       {Word: "ip_bad_version", Help: "the version is not 4", RFC: "RFC 1812 5.2.2 (3)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_version"},
-	IPBadHeaderLength:  {Word: "ip_bad_header_length", Help: "the header length is under 20 bytes", RFC: "RFC 1812 5.2.2 (4)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_header_length"},
-	IPBadLength:        {Word: "ip_bad_length", Help: "the total length is under the header's, or over the frame's", RFC: "RFC 1812 5.2.2 (5)", Mend: "was it cut off on its way? compare with a capture at the sender"},
-	IPBadChecksum:      {Word: "ip_bad_checksum", Help: "the header checksum is wrong", RFC: "RFC 1812 5.2.2 (2)", Mend: "was it damaged on its way? compare with a capture at the sender"},
-	L2Broadcast:        {Word: "l2_broadcast", Help: "an IP unicast packet in an Ethernet broadcast or multicast frame", RFC: "RFC 1812 5.3.4", Mend: "the sender has a broadcast MAC for this address in its ARP table"},
-	MartianSource:      {Word: "martian_source", Help: "the source cannot be one host: 0/8, 127/8, multicast, class E, broadcast", RFC: "RFC 1812 5.3.7", Mend: "set the sender's address; 0.0.0.0 is a client of DHCP, which is not served here"},
-	MartianDestination: {Word: "martian_destination", Help: "the destination may not be forwarded: 0/8, 127/8, multicast, class E, a subnet's broadcast", RFC: "RFC 1812 5.3.7, RFC 2644", Mend: "multicast and broadcast are not routed; send to one host"},
-	LinkLocal:          {Word: "link_local", Help: "169.254/16 never leaves its link", RFC: "RFC 3927 7", Mend: "give both ends addresses outside 169.254.0.0/16"},
+	FrameTooShort:      {Word: "frame_too_short", Noise: GroupNoise, Help: "shorter than an Ethernet header, or than its offload header says"},
+	NotForRouter:       {Word: "not_for_router", Noise: AlwaysNoise, Help: "addressed to another station's MAC, or to the host itself"},
+	UnknownEthertype:   {Word: "unknown_ethertype", Noise: GroupNoise, Help: "neither IPv4 nor ARP", Mend: "IPv4 alone is routed; `sysctl net.ipv6.conf.all.disable_ipv6=1` in the workload keeps IPv6 quiet"},
+	ARPMalformed:       {Word: "arp_malformed", Noise: GroupNoise, Help: "not a well-formed ARP request or reply for IPv4 over Ethernet", RFC: "RFC 826", Mend: "look at it: vrouter trace -o pcapng --reason arp_malformed"},
+	ARPIgnored:         {Word: "arp_ignored", Noise: AlwaysNoise, Help: "a request that this router has no business answering", RFC: "RFC 1027 2, RFC 5227 2.1", Mend: "is it the right gateway that is asked for? a workload's is `gateway.address`"},
+	IPTooShort:         {Word: "ip_too_short", Noise: GroupNoise, Help: "fewer than 20 bytes of IPv4", RFC: "RFC 1812 5.2.2 (1)", Mend: "look at it: vrouter trace -o pcapng --reason ip_too_short"},
+	IPBadVersion:       {Word: "ip_bad_version", Noise: GroupNoise, Help: "the version is not 4", RFC: "RFC 1812 5.2.2 (3)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_version"},
+	IPBadHeaderLength:  {Word: "ip_bad_header_length", Noise: GroupNoise, Help: "the header length is under 20 bytes", RFC: "RFC 1812 5.2.2 (4)", Mend: "look at it: vrouter trace -o pcapng --reason ip_bad_header_length"},
+	IPBadLength:        {Word: "ip_bad_length", Noise: GroupNoise, Help: "the total length is under the header's, or over the frame's", RFC: "RFC 1812 5.2.2 (5)", Mend: "was it cut off on its way? compare with a capture at the sender"},
+	IPBadChecksum:      {Word: "ip_bad_checksum", Noise: GroupNoise, Help: "the header checksum is wrong", RFC: "RFC 1812 5.2.2 (2)", Mend: "was it damaged on its way? compare with a capture at the sender"},
+	L2Broadcast:        {Word: "l2_broadcast", Noise: AlwaysNoise, Help: "an IP unicast packet in an Ethernet broadcast or multicast frame", RFC: "RFC 1812 5.3.4", Mend: "the sender has a broadcast MAC for this address in its ARP table"},
+	MartianSource:      {Word: "martian_source", Noise: GroupNoise, Help: "the source cannot be one host: 0/8, 127/8, multicast, class E, broadcast", RFC: "RFC 1812 5.3.7", Mend: "set the sender's address; 0.0.0.0 is a client of DHCP, which is not served here"},
+	MartianDestination: {Word: "martian_destination", Noise: GroupNoise, Help: "the destination may not be forwarded: 0/8, 127/8, multicast, class E, a subnet's broadcast", RFC: "RFC 1812 5.3.7, RFC 2644", Mend: "multicast and broadcast are not routed; send to one host"},
+	LinkLocal:          {Word: "link_local", Noise: GroupNoise, Help: "169.254/16 never leaves its link", RFC: "RFC 3927 7", Mend: "give both ends addresses outside 169.254.0.0/16"},
 	RPFFailed:          {Word: "rpf_failed", Help: "a workload sent from an address that is not its own", RFC: "RFC 3704 2.2", Mend: "send from the workload's address, or set `rpf: off`"},
-	TTLExceeded:        {Word: "ttl_exceeded", Help: "the time to live ran out here", RFC: "RFC 1812 5.3.1", ICMP: ttlExceeded, Mend: "raise the TTL, or look for a routing loop"},
-	NoRoute:            {Word: "no_route", Help: "no route contains the destination", RFC: "RFC 1812 5.2.7.1", ICMP: netUnreachable, Mend: "add one to `routes` in the configuration"},
+	TTLExceeded:        {Word: "ttl_exceeded", Help: "the time to live ran out here", RFC: "RFC 1812 5.3.1", Tell: MeansTTLExceeded, Mend: "raise the TTL, or look for a routing loop"},
+	NoRoute:            {Word: "no_route", Help: "no route contains the destination", RFC: "RFC 1812 5.2.7.1", Tell: MeansNoRoute, Mend: "add one to `routes` in the configuration"},
 	Blackhole:          {Word: "blackhole", Help: "a blackhole route, silent on purpose", Mend: "remove the blackhole route if it is not meant"},
-	UnreachableRoute:   {Word: "unreachable", Help: "an unreachable route", RFC: "RFC 1812 5.2.7.1", ICMP: hostUnreachable, Mend: "remove the unreachable route if it is not meant"},
-	ProhibitRoute:      {Word: "prohibit", Help: "a prohibit route", RFC: "RFC 1812 5.2.7.1", ICMP: adminProhibited, Mend: "remove the prohibit route if it is not meant"},
-	MTUExceeded:        {Word: "mtu_exceeded", Help: "too big for the next link, and marked Don't Fragment", RFC: "RFC 1191 4", ICMP: fragNeeded, Mend: "the sender learns the MTU from the ICMP error; let that through"},
-	NeighborUnresolved: {Word: "neighbor_unresolved", Help: "nobody answered ARP for the next hop", RFC: "RFC 1812 5.2.7.1, RFC 1122 2.3.2", ICMP: hostUnreachable, Mend: "is the next hop up, and on this link?"},
+	UnreachableRoute:   {Word: "unreachable", Help: "an unreachable route", RFC: "RFC 1812 5.2.7.1", Tell: MeansNoHost, Mend: "remove the unreachable route if it is not meant"},
+	ProhibitRoute:      {Word: "prohibit", Help: "a prohibit route", RFC: "RFC 1812 5.2.7.1", Tell: MeansProhibited, Mend: "remove the prohibit route if it is not meant"},
+	MTUExceeded:        {Word: "mtu_exceeded", Help: "too big for the next link, and marked Don't Fragment", RFC: "RFC 1191 4", Tell: MeansTooBig, Mend: "the sender learns the MTU from the ICMP error; let that through"},
+	NeighborUnresolved: {Word: "neighbor_unresolved", Help: "nobody answered ARP for the next hop", RFC: "RFC 1812 5.2.7.1, RFC 1122 2.3.2", Tell: MeansNoHost, Mend: "is the next hop up, and on this link?"},
 	NeighborQueueFull:  {Word: "neighbor_queue_full", Help: "too many packets or next hops wait for ARP; the oldest packet goes first", RFC: "RFC 1122 2.3.2.2", Mend: "does somebody scan addresses? vrouter show neighbors"},
 	IPIPUnknownPeer:    {Word: "ipip_unknown_peer", Help: "IP-in-IP from a host that is no peer, or to an address that is not this host's", Mend: "add the host to `ipip.peers` if it is one"},
 	IPIPBadInner:       {Word: "ipip_bad_inner", Help: "what an IP-in-IP packet carries is no valid IPv4 packet", RFC: "RFC 2003 3", Mend: "look at what the peer sends: vrouter trace -o pcapng --outer --reason ipip_bad_inner"},
 	IPIPInnerTTLZero:   {Word: "ipip_inner_ttl_zero", Help: "an inner packet with a TTL of 0", RFC: "RFC 2003 3.1", Mend: "look for a routing loop behind the peer"},
 	IPIPECN:            {Word: "ipip_ecn", Help: "congestion marked outside on a packet that cannot carry the mark inside", RFC: "RFC 6040 4.2", Mend: "a router between the hosts marks congestion on what did not ask for it"},
 	IPIPLoop:           {Word: "ipip_loop", Help: "a packet from or to the tunnel's own ends is not put into that tunnel again", RFC: "RFC 2003 3.2", Mend: "give the tunnel's end a route that is plain, and more specific"},
-	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", ICMP: reassemblyTime, Mend: "some fragments are lost on the way; send what fits the path MTU"},
-	ReassemblyLimit:    {Word: "reassembly_limit", Help: "too many fragments wait already, or these overlap", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; are there more fragments than an honest sender makes?"},
-	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", ICMP: protoUnreachable, Mend: "send to a workload's address; the router itself answers pings alone"},
-	TXError:            {Word: "tx_error", Help: "the kernel refused the frame", Mend: "is the port up? vrouter show ports"},
-	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue in the kernel is full", Mend: "the receiver is slower than the sender, who is to slow down"},
+	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", Tell: MeansNotAssembled, Mend: "some fragments are lost on the way; send what fits the path MTU"},
+	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
+	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", Tell: MeansNoProtocol, Mend: "send to a workload's address; the router itself answers pings alone"},
+	TXError:            {Word: "tx_error", Help: "the kernel, or the far end of the link, refused the frame", Mend: "is the port up, and its far end? have both the same MTU? vrouter show ports"},
+	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue is full: in the kernel, or before the slow lane", Mend: "the receiver is slower than the sender, who is to slow down; `vrouter show workers` names workloads whose own stack is slow"},
 }
 
 // String is the word of the metrics and the trace; "" for None.
@@ -117,8 +118,11 @@ func ReasonNamed(word string) (Reason, bool) {
 	return None, false
 }
 
-// Info describes the reason to people, and names its ICMP error.
+// Info describes the reason to people, and what its source is told.
 func (r Reason) Info() ReasonInfo { return reasonTable[r] }
+
+// Tells is what the source of a packet is told that is dropped for the reason.
+func (r Reason) Tells() Meaning { return reasonTable[r].Tell }
 
 // Reasons lists every reason, in the order of the path.
 func Reasons() []Reason {

@@ -34,19 +34,6 @@ func TestReasonWords(t *testing.T) {
 	}
 }
 
-func TestStepWords(t *testing.T) {
-	var words []string
-	for s := range Step(NumSteps) {
-		words = append(words, s.String())
-		if s.Info().Help == "" {
-			t.Errorf("%s has no help", s)
-		}
-	}
-	if got := strings.Join(words, " "); got != "rx arp check decap rpf local route ttl mtu encap neigh tx" {
-		t.Errorf("the steps are %s", got)
-	}
-}
-
 func TestKinds(t *testing.T) {
 	for _, c := range []struct {
 		kind Kind
@@ -64,14 +51,14 @@ func TestKinds(t *testing.T) {
 
 // Silence is asked for where nothing in the packet can be trusted (RFC 1812
 // 5.2.2), and where an answer would tell a stranger something.
-func TestICMPOfReasons(t *testing.T) {
-	want := map[Reason]ICMPError{
-		TTLExceeded: {11, 0}, NoRoute: {3, 0}, UnreachableRoute: {3, 1}, ProhibitRoute: {3, 13}, MTUExceeded: {3, 4},
-		NeighborUnresolved: {3, 1}, ReassemblyTimeout: {11, 1}, LocalUnsupported: {3, 2},
+func TestMeaningOfReasons(t *testing.T) {
+	want := map[Reason]Meaning{
+		TTLExceeded: MeansTTLExceeded, NoRoute: MeansNoRoute, UnreachableRoute: MeansNoHost, ProhibitRoute: MeansProhibited, MTUExceeded: MeansTooBig,
+		NeighborUnresolved: MeansNoHost, ReassemblyTimeout: MeansNotAssembled, LocalUnsupported: MeansNoProtocol,
 	}
 	for _, r := range Reasons() {
-		if got := r.Info().ICMP; got != want[r] {
-			t.Errorf("%s is told as %v, want %v", r, got, want[r])
+		if got := r.Tells(); got != want[r] {
+			t.Errorf("%s is told as %q, want %q", r, got, want[r])
 		}
 	}
 }

@@ -1,0 +1,50 @@
+package forwarder
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// Numbers are the identifications of datagrams that the router makes, and that may be cut
+// on their way: whoever runs the path draws them. t is the tunnel that they go into; nil:
+// they are the router's own.
+type Numbers interface {
+	// Next is one that no other datagram between the same hosts has for as long as can be
+	// (RFC 6864 4.2).
+	Next(t *Tunnel) uint16
+	// Gave says whether a number was given out lately, and Lately how many were.
+	Gave(t *Tunnel, id uint16) bool
+	Lately(t *Tunnel) uint32
+}
+
+// Keys number outer packets that may not be cut on their way, and so need no number of
+// their own (RFC 6864 4.1). Nobody can name one who has not seen it: what an ICMP error
+// quotes tells whether its sender has. The first one is that of now; the other one was
+// until lately.
+type Keys [2]uint64
+
+// Number is that of an outer packet: the inner one's, moved by what the key says for its
+// ends and its length. So segments of one frame are numbered one after the other.
+func (k *Keys) Number(src, dst netip.Addr, length int, inner packet.IPv4) uint16 {
+	s, d := src.As4(), dst.As4()
+	ends := uint64(binary.BigEndian.Uint32(s[:]))<<32 | uint64(binary.BigEndian.Uint32(d[:]))
+	return inner.ID() + shift(k[0], ends, length)
+}
+
+func shift(key, ends uint64, length int) uint16 {
+	return uint16(mix(mix(key^ends)^uint64(length)) >> 48)
+}
+
+// Gave says whether an outer packet that somebody quotes, with the first 8 bytes of the
+// inner one at least, has a number that was given out lately.
+func (k *Keys) Gave(outer, inner packet.IPv4) bool {
+	ends := binary.BigEndian.Uint64(outer[12:20])
+	for _, key := range k {
+		if outer.ID() == inner.ID()+shift(key, ends, outer.TotalLen()) {
+			return true
+		}
+	}
+	return false
+}

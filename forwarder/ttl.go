@@ -1,0 +1,42 @@
+package forwarder
+
+import (
+	"fmt"
+
+	"github.com/vrouter/vrouter/internal/verdict"
+)
+
+// TTL lowers the time to live by one, once a router, and only when it forwards
+// (RFC 1812 5.3.1). The host and its router are one router: what passes between
+// them is not forwarded.
+var TTL = &Step{
+	Word: "ttl", Help: "the time to live is lowered by one", RFC: "RFC 1812 5.3.1",
+	run: (*Path).ttl, say: saysTTL,
+}
+
+func (x *Path) ttl(p *Packet) Verdict {
+	if p.Origin != Received || p.In.Kind == Host || p.Out.Kind == Host {
+		return pass
+	}
+	if p.IP.TTL() <= 1 {
+		return verdict.Dropped(verdict.TTLExceeded)
+	}
+	p.IP.SetTTL(p.IP.TTL() - 1)
+	p.lowered = true
+	return edit
+}
+
+func saysTTL(o *Seen) string {
+	b, a := header(o.Before), header(o.After)
+	switch {
+	case o.Kind == verdict.Drop:
+		return ""
+	case o.Kind == verdict.Pass && o.In == "":
+		return "the router's own packet"
+	case o.Kind == verdict.Pass:
+		return "between the host and its router"
+	case a == nil || b == nil:
+		return ""
+	}
+	return fmt.Sprintf("ttl %d > %d, checksum %04x > %04x", b.TTL(), a.TTL(), b.HeaderChecksum(), a.HeaderChecksum())
+}

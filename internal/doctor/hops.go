@@ -1,0 +1,206 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/hostroutes"
+)
+
+// subnets are what an interface has on its link by its addresses, with the address there.
+func subnets(l netlink.Link) (all []subnet, err error) {
+	list, err := netlink.AddrList(l, unix.AF_INET)
+	for _, a := range list {
+		on := a.IPNet
+		if a.Peer != nil {
+			on = a.Peer
+		}
+		own, _ := netip.AddrFromSlice(a.IP.To4())
+		base, _ := netip.AddrFromSlice(on.IP.To4())
+		bits, _ := on.Mask.Size()
+		all = append(all, subnet{netip.PrefixFrom(base, bits).Masked(), own})
+	}
+	return all, err
+}
+
+type subnet struct {
+	netip.Prefix
+	own netip.Addr
+}
+
+// hops are the next hops of the configuration's routes that are no workloads, with an example of a
+// route by each, and those of them to whom packets go in IP-in-IP.
+func (h *Host) hops(on []subnet) (plain, ends map[netip.Addr]netip.Prefix) {
+	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]netip.Prefix{}
+	workloads := map[netip.Addr]bool{}
+	for _, w := range h.Config.Workloads {
+		workloads[w.Address.Addr()] = true
+	}
+	for r := range h.Config.Routes.All {
+		if !r.Via.IsValid() || workloads[r.Via] {
+			continue
+		}
+		beyond := !slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(r.Via) })
+		if beyond && h.Config.IPIP.Mode == config.IPIPCrossSubnet {
+			beyond = !h.onLink(r.Via)
+		}
+		switch mode := h.Config.IPIP.Mode; {
+		case r.Encap == config.EncapIPIP, r.Encap == "" && (mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && beyond):
+			ends[r.Via] = r.To
+		default:
+			plain[r.Via] = r.To
+		}
+	}
+	return plain, ends
+}
+
+// way is how the host reaches an address by the uplink, if it does.
+func (h *Host) way(a netip.Addr) (w hostroutes.Way, ok bool) {
+	w, err := hostroutes.Get(a)
+	if err != nil {
+		return w, false
+	}
+	l, err := h.link()
+	return w, err == nil && w.Link == l.Attrs().Index
+}
+
+func (h *Host) onLink(a netip.Addr) bool {
+	w, ok := h.way(a)
+	return ok && w.OnLink(a)
+}
+
+// nextHops: those that the router cannot reach, so that what goes there is dropped.
+func nextHops(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	on, err := subnets(l)
+	if err != nil || len(on) == 0 { // of an uplink without address its own check speaks
+		return nil, err
+	}
+	name := h.Config.Uplink.Interface
+	inSubnet := func(a netip.Addr) bool { return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) }
+	plain, ends := h.hops(on)
+	for _, s := range on {
+		for _, to := range []netip.Prefix{plain[s.own], ends[s.own]} {
+			if to.IsValid() {
+				found = append(found, Finding{
+					State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is this host itself: nobody answers for it", s.own, to),
+					Mend: "name the other host as `via` of that route",
+				})
+			}
+		}
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(plain), netip.Addr.Compare) {
+		if !inSubnet(a) && !h.onLink(a) {
+			found = append(found, Finding{
+				State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is not on the link of %s: the route is not used", a, plain[a], name),
+				Mend: fmt.Sprintf("ip route add %s dev %s   # if it is on that link; else give the route another next hop, or encap: ipip", a, name),
+			})
+		}
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
+		if _, ok := h.way(a); !inSubnet(a) && !ok {
+			found = append(found, Finding{
+				State: Fail, Means: fmt.Sprintf("the host has no way by %s to %s, the tunnel's end for the route to %s: what goes there is dropped (no_route)", name, a, ends[a]),
+				Mend: fmt.Sprintf("ip route add %s via GATEWAY dev %s", a, name),
+			})
+		}
+	}
+	return found, nil
+}
+
+// tunnelSource: a host that has several addresses is known to each of the others by one of them, and
+// what comes from another one is dropped there (ipip_unknown_peer).
+func tunnelSource(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil {
+		return nil, err
+	}
+	on, err := subnets(l)
+	if err != nil || len(on) == 0 {
+		return nil, err
+	}
+	if source := h.Config.IPIP.Source.Addr; source.IsValid() {
+		if f, wrong := h.misplaced(source, l); wrong {
+			return []Finding{f}, nil
+		}
+	}
+	_, ends := h.hops(on)
+	for _, end := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
+		if f, doubtful := h.knownAs(end, on); doubtful {
+			return []Finding{f}, nil // one is enough to see why
+		}
+	}
+	return nil, nil
+}
+
+// misplaced says that ipip.source is not on the uplink.
+func (h *Host) misplaced(source netip.Addr, uplink netlink.Link) (Finding, bool) {
+	name := uplink.Attrs().Name
+	list, err := netlink.AddrList(nil, unix.AF_INET)
+	at := slices.IndexFunc(list, func(a netlink.Addr) bool { return a.IP.Equal(net.IP(source.AsSlice())) })
+	switch {
+	case err != nil:
+		return Finding{State: Fail, Means: fmt.Sprintf("listing the host's addresses: %v", err)}, true
+	case at < 0:
+		return Finding{
+			State: Fail, Means: fmt.Sprintf("ipip.source %s is no address of this host: the answers do not come here", source),
+			Mend: fmt.Sprintf("ip addr add %s/32 dev %s   # or name an address of %s as ipip.source", source, name, name),
+		}, true
+	case list[at].LinkIndex != uplink.Attrs().Index:
+		where, err := netlink.LinkByIndex(list[at].LinkIndex)
+		if err != nil {
+			return Finding{}, false
+		}
+		return Finding{
+			State: Warn, Means: fmt.Sprintf("ipip.source %s is on %s, not on %s: the other hosts need a route to it, and it has to be their next hop, or in their ipip.peers", source, where.Attrs().Name, name),
+			Mend: "ip route get " + source.String() + "   # on each of the other hosts: it has to lead here",
+		}, true
+	}
+	return Finding{}, false
+}
+
+// nearest are the smallest subnets that contain an address; all, if none does.
+func nearest(a netip.Addr, on []subnet) (near []subnet) {
+	for _, s := range on {
+		switch {
+		case !s.Contains(a) || len(near) > 0 && s.Bits() < near[0].Bits():
+		case len(near) > 0 && s.Bits() > near[0].Bits():
+			near = []subnet{s}
+		default:
+			near = append(near, s)
+		}
+	}
+	if near == nil {
+		return on
+	}
+	return near
+}
+
+// knownAs says that the other end of a tunnel may know this host by another address than its
+// packets come from: by that in the same subnet.
+func (h *Host) knownAs(end netip.Addr, on []subnet) (Finding, bool) {
+	near, source := nearest(end, on), h.Config.IPIP.Source.Addr
+	switch {
+	case !source.IsValid() && len(near) > 1:
+		return Finding{
+			State: Warn, Means: fmt.Sprintf("IP-in-IP to %s comes from %s, and this host is %s as well: if %s knows it by that, it drops it (ipip_unknown_peer)", end, near[0].own, near[1].own, end),
+			Mend: fmt.Sprintf("set ipip.source to the address that is the next hop of the other hosts' routes, %s or %s", near[0].own, near[1].own),
+		}, true
+	case source.IsValid() && near[0].Contains(end) && !slices.ContainsFunc(near, func(s subnet) bool { return s.own == source }):
+		return Finding{
+			State: Warn, Means: fmt.Sprintf("IP-in-IP to %s comes from ipip.source %s, and this host is %s in that subnet: if %s knows it by that, it drops it (ipip_unknown_peer)", end, source, near[0].own, end),
+			Mend: fmt.Sprintf("let the routes of %s lead via %s, or name that in its ipip.peers", end, source),
+		}, true
+	}
+	return Finding{}, false
+}

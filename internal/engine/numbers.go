@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+
+	"github.com/vrouter/vrouter/forwarder"
+)
+
+// identEpoch is how long one key numbers packets. A packet that an ICMP error quotes was
+// sent lately if it has its number of this epoch or of the last one.
+const identEpoch = 15 * time.Second
+
+// idents are the keys that number outer packets which may not be cut on their way, anew
+// each epoch.
+type idents struct {
+	keys   atomic.Pointer[forwarder.Keys] // of this epoch and of the last one
+	turned time.Time                      // housekeeping's
+}
+
+func newIdents(now time.Time) *idents {
+	n := &idents{turned: now}
+	n.keys.Store(&forwarder.Keys{random(), random()})
+	return n
+}
+
+func random() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+// turn begins a new epoch when it is time, and says so.
+func (n *idents) turn(now time.Time) bool {
+	if now.Sub(n.turned) < identEpoch {
+		return false
+	}
+	n.turned = now
+	n.keys.Store(&forwarder.Keys{random(), n.keys.Load()[0]})
+	return true
+}
+
+// numbers are the identifications of packets that may be cut on their way: no other one
+// between the same hosts has one's number for as long as can be (RFC 6864 4.2). They
+// come in an order that nobody can guess.
+type numbers struct {
+	order order
+	next  atomic.Uint32 // how many have been given out
+	began atomic.Uint32 // next when the last epoch began
+	last  uint32        // next when this one began; housekeeping's
+}
+
+func newNumbers() *numbers { return &numbers{order: newOrder(random())} }
+
+func (n *numbers) unique() uint16 { return n.order.place(uint16(n.next.Add(1))) }
+
+// turn begins a new epoch.
+func (n *numbers) turn() {
+	n.began.Store(n.last)
+	n.last = n.next.Load()
+}
+
+// lately is how many were given out in this epoch and the last one.
+func (n *numbers) lately() uint32 { return n.next.Load() - n.began.Load() }
+
+// gave says whether a number is one of those.
+func (n *numbers) gave(id uint16) bool {
+	return uint32(uint16(n.next.Load())-n.order.number(id)) < n.lately()
+}
+
+// order is a permutation of 16 bits.
+type order struct{ a, b, c, notA, notB uint16 }
+
+func newOrder(key uint64) order {
+	o := order{a: uint16(key) | 1, b: uint16(key>>16) | 1, c: uint16(key >> 32)}
+	o.notA, o.notB = inverse(o.a), inverse(o.b)
+	return o
+}
+
+// inverse of an odd number, by which a product is undone: each round of Newton's
+// method doubles the bits that are right, of which the first guess has three.
+func inverse(a uint16) uint16 {
+	x := a
+	for range 3 {
+		x *= 2 - a*x
+	}
+	return x
+}
+
+func (o *order) place(n uint16) uint16 {
+	n *= o.a
+	n ^= n >> 8
+	n *= o.b
+	return (n ^ n>>7) + o.c
+}
+
+// number is the one whose place it is.
+func (o *order) number(place uint16) uint16 {
+	n := place - o.c
+	n ^= n>>7 ^ n>>14
+	n *= o.notB
+	n ^= n >> 8
+	return n * o.notA
+}
+
+// numbersOf are those of a tunnel, or the router's own: for what is none, or an end that
+// is about to be one.
+func (r *Router) numbersOf(t *forwarder.Tunnel) *numbers {
+	if t == nil {
+		return r.numbers
+	}
+	return t.Owner.(*tunnelBook).numbers
+}
+
+// Next implements forwarder.Numbers, as do the next two.
+func (r *Router) Next(t *forwarder.Tunnel) uint16 { return r.numbersOf(t).unique() }
+
+func (r *Router) Gave(t *forwarder.Tunnel, id uint16) bool { return r.numbersOf(t).gave(id) }
+
+func (r *Router) Lately(t *forwarder.Tunnel) uint32 { return r.numbersOf(t).lately() }
+
+// foreseen are the numbers that would be given out next, by none of which any is.
+type foreseen struct {
+	*Router
+	drawn map[*numbers]uint32
+}
+
+// Next implements forwarder.Numbers.
+func (n *foreseen) Next(t *forwarder.Tunnel) uint16 {
+	of := n.numbersOf(t)
+	n.drawn[of]++
+	return of.order.place(uint16(of.next.Load() + n.drawn[of]))
+}

@@ -1,0 +1,79 @@
+package host
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+)
+
+// restless is an object that somebody changes all the time; each look at it takes a while.
+type restless struct {
+	name  string
+	takes time.Duration
+	looks int
+}
+
+func (r *restless) ID() ID              { return ID{Kind: KindGuard, Name: r.name} }
+func (r *restless) For() (string, bool) { return r.name, false }
+func (r *restless) grows(Object) bool   { return true }
+func (r *restless) look(*Item) (*deeds, error) {
+	r.looks++
+	time.Sleep(r.takes)
+	return &deeds{do: func() error { return nil }}, nil
+}
+
+// What changes all the time is looked at once a second, and all of it together for a tenth of the time; whoever waits
+// longest comes first, so that one that changes seldom has its turn.
+func TestTurns(t *testing.T) {
+	w, err := newWatch()
+	must(t, err)
+	defer w.close()
+	h := &Host{log: slog.New(slog.DiscardHandler), record: &Record{}, items: map[ID]*Item{}, watch: w, Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {}}
+	all := []*restless{{name: "a"}, {name: "b"}}
+	for _, r := range all {
+		h.items[r.ID()] = &Item{Object: r, Stands: true, host: h}
+	}
+	now := time.Now()
+	for range 5 * 100 { // five seconds, in which everybody changes all the time
+		for _, r := range all {
+			h.Touch(r.ID())
+		}
+		for h.Settle(now) {
+		}
+		now = now.Add(10 * time.Millisecond)
+	}
+	for _, r := range all {
+		if r.looks < 4 || r.looks > 6 {
+			t.Errorf("%s was looked at %d times in five seconds", r.name, r.looks)
+		}
+		r.looks, r.takes = 0, 30*time.Millisecond
+	}
+	for i := range 20 { // so many that there is no time for all
+		r := &restless{name: string(rune('c' + i)), takes: 30 * time.Millisecond}
+		all = append(all, r)
+		h.items[r.ID()] = &Item{Object: r, Stands: true, host: h}
+	}
+	looks := func() (sum int) {
+		for _, r := range all {
+			sum += r.looks
+		}
+		return sum
+	}
+	for second := range 8 {
+		before := looks()
+		now = now.Add(time.Second)
+		for _, r := range all {
+			h.Touch(r.ID())
+		}
+		for h.Settle(now) {
+		}
+		if n := looks() - before; n > 5 {
+			t.Errorf("second %d: %d looks of 30 ms each", second, n)
+		}
+	}
+	for _, r := range all {
+		if r.looks == 0 {
+			t.Errorf("%s had no turn", r.name)
+		}
+	}
+}

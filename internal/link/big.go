@@ -1,0 +1,66 @@
+package link
+
+import (
+	"slices"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
+
+// big is what a packet socket keeps of superframes that are longer than an IP packet
+// can be (BIG TCP: gro_ipv4_max_size, gso_ipv4_max_size): they are cut into several
+// that are not, which wait, with all that came behind them, until they are asked for.
+type big struct {
+	whole []byte          // a frame with its tail
+	held  []*packet.Frame // to be handed over
+	spare []*packet.Frame // to be held
+}
+
+// hold keeps the messages from one to another.
+func (p *AFPacket) hold(frames []packet.Frame, from, to int) {
+	for i := from; i < to; i++ {
+		f := &frames[i]
+		p.parse(f, i)
+		if f.Len > mostRead {
+			p.split(f, p.tails[i*tailLen:][:f.Len-mostRead])
+			continue
+		}
+		g := p.next()
+		g.Reset(f.Len)
+		copy(g.Bytes(), f.Bytes())
+		g.Offload = f.Offload
+	}
+}
+
+// split holds the pieces of a frame that ends in a tail.
+func (p *AFPacket) split(f *packet.Frame, tail []byte) {
+	p.whole = append(append(p.whole[:0], f.Buf[:packet.BufferLen]...), tail...)
+	whole := packet.Frame{Buf: p.whole, Off: f.Off, Len: f.Len, Offload: f.Offload}
+	if !whole.Admit() || !packet.Split(&whole, p.next) {
+		p.lost.Add(1)
+	}
+}
+
+// next lends a frame and holds it.
+func (p *AFPacket) next() *packet.Frame {
+	f := &packet.Frame{}
+	if n := len(p.spare); n > 0 {
+		f, p.spare = p.spare[n-1], p.spare[:n-1]
+	}
+	p.held = append(p.held, f)
+	return f
+}
+
+// handOver fills frames with those that are held, and says how many.
+func (p *AFPacket) handOver(frames []packet.Frame) int {
+	n := min(len(p.held), len(frames))
+	for i, f := range p.held[:n] {
+		frames[i].Reset(f.Len)
+		copy(frames[i].Bytes(), f.Bytes())
+		frames[i].Offload = f.Offload
+		if len(p.spare) < maxSpare {
+			p.spare = append(p.spare, f)
+		}
+	}
+	p.held = slices.Delete(p.held, 0, n)
+	return n
+}

@@ -1,0 +1,207 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/guard"
+	"github.com/vrouter/vrouter/internal/host"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// wanted is what is to be on the host: it follows from the configuration, and from what the kernel says of the
+// uplink. Those of commands are told from those of the file.
+func wanted(c *config.Host, u *uplink, mtu int, byCommand workloadChanges) (all []host.Object) {
+	if c.Kernel.Guard {
+		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: u.own})
+	}
+	if c.Kernel.Export {
+		all = append(all, &host.Interface{Name: config.HostInterface, MTU: mtu, Offload: c.Offload})
+	}
+	namespaces := map[string]*host.Namespace{}
+	for i := range c.Workloads {
+		w := &c.Workloads[i]
+		path, named := c.NamespaceOf(w)
+		command := byCommand[w.Name] != nil
+		ns := namespaces[path]
+		if ns == nil {
+			ns = &host.Namespace{Path: workload.Namespace(path), Workload: w.Name, Command: command}
+			namespaces[path] = ns
+			all = append(all, ns)
+		}
+		ns.Make, ns.Command = ns.Make || named, ns.Command && command
+		all = append(all, interfaceOf(c, w, mtu, command))
+	}
+	return all
+}
+
+func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *host.Interface {
+	path, _ := c.NamespaceOf(w)
+	if w.MTU != 0 {
+		mtu = w.MTU
+	}
+	return &host.Interface{
+		Namespace: workload.Namespace(path), Name: w.Interface, Address: w.Address, Gateway: c.Gateway.Address,
+		MTU: mtu, Offload: c.Offload, Workload: w.Name, Command: command,
+	}
+}
+
+// present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
+func (n *Node) present() []host.Object {
+	all := wanted(n.config, n.uplink, n.workloadMTU(), n.live)
+	for i, o := range all {
+		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
+			continue
+		}
+		all[i] = all[len(all)-1]
+		all = all[:len(all)-1]
+		if it := n.what.Item(o.ID()); it != nil && it.Object != nil {
+			all = append(all, it.Object)
+		}
+		break
+	}
+	return all
+}
+
+// bringAbout has what is wanted be there, and all that follows from what is there then. What cannot be done is said,
+// and tried again; only without a guard where one is needed it is an error.
+func (n *Node) bringAbout() error {
+	if n.what == nil {
+		return nil // a test's, without a host
+	}
+	return errors.Join(n.apply(), n.checkGuard())
+}
+
+// apply is bringAbout for a change that no guard is needed for: an error is about what could not be taken away, or not
+// be written down.
+func (n *Node) apply() error {
+	var later []host.ID
+	if n.config.Kernel.Export {
+		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
+	}
+	n.mtu = n.workloadMTU()
+	return errors.Join(n.what.Apply(n.present(), later...), n.followWhatStands())
+}
+
+// followMTU gives workloads without an MTU of their own the one that fits now.
+func (n *Node) followMTU() error {
+	if n.workloadMTU() == n.mtu {
+		return nil
+	}
+	return n.bringAbout()
+}
+
+// settle makes right, one by one, what somebody has changed, or what could not be done.
+func (n *Node) settle() {
+	for n.settleOne() {
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.stopped {
+		n.sayWhatWaits()
+	}
+}
+
+func (n *Node) settleOne() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stopped || !n.what.Settle(time.Now()) {
+		return false
+	}
+	if err := n.followWhatStands(); err != nil {
+		n.failed(err)
+	}
+	return true
+}
+
+func (n *Node) lookForNamespaces() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.stopped {
+		n.what.LookForNamespaces()
+	}
+}
+
+// look has a port's interface be looked at, as something is new about it.
+func (n *Node) look(port string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w := n.workloads[port]; w != nil {
+		n.what.Touch(w.object.ID())
+	} else if port == config.HostInterface {
+		n.what.Touch(hostInterface)
+	}
+}
+
+// sayWhatWaits tells of each thing that is not as it is to be.
+func (n *Node) sayWhatWaits() {
+	var all []complaint
+	for _, it := range n.what.Waiting() {
+		switch o := it.Object.(type) {
+		case *host.Interface:
+			if o.Workload == "" {
+				all = append(all, complaint{"kernel.export: the host's own interface cannot be made; trying again", []any{"interface", o.Name, "error", it.Err}})
+				continue
+			}
+			all = append(all, complaint{"the workload is not attached; trying again", []any{"workload", o.Workload, "reason", it.Why()}})
+		case *host.Exports:
+			all = append(all, complaint{"kernel.export: the host's routes are not all as they are to be; trying again", []any{"error", it.Err}})
+		}
+	}
+	for name, w := range n.workloads {
+		if note := n.what.Item(w.object.ID()).Note; note != "" {
+			all = append(all, complaint{"the workload has changed its interface; it is let be", []any{"workload", name, "what", note}})
+		}
+	}
+	n.complain("what waits", all...)
+}
+
+// checkGuard is an error where the host would forward on its own, and there is no guard against that.
+func (n *Node) checkGuard() error {
+	needed := guard.Needed(n.uplink.name)
+	if !n.config.Kernel.Guard {
+		if n.config.Kernel.Export && needed {
+			n.complain("guard", complaint{"kernel.export gives the host routes to the workloads, and it forwards what comes in by the uplink: without the guard it forwards a second copy of what comes in for them", nil})
+		}
+		return nil
+	}
+	it := n.what.Item((&host.Guard{Uplink: n.config.Uplink.Interface}).ID())
+	if it == nil || it.Err == nil {
+		n.complain("guard")
+		return nil
+	}
+	if needed {
+		return fmt.Errorf("%w; the host forwards what comes in by %s (net.ipv4.conf.%s.forwarding), so each packet would be sent twice: turn that off, or set `kernel.guard: false` to accept it", it.Err, n.uplink.name, n.uplink.name)
+	}
+	n.complain("guard", complaint{"no guard over the host's own stack; it does not forward at present, so none is needed", []any{"error", it.Err}})
+	return nil
+}
+
+// checkAddresses refuses a workload, or a gateway, with an address of the uplink's: the host would answer for it.
+func (n *Node) checkAddresses(c *config.Host) error {
+	own := map[netip.Addr]bool{}
+	for _, a := range n.uplink.addresses {
+		own[a.Addr()] = true
+	}
+	if a := c.Gateway.Address; own[a] {
+		return &config.FieldError{Field: "gateway.address", Reason: fmt.Sprintf("%s is the address of %s, this host's uplink: give the gateway another one, such as %s", a, n.uplink.name, config.DefaultGatewayAddress)}
+	}
+	for _, w := range c.Workloads {
+		if err := n.checkAddress(w); err != nil {
+			return fmt.Errorf("workload %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func (n *Node) checkAddress(w config.Workload) error {
+	for _, a := range n.uplink.addresses {
+		if a.Addr() == w.Address.Addr() {
+			return &config.FieldError{Field: "address", Reason: fmt.Sprintf("%s is the address of %s, this host's uplink: give the workload another one", a.Addr(), n.uplink.name)}
+		}
+	}
+	return nil
+}
