@@ -42,11 +42,9 @@ func TestLimitsAreDocumented(t *testing.T) {
 	inTime := fmt.Sprintf("%d new ones a second", share.EachRate)
 	architecture := read("architecture.md")
 	for _, row := range []string{
-		fmt.Sprintf("| traces at once | %d |", trace.MaxListeners),
 		fmt.Sprintf("| words of a filter | %s; nested ", thousands(filter.MaxWords)),
 		fmt.Sprintf("| time that filters take | %s nodes a second for who traces, %s for all:", thousands(trace.OwnerNodes), thousands(trace.AllNodes)),
 		fmt.Sprintf("| records that are made | %s a second,", thousands(trace.AllRecords)),
-		fmt.Sprintf("| records that all traces together may fall behind | %s |", thousands(trace.AllRings)),
 		fmt.Sprintf("| time of a processor that those take who may only look | %s of one a party, %s in all,", part(share.EachTime), part(share.AllTime)),
 		fmt.Sprintf("| traces, tops, replays and long lists of those who may only look | %d a party, %d in all |", share.EachStreams, share.AllStreams),
 		fmt.Sprintf("| reading all counters; putting them into words for Prometheus | %s of a processor; %s.", part(share.CountersTime), part(share.ScrapeTime)),

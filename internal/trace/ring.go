@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// RingSize is how many records one listener may fall behind, of some 3 KB each, and AllRings all
+	// RingSize is how many records one listener may fall behind, of some 4 KB each, and AllRings all
 	// together.
 	RingSize = 4096
 	AllRings = maxChunks * chunkLen
-	// chunkLen is how many of them are in one piece of memory, some 170 KB.
+	// chunkLen is how many of them are in one piece of memory, some 230 KB.
 	chunkLen = 64
-	// maxChunks is how many pieces there are for all listeners together, some 27 MB. Each of them may
+	// maxChunks is how many pieces there are for all listeners together, some 29 MiB. Each of them may
 	// have leastChunks, whoever else falls behind: the one that is read from, and two that fill.
-	maxChunks   = 160
+	maxChunks   = 128
 	leastChunks = 3
 )
 

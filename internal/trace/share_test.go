@@ -254,7 +254,7 @@ func TestMemoryOfRings(t *testing.T) {
 		last.For(h.Listeners(), 1<<MaxListeners-1)
 		h.Deliver(last)
 	}
-	if _, _, bytes := h.Shares(); bytes > 30<<20 {
+	if _, _, bytes := h.Shares(); bytes > AllRings*RecordSize {
 		t.Errorf("their rings have %d MiB", bytes>>20)
 	}
 	for i, l := range all {
