@@ -61,7 +61,7 @@ func always[T any](v T, err error) func() (T, error) { return func() (T, error) 
 
 // form is what a client asks for.
 func form(r *http.Request) (n int) {
-	kind := expfmt.NegotiateIncludingOpenMetrics(r.Header).FormatType()
+	kind := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...).FormatType()
 	for i, f := range formats {
 		if f.kind == kind {
 			n = 2 * i

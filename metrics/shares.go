@@ -10,6 +10,7 @@ import (
 // What those who look take, and what they are refused.
 var (
 	lookConnections = gauge("look_connections", "Connections of those who may only look, by how they come: to the control socket, to control.listen with a certificate and before they have shown one, and to the metrics.", "by")
+	lookWaiting     = gauge("look_waiting_connections", "Connections that wait for such a place, or on which nothing was said yet.", "by")
 	lookRefused     = counter("look_refused_connections_total", "Connections that were refused, or had to make room for another one, as the party or all of them had their share.", "by")
 	lookStreams     = gauge("look_streams", "Traces, tops, replays and long lists of those who may only look.")
 	lookStreamsNot  = counter("look_refused_streams_total", "Of them, those that were refused, as the party or all of them had their share.")
@@ -23,6 +24,7 @@ var (
 func collectLooks(ch chan<- prometheus.Metric, l *share.Looks, h *trace.Hub) {
 	for by, c := range map[string]*share.Conns{"socket": &l.Lookers, "listen": &l.Guests, "listen_stranger": &l.Strangers, "metrics": &l.Scrapers} {
 		lookConnections.value(ch, float64(c.Taken()), by)
+		lookWaiting.value(ch, float64(c.Waiting()), by)
 		lookRefused.value(ch, float64(c.Refused()), by)
 	}
 	lookStreams.value(ch, float64(l.Streams.Taken()))

@@ -71,6 +71,9 @@ func TestPeerIsWhoConnected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer places.Close()
+	if _, err := c.Write([]byte("G")); err != nil { // who says nothing gets no place
+		t.Fatal(err)
+	}
 	accepted, err := places.Accept()
 	if err != nil {
 		t.Fatal(err)

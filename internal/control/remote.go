@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -125,10 +124,7 @@ func (g *gate) handshake(stranger *share.Conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), share.StrangerTime)
 	defer cancel()
 	_ = stranger.SetDeadline(time.Now().Add(share.StrangerTime))
-	hello := &helloConn{Conn: stranger, r: bufio.NewReader(stranger)}
-	if _, err := hello.r.Peek(1); err != nil {
-		return nil, err
-	}
+	hello := &helloConn{Conn: stranger}
 	guest := tls.Server(hello, &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -151,7 +147,6 @@ func (g *gate) handshake(stranger *share.Conn) (*tls.Conn, error) {
 // helloConn is a connection whose turn ends while it waits for the other end.
 type helloConn struct {
 	net.Conn
-	r   *bufio.Reader
 	ctx context.Context
 }
 
@@ -159,7 +154,7 @@ type helloConn struct {
 func (c *helloConn) NetConn() net.Conn { return c.Conn }
 
 func (c *helloConn) Read(b []byte) (n int, err error) {
-	share.Wait(c.ctx, func() { n, err = c.r.Read(b) })
+	share.Wait(c.ctx, func() { n, err = c.Conn.Read(b) })
 	return n, err
 }
 

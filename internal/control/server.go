@@ -191,15 +191,21 @@ func (s *Server) lookup(r *http.Request) (any, error) {
 	return l, nil
 }
 
-// counted are all counters, read after the call, for all who ask at the same time.
-func (s *Server) counted(ctx context.Context) (c counters, err error) {
-	share.Wait(ctx, func() { c, err = s.counters.Get(ctx, 0) })
-	return c, err
+// counted are all counters, read after the call: at once for root, and for all others together.
+func (s *Server) counted(ctx context.Context) (counters, error) {
+	return gathered(ctx, &s.counters)
 }
 
-func (s *Server) routeCounts(ctx context.Context) (counts *engine.RouteCounts, err error) {
-	share.Wait(ctx, func() { counts, err = s.counts.Get(ctx, 0) })
-	return counts, err
+func (s *Server) routeCounts(ctx context.Context) (*engine.RouteCounts, error) {
+	return gathered(ctx, &s.counts)
+}
+
+func gathered[T any](ctx context.Context, g *share.Gather[T]) (v T, err error) {
+	if party(ctx) == share.Root && !share.InTurn(ctx) {
+		return g.Make(0), nil
+	}
+	share.Wait(ctx, func() { v, err = g.Get(ctx, 0) })
+	return v, err
 }
 
 func (s *Server) kept(ctx context.Context, last bool) (list []*trace.Record) {

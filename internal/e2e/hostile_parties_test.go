@@ -19,25 +19,26 @@ import (
 // party is what a hostile workload does until it is stopped, with little traffic of its own.
 type party struct {
 	name  string
+	slow  int // the host, from 1 on, whose w1 has a slow stack; 0: none
 	start func(t *testing.T, f *field) (stop func())
 }
 
 var parties = []party{
-	{"400 superframes a second of one-byte segments", func(t *testing.T, f *field) func() {
+	{"400 superframes a second of one-byte segments", 0, func(t *testing.T, f *field) func() {
 		return f.drip(t, 400, superframe(4096, 1), f.address(1, 0))
 	}},
-	{"eight TCP streams of small segments", func(t *testing.T, f *field) func() {
+	{"eight TCP streams of small segments", 0, func(t *testing.T, f *field) func() {
 		s, err := newStreams(f.w[0][0], f.w[1][0], f.address(1, 0), 8, 88)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s.close
 	}},
-	{"2,000 datagrams a second into a slow stack of its own", func(t *testing.T, f *field) func() {
+	{"2,000 datagrams a second into a slow stack of its own", 1, func(t *testing.T, f *field) func() {
 		lift := burden(t, f.w[0][0])
 		return both(f.drip(t, 2000, (*attacker).plain, f.address(0, 0)), lift)
 	}},
-	{"2,000 datagrams a second into the other host's slow stack", func(t *testing.T, f *field) func() {
+	{"2,000 datagrams a second into the other host's slow stack", 2, func(t *testing.T, f *field) func() {
 		lift := burden(t, f.w[1][0])
 		return both(f.drip(t, 2000, (*attacker).plain, f.address(1, 0)), lift)
 	}},
@@ -173,6 +174,6 @@ func listenMSS(address string, mss int) (net.Listener, error) {
 }
 
 func dialMSS(address string, mss int) (net.Conn, error) {
-	d := net.Dialer{Timeout: 2 * time.Second, Control: withMSS(mss)}
+	d := net.Dialer{Timeout: patience, Control: withMSS(mss)}
 	return d.Dial("tcp4", address)
 }

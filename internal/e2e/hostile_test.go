@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -341,10 +340,5 @@ func (w *way) end(t *testing.T, from net.PacketConn, mark byte, tick *time.Ticke
 // memory is the router's resident set, in KiB.
 func (b *besieged) memory(t *testing.T) int {
 	t.Helper()
-	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindStringSubmatch(read(t, fmt.Sprintf("/proc/%d/status", b.router.cmd.Process.Pid)))
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return memoryOf(t, b.router.cmd.Process.Pid, "VmRSS")
 }

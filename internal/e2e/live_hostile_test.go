@@ -45,11 +45,16 @@ func request(method, path string, length int, body string) string {
 // held is what a router holds: descriptors and goroutines.
 func (h host) held(t *testing.T) (files, goroutines int) {
 	t.Helper()
+	return h.files(t), int(scrape(t, h.ns)[key("go_goroutines")])
+}
+
+func (h host) files(t *testing.T) int {
+	t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.Router.PID))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(list), int(scrape(t, h.ns)[key("go_goroutines")])
+	return len(list)
 }
 
 // unharmed holds a router to what it was, after a test has done its worst: its state, its

@@ -30,8 +30,8 @@ type looker struct {
 	Patience time.Duration // for an answer, before he tries again
 }
 
-// look is what somebody who may look, or who may not even that, can do to a router.
-type look struct {
+// prying is what somebody who may look, or who may not even that, can do to a router: a look.
+type prying struct {
 	name     string
 	member   bool // he is in control.group; else a stranger, who reaches two addresses
 	far      bool // from the other host
@@ -43,7 +43,7 @@ type look struct {
 
 // play does as it was told until somebody kills it.
 func (x *looker) play() error {
-	i := slices.IndexFunc(looks, func(l look) bool { return l.name == x.Look })
+	i := slices.IndexFunc(looks, func(l prying) bool { return l.name == x.Look })
 	if i < 0 {
 		return fmt.Errorf("nobody knows how to look by %q", x.Look)
 	}
@@ -176,15 +176,15 @@ func (x *looker) certified(f func(c net.Conn)) {
 var replayed = `{"ip":"` + base64.StdEncoding.EncodeToString(make([]byte, 60)) + `"}`
 
 // looks are the attacks. A description says what a member, a stranger or a holder of a certificate does.
-var looks = []look{
+var looks = []prying{
 	{name: "nothing but two busy processors, to compare with", work: true, do: func(*looker) { many(2, func() {}) }},
 	{name: "a filter of 205,000 terms", member: true, do: func(x *looker) { many(1, func() { x.talk(filtered(205_000)) }) }},
 	{name: "16 filters of 205,000 terms", member: true, do: func(x *looker) { many(16, func() { x.talk(filtered(205_000)) }) }},
-	{name: "16 filters of 500 terms", member: true, do: func(x *looker) { many(16, func() { x.talk(filtered(500)) }) }},
+	{name: "16 filters of 500 terms", everyday: true, member: true, do: func(x *looker) { many(16, func() { x.talk(filtered(500)) }) }},
 	{name: "16 traces of everything", member: true, work: true, do: func(x *looker) { many(16, func() { x.talk(get("/v1/trace")) }) }},
-	{name: "16 traces of everything, not read", member: true, do: func(x *looker) { hold(16, "unix", x.Socket, get("/v1/trace")) }},
+	{name: "16 traces of everything, not read", everyday: true, member: true, do: func(x *looker) { hold(16, "unix", x.Socket, get("/v1/trace")) }},
 	{name: "10,000 trace clients", member: true, work: true, do: func(x *looker) { many(10_000, func() { x.talk(get("/v1/trace")) }) }},
-	{name: "520 traces and tops", member: true, work: true, do: func(x *looker) {
+	{name: "520 traces and tops", everyday: true, member: true, work: true, do: func(x *looker) {
 		go many(260, func() { x.talk(get("/v1/trace")) })
 		many(260, func() { x.talk(get("/v1/top?interval=1h")) })
 	}},
@@ -192,10 +192,10 @@ var looks = []look{
 	{name: "16 endless replays", member: true, work: true, do: func(x *looker) {
 		many(16, func() { x.endless("["+replayed, ","+replayed) })
 	}},
-	{name: "16 endless bodies of wrong requests", member: true, work: true, do: func(x *looker) {
+	{name: "16 endless bodies of wrong requests", everyday: true, member: true, work: true, do: func(x *looker) {
 		many(16, func() { x.endless("[7", strings.Repeat(" ", 1<<16)) })
 	}},
-	{name: "300 traces of one packet beside a running one", member: true, do: func(x *looker) {
+	{name: "300 traces of one packet beside a running one", everyday: true, member: true, do: func(x *looker) {
 		go many(1, func() { x.talk(get("/v1/trace")) })
 		many(1, func() {
 			c := open("unix", x.Socket)
@@ -224,14 +224,23 @@ var looks = []look{
 		many(32, func() { untilRead("unix", x.Socket, strings.Repeat(get("/v1/ports"), 100)) })
 	}},
 	{name: "connections to the socket", member: true, work: true, do: func(x *looker) { many(8, func() { open("unix", x.Socket).Close() }) }},
+	{name: "unread answers", member: true, do: func(x *looker) {
+		var all []net.Conn
+		many(1, func() {
+			c := open("unix", x.Socket)
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = io.WriteString(c, strings.Repeat(get("/v1/ports"), 100))
+			all = append(all, c)
+		})
+	}},
 	{name: "wrong requests", member: true, work: true, do: func(x *looker) { many(8, func() { x.talk("NONSENSE\r\n\r\n") }) }},
 	{name: "scrapes in a loop, 1,000 workloads", work: true, ports: 1000, do: func(x *looker) { many(8, func() { untilRead("tcp", x.Metrics, get("/metrics")) }) }},
 	{name: "150 pipelines of scrapes, not read, 1,000 workloads", ports: 1000, do: func(x *looker) {
 		hold(150, "tcp", x.Metrics, strings.Repeat(get("/metrics"), 100))
 	}},
 	{name: "connections to the metrics", work: true, do: func(x *looker) { many(8, func() { open("tcp", x.Metrics).Close() }) }},
-	{name: "TLS hellos without a certificate", far: true, work: true, do: func(x *looker) { many(16, x.hello) }},
-	{name: "600 idle connections to control.listen", far: true, do: func(x *looker) { hold(600, "tcp", x.Listen, "") }},
+	{name: "TLS hellos without a certificate", everyday: true, far: true, work: true, do: func(x *looker) { many(16, x.hello) }},
+	{name: "600 idle connections to control.listen", everyday: true, far: true, do: func(x *looker) { hold(600, "tcp", x.Listen, "") }},
 	{name: "100 idle holders of a certificate", far: true, do: func(x *looker) {
 		many(100, func() { x.certified(func(c net.Conn) { _, _ = c.Write([]byte("G")); _, _ = io.Copy(io.Discard, c) }) })
 	}},

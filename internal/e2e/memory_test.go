@@ -12,8 +12,8 @@ import (
 const (
 	// cgroupMemory is what a router may have in a cgroup, of its own and in the kernel.
 	cgroupMemory = 96 << 20
-	// dataMemory is what it may map, used or not, where no cgroup can be made.
-	dataMemory = 320 << 20
+	// mappedMemory is what it may map besides, used or not, where no cgroup can be made.
+	mappedMemory = 224 << 20
 )
 
 // hungry are the floods that fill what a router keeps: queues, fragments, neighbours, the
@@ -25,7 +25,7 @@ var hungry = []string{
 // A router with little memory lives through the floods that make it take some: its limits
 // hold before the kernel has to end it.
 func TestLittleMemory(t *testing.T) {
-	b := besiege(t, confined(t)...)
+	b := besiege(t, confined(t, cgroupMemory)...)
 	for _, a := range attacks {
 		if slices.Contains(hungry, a.name) {
 			t.Run(a.name, func(t *testing.T) { b.withstand(t, a) })
@@ -38,7 +38,7 @@ func TestLittleMemory(t *testing.T) {
 
 // confined is a command that runs another one with little memory: in a cgroup, or, where
 // none can be made, by a limit of its data. The race detector would need far more.
-func confined(t *testing.T) (command []string) {
+func confined(t *testing.T, memory int) (command []string) {
 	if raced() {
 		return nil
 	}
@@ -51,11 +51,12 @@ func confined(t *testing.T) (command []string) {
 			continue
 		}
 		t.Cleanup(func() { eventually(t, "the cgroup is empty", func() bool { return os.Remove(dir) == nil }) })
-		if err := os.WriteFile(filepath.Join(dir, c.limit), []byte(strconv.Itoa(cgroupMemory)), 0o644); err == nil {
-			t.Logf("%d MiB in %s", cgroupMemory>>20, dir)
+		if err := os.WriteFile(filepath.Join(dir, c.limit), []byte(strconv.Itoa(memory)), 0o644); err == nil {
+			t.Logf("%d MiB in %s", memory>>20, dir)
 			return []string{"sh", "-c", `echo $$ > ` + dir + `/cgroup.procs && exec "$@"`, "sh"}
 		}
 	}
-	t.Logf("no cgroup can be made here: %d MiB of data", dataMemory>>20)
-	return []string{"sh", "-c", fmt.Sprintf(`ulimit -d %d && exec "$@"`, dataMemory>>10), "sh"}
+	memory += mappedMemory
+	t.Logf("no cgroup can be made here: %d MiB of data", memory>>20)
+	return []string{"sh", "-c", fmt.Sprintf(`ulimit -d %d && exec "$@"`, memory>>10), "sh"}
 }

@@ -131,7 +131,6 @@ func TestWorkloadIsMendedAtOnce(t *testing.T) {
 		{"down and up", func() error {
 			return errors.Join(withLink("eth0", netlink.LinkSetDown), withLink("eth0", netlink.LinkSetUp))
 		}},
-		{"flushed", func() error { return withLink("eth0", flush) }},
 		{"default route deleted", func() error { return netlink.RouteDel(&netlink.Route{Gw: net.IPv4(169, 254, 1, 1)}) }},
 		{"renamed", func() error {
 			return withLink("eth0", func(l netlink.Link) error {
@@ -154,6 +153,41 @@ func TestWorkloadIsMendedAtOnce(t *testing.T) {
 			}
 			if links := linksOf(t, elsewhere); !slices.Equal(links, []string{"interface lo"}) {
 				t.Errorf("interfaces elsewhere: %v", links)
+			}
+		})
+	}
+}
+
+// What somebody in a workload's namespace has chosen is let be, and said, until a reload.
+func TestChosenSetUpIsLetBe(t *testing.T) {
+	startRouter(t, newHost(t), defaultSocket, twoWorkloads)
+	w1, w2 := workload.Named("w1"), workload.Named("w2")
+	wantEcho(t, w2, "10.70.1.1", 63)
+	for _, c := range []struct {
+		name, note string
+		choose     func() error
+	}{
+		{"no address", "eth0 has no longer 10.70.1.1/24", func() error { return withLink("eth0", flush) }},
+		{"another gateway", "in the place of the router's", func() error {
+			return netlink.RouteReplace(&netlink.Route{Gw: net.IPv4(10, 70, 1, 254), LinkIndex: mustLink("eth0").Attrs().Index})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in(t, w1, c.choose)
+			eventually(t, "it is said", func() bool { return strings.Contains(listed(t, "w1").Note, c.note) })
+			// A change that has the router look once more, and that it follows.
+			in(t, w1, func() error {
+				return withLink("eth0", func(l netlink.Link) error { return netlink.LinkSetAlias(l, c.name) })
+			})
+			in(t, w2, func() error { return netlink.RouteDel(&netlink.Route{Gw: net.IPv4(169, 254, 1, 1)}) })
+			eventually(t, "the other workload's route is given again", func() bool { return answers(w2, "192.168.0.11") })
+			if note := listed(t, "w1").Note; answers(w1, "192.168.0.11") || !strings.Contains(note, c.note) {
+				t.Errorf("it is not let be: %q", note)
+			}
+			vrouter(t, "reload").wantOK(t)
+			eventually(t, "a reload makes it as it was", func() bool { return answers(w1, "192.168.0.11") })
+			if note := listed(t, "w1").Note; note != "" {
+				t.Errorf("it still says %q", note)
 			}
 		})
 	}

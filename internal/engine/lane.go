@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -29,7 +30,7 @@ const (
 type lane struct {
 	router *Router
 	mu     sync.Mutex
-	work   sync.Cond // there is some, or nobody is slow any more
+	wake   chan struct{} // there is work, or nobody is slow any more
 	ports  []*slowPort
 	next   int // whose turn it is
 	bytes  int // that wait
@@ -60,10 +61,22 @@ type slowPast struct {
 	ended time.Time
 }
 
-func newLane(r *Router) *lane {
-	l := &lane{router: r}
-	l.work.L = &l.mu
-	return l
+func newLane(r *Router) *lane { return &lane{router: r, wake: make(chan struct{}, 1)} }
+
+// rouse has the thread look what there is to do.
+func (l *lane) rouse() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lock is how the thread takes the lock: it never waits in its queue, where it might be
+// given the lock long before it is given a processor, and workers would wait for both.
+func (l *lane) lock() {
+	for !l.mu.TryLock() {
+		_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	}
 }
 
 // admit has a port be slow. It refuses one that it cannot write to.
@@ -105,7 +118,7 @@ func (l *lane) take(port *portState, frames []*packet.Frame) (n int, ok bool) {
 		p.bytes += size
 		l.bytes += size
 	}
-	l.work.Signal()
+	l.rouse()
 	return n, true
 }
 
@@ -120,15 +133,16 @@ func (l *lane) find(port *portState) *slowPort {
 func (l *lane) run() {
 	runtime.LockOSThread() // and never unlocked: the thread ends here, with its priority
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), lowest)
-	l.mu.Lock()
+	l.lock()
 	defer l.mu.Unlock()
 	for len(l.ports) > 0 && !l.closed {
-		p := l.turn()
-		if p == nil {
-			l.work.Wait()
+		if p := l.turn(); p != nil {
+			l.write(p)
 			continue
 		}
-		l.write(p)
+		l.mu.Unlock()
+		<-l.wake
+		l.lock()
 	}
 	l.runs = false
 }
@@ -153,7 +167,7 @@ func (l *lane) write(p *slowPort) {
 	before := readThreadTime()
 	err := p.link.WriteSlowly(f)
 	p.pace.over(before.since(), 1)
-	l.mu.Lock()
+	l.lock()
 	p.writing = false
 	l.took(p, f)
 	if err != nil {
@@ -183,7 +197,7 @@ func (l *lane) tick(now time.Time) (gone []string) {
 		return true
 	})
 	if len(gone) > 0 {
-		l.work.Signal()
+		l.rouse()
 	}
 	return gone
 }
@@ -204,7 +218,7 @@ func (l *lane) remove(port *portState) {
 	p.frames = nil
 	port.pace.slow.Store(false)
 	l.ports = slices.DeleteFunc(l.ports, func(q *slowPort) bool { return q == p })
-	l.work.Signal()
+	l.rouse()
 }
 
 // close ends the thread.
@@ -212,7 +226,7 @@ func (l *lane) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	l.work.Signal()
+	l.rouse()
 }
 
 // heldSize is the memory in bytes that a copy of a frame takes.
@@ -231,8 +245,11 @@ func (w *worker) hand(port *portState, frames []*packet.Frame) bool {
 		return false
 	}
 	w.countSent(port, frames[:n])
-	for _, f := range frames[n:] {
-		failed(w.mine, f, verdict.TXQueueFull)
+	if n < len(frames) {
+		first := slices.IndexFunc(w.mine, func(o outgoing) bool { return o.frame == frames[n] })
+		for i := range w.mine[first:] {
+			w.mine[first+i].t.failed = verdict.TXQueueFull
+		}
 	}
 	return true
 }

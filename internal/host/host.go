@@ -126,7 +126,7 @@ func (h *Host) Set(want ...Object) error {
 			h.items[o.ID()] = it
 		}
 		it.lost, it.doomed = false, false
-		if it.Object != nil && it.Stands && same(it.Object, o) && !it.dirty && it.Err == nil {
+		if it.Object != nil && it.Stands && same(it.Object, o) && !it.dirty && !it.theirs && it.Err == nil {
 			continue
 		}
 		if it.Stands && !o.grows(it.Object) {
@@ -233,7 +233,7 @@ func (h *Host) settleKind(items []*Item, repair bool) error {
 	var plans []plan
 	changed := false
 	for _, it := range items {
-		it.dirty = false
+		it.dirty, it.following = false, repair
 		h.watch.rearm(it)
 		d, err := it.Object.look(it)
 		if err == nil && d.draft != nil {

@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	lives = flag.Int("model.lives", 20, "how many hosts are led through a life each")
+	lives = flag.Int("model.lives", 12, "how many hosts are led through a life each")
 	life1 = flag.Int("model.first", 1, "seed of the first of them")
 )
 

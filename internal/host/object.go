@@ -89,11 +89,13 @@ type Item struct {
 	inode  workload.Inode // of its namespace
 	mtu    int            // as it was set
 	dirty  bool           // look at it again
-	bare   bool           // somebody has taken its address away
-	doomed bool           // it could not be taken away, which is tried again
-	lost   bool           // what it stood on was taken away by somebody; who did so for good would not have it made again
-	next   time.Time      // when it may be looked at
-	host   *Host
+	theirs bool           // somebody has chosen another set-up, which holds until a reload
+	// following is while it is looked at because something changed, and nobody has asked for what is wanted.
+	following bool
+	doomed    bool      // it could not be taken away, which is tried again
+	lost      bool      // what it stood on was taken away by somebody; who did so for good would not have it made again
+	next      time.Time // when it may be looked at
+	host      *Host
 }
 
 func same(a, b any) bool { return reflect.DeepEqual(a, b) }

@@ -9,9 +9,6 @@ const (
 	// mostDebt is how far one port can be ahead of the others: longer than any batch
 	// takes, and short enough that it gets over a pause of the whole machine.
 	mostDebt = 250 * time.Millisecond
-	// costFades: the cost of a frame is believed at once if it rises, and falls by so
-	// much of the difference a turn.
-	costFades = 8
 )
 
 // share is what a port has had of its worker's time. All that its frames cost counts:
@@ -38,14 +35,12 @@ func (p *polled) wants(left time.Duration) int {
 // expected is what so many frames will take.
 func (s *share) expected(frames int) time.Duration { return time.Duration(frames) * s.cost }
 
-// endTurn learns from a batch what a frame costs.
+// endTurn learns from a batch what a frame costs. More is believed at once, less by half:
+// one frame a turn is the least, and a pause of the worker is soon forgotten.
 func (s *share) endTurn() {
 	if s.frames > 0 {
-		c := s.used / time.Duration(s.frames)
-		if c < s.cost {
-			c = s.cost - (s.cost-c)/costFades
-		}
-		s.cost = c
+		c := min(s.used/time.Duration(s.frames), turn)
+		s.cost = max(c, (s.cost+c)/2)
 	}
 	s.used, s.frames = 0, 0
 }

@@ -42,7 +42,9 @@ func checkedFrame(vnet, b []byte) *Frame {
 	}
 	f := FrameOf(b)
 	f.Offload = ParseOffload(vnet)
-	f.Admit()
+	if !f.Admit() || f.Len < EthernetLen+IPv4MinLen {
+		return nil
+	}
 	ip := IPv4(f.Payload())
 	if ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.TotalLen() < ip.HeaderLen() || ip.TotalLen() > len(ip) {
 		return nil

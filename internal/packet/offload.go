@@ -147,7 +147,7 @@ func (f *Frame) OffloadValid() bool {
 	}
 	if o.IsGSO() {
 		var h headers
-		return h.ofSuperframe(f)
+		return o.NeedsChecksum() && h.ofSuperframe(f)
 	}
 	return f.checksumValid()
 }
@@ -184,7 +184,7 @@ func (h *headers) ofSuperframe(f *Frame) bool {
 		return false
 	}
 	if o.NeedsChecksum() {
-		if start = int(o.CsumStart); o.CsumOffset != sumAt {
+		if start = int(o.CsumStart); start == 0 || o.CsumOffset != sumAt {
 			return false
 		}
 	}

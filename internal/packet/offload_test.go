@@ -46,6 +46,7 @@ func TestOffloadValid(t *testing.T) {
 		{"udp that is tcp", tcp, func(f *Frame) { f.Offload.GSOType = GSOUDPL4 }, false},
 		{"udp that is tcp, and its checksum where udp's is", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.CsumOffset = GSOUDPL4, udpChecksum }, false},
 		{"checksum where tcp has none", tcp, func(f *Frame) { f.Offload.CsumOffset = 2000 }, false},
+		{"transport header at the start", tcp, func(f *Frame) { f.Offload.CsumStart = 0 }, false},
 		{"transport header not behind ip", tcp, func(f *Frame) { f.Offload.CsumStart += 4 }, false},
 		{"tcp header too short", tcp, func(f *Frame) { f.Bytes()[34+12] = 4 << 4 }, false},
 		{"tcp header behind the end", gso{kind: GSOTCPv4, size: 9, payload: 8}, func(f *Frame) { f.Bytes()[34+12] = 8 << 4 }, false},

@@ -25,6 +25,7 @@ type Conns struct {
 	list    []*Conn
 	rates   map[Party]*bucket
 	refused atomic.Uint64
+	waiting atomic.Int64
 }
 
 // Conn is one of them.
@@ -146,6 +147,9 @@ func (s *Conns) Taken() int {
 
 // Refused is how many were refused so far, or had to make room.
 func (s *Conns) Refused() uint64 { return s.refused.Load() }
+
+// Waiting is how many wait for a place now, or have said nothing yet.
+func (s *Conns) Waiting() int { return int(s.waiting.Load()) }
 
 // SetBusy says whether there is something to be done for a connection.
 func (k *Conn) SetBusy(busy bool) {

@@ -38,9 +38,12 @@ type waiter struct {
 	ready   chan struct{}
 }
 
+// processors is how many this program may use, asked for before internal/node sets another number.
+var processors = runtime.GOMAXPROCS(0)
+
 // NewLane makes one for this machine.
 func NewLane() *Lane {
-	l := &Lane{free: max(1, runtime.NumCPU()/4), parties: map[Party]*account{}}
+	l := &Lane{free: max(1, processors/4), parties: map[Party]*account{}}
 	l.later = time.AfterFunc(time.Hour, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -169,6 +172,9 @@ func turnOf(ctx context.Context) *turn {
 	t, _ := ctx.Value(turnKey{}).(*turn)
 	return t
 }
+
+// InTurn says whether somebody's turn is running.
+func InTurn(ctx context.Context) bool { return turnOf(ctx) != nil }
 
 // Run waits for a party's turn and runs f on a thread of the lowest priority, which ends with it. A
 // panic is the caller's.

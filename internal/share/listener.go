@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sweepEvery is how often is looked whether one who waits may have a place.
-const sweepEvery = 20 * time.Millisecond
+// sweepEvery is how often is looked whether one who waits may have a place; where many do, seldomer.
+const sweepEvery = 2 * time.Millisecond
 
-// Listener is one whose connections have places. Who gets none waits for a while: so he does not come
-// again at once.
+// Listener is one whose connections have places. Who has said nothing needs none, and who gets none
+// waits for a while: so he does not come again at once.
 type Listener struct {
 	net.Listener
 	file *os.File // a second descriptor of it
@@ -57,6 +57,7 @@ type waits struct {
 	who   Party
 	conns *Conns
 	until time.Time
+	spoke bool // there is something to read
 	why   error
 }
 
@@ -196,16 +197,22 @@ func (temporary) Timeout() bool   { return false }
 func (l *Listener) admitOrWait(w *waits) {
 	now := time.Now()
 	w.until = now.Add(WaitTime)
-	k, err := w.conns.Admit(w.conn, w.who, now)
-	if err == nil {
-		l.give(accepted{conn: k})
+	if w.who == Root {
+		w.until = now.Add(rootWaitTime)
+	}
+	if !w.hear() {
+		w.close()
 		return
 	}
-	w.why = err
-	for {
-		if l.wait(w) {
+	if w.spoke {
+		k, err := w.conns.Admit(w.conn, w.who, now)
+		if err == nil {
+			l.give(accepted{conn: k})
 			return
 		}
+		w.why = err
+	}
+	for !l.wait(w) {
 		if w.who != Root {
 			w.conns.refused.Add(1)
 			w.close()
@@ -220,6 +227,14 @@ func (l *Listener) admitOrWait(w *waits) {
 	}
 }
 
+// hear notes whether the other end has said something; false if it is gone.
+func (w *waits) hear() bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(w.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	w.spoke = n > 0
+	return w.spoke || err == unix.EAGAIN
+}
+
 // wait has a connection wait, if there are not too many that do.
 func (l *Listener) wait(w *waits) bool {
 	l.mu.Lock()
@@ -228,6 +243,7 @@ func (l *Listener) wait(w *waits) bool {
 		return false
 	}
 	l.waiting = append(l.waiting, w)
+	w.conns.waiting.Add(1)
 	if len(l.waiting) == 1 {
 		go l.sweep()
 	}
@@ -237,43 +253,80 @@ func (l *Listener) wait(w *waits) bool {
 // sweep gives places to those who wait, in their order, and tells who has waited long enough. It ends
 // when nobody waits.
 func (l *Listener) sweep() {
-	for more := true; more; {
-		time.Sleep(sweepEvery)
+	for n := 1; n > 0; {
+		time.Sleep(sweepEvery * time.Duration(1+n/100))
 		var admitted []*Conn
-		admitted, more = l.admit(time.Now())
+		admitted, n = l.admit(time.Now())
 		for _, k := range admitted {
 			l.give(accepted{conn: k})
 		}
 	}
 }
 
-func (l *Listener) admit(now time.Time) (admitted []*Conn, more bool) {
+func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.listen()
 	none := map[Party]bool{}
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *waits) bool {
-		if !none[w.who] {
-			k, err := w.conns.Admit(w.conn, w.who, now)
-			if err == nil {
-				admitted = append(admitted, k)
-				return true
-			}
-			none[w.who] = true
-		}
-		if w.who == Root || now.Before(w.until) {
+		k := w.try(none, now)
+		switch {
+		case k != nil:
+			admitted = append(admitted, k)
+		case w.fd < 0: // gone
+		case now.Before(w.until), w.who == Root && w.spoke:
 			return false
+		default:
+			w.conns.refused.Add(1)
+			go l.tell(w)
 		}
-		w.conns.refused.Add(1)
-		go l.tell(w)
+		w.conns.waiting.Add(-1)
 		return true
 	})
-	return admitted, len(l.waiting) > 0
+	return admitted, len(l.waiting)
+}
+
+// try finds a place for who has said something, unless one of his party has found none.
+func (w *waits) try(none map[Party]bool, now time.Time) *Conn {
+	if !w.spoke || w.fd < 0 || none[w.who] {
+		return nil
+	}
+	k, err := w.conns.Admit(w.conn, w.who, now)
+	if err != nil {
+		w.why, none[w.who] = err, true
+		return nil
+	}
+	return k
+}
+
+// listen finds out who has spoken meanwhile, or is gone.
+func (l *Listener) listen() {
+	var silent []unix.PollFd
+	var who []*waits
+	for _, w := range l.waiting {
+		if !w.spoke {
+			silent, who = append(silent, unix.PollFd{Fd: int32(w.fd), Events: unix.POLLIN}), append(who, w)
+		}
+	}
+	if n, _ := unix.Poll(silent, 0); n <= 0 {
+		return
+	}
+	for i, p := range silent {
+		if p.Revents != 0 && !who[i].hear() {
+			who[i].close()
+			who[i].fd = -1
+		}
+	}
 }
 
 // tell says why somebody gets no place, and hangs up.
 func (l *Listener) tell(w *waits) {
+	if l.Refuse == nil || !w.spoke {
+		w.close()
+		return
+	}
 	c, err := w.conn()
-	if err != nil || l.Refuse == nil {
+	if err != nil {
 		w.close()
 		return
 	}

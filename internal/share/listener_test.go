@@ -9,8 +9,21 @@ import (
 	"time"
 )
 
+func tell(why error) string { return "no: " + why.Error() }
+
 // socket is a listener whose connections are one party's, and how one connects to it.
-func socket(t *testing.T, conns *Conns, who Party) (l *Listener, dial func() net.Conn) {
+func socket(t *testing.T, conns *Conns, who Party, refuse func(error) string) (l *Listener, dial func() net.Conn) {
+	t.Helper()
+	l, silent := silentSocket(t, conns, who, refuse)
+	return l, func() net.Conn {
+		t.Helper()
+		c := silent()
+		_, _ = io.WriteString(c, "hello") // it may have been hung up on
+		return c
+	}
+}
+
+func silentSocket(t *testing.T, conns *Conns, who Party, refuse func(error) string) (l *Listener, dial func() net.Conn) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	plain, err := net.Listen("unix", path)
@@ -20,7 +33,7 @@ func socket(t *testing.T, conns *Conns, who Party) (l *Listener, dial func() net
 	l, err = Listen(plain, Options{
 		Peer:  func(int) net.Addr { return &net.UnixAddr{Name: string(who)} },
 		Who:   func(a net.Addr) Party { return Party(a.String()) },
-		Where: func(Party) *Conns { return conns }, Refuse: func(why error) string { return "no: " + why.Error() },
+		Where: func(Party) *Conns { return conns }, Refuse: refuse,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +46,6 @@ func socket(t *testing.T, conns *Conns, who Party) (l *Listener, dial func() net
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		_, _ = io.WriteString(c, "hello") // it may have been hung up on
 		return c
 	}
 }
@@ -57,7 +69,7 @@ func accept(t *testing.T, l *Listener) *Conn {
 // Who gets no place waits for one.
 func TestWaitsForAPlace(t *testing.T) {
 	for who, each := range map[Party]int{"user 1": 3, Root: 3} {
-		l, dial := socket(t, &Conns{What: "connections", Each: each, All: 8, Idle: time.Second / 2}, who)
+		l, dial := socket(t, &Conns{What: "connections", Each: each, All: 8, Idle: time.Second / 2}, who, tell)
 		var held []*Conn
 		for range each {
 			dial()
@@ -72,20 +84,70 @@ func TestWaitsForAPlace(t *testing.T) {
 	}
 }
 
+// Who says nothing takes no place, whoever it is, and is hung up on; who is gone does not even wait.
+func TestSilence(t *testing.T) {
+	for _, who := range []Party{"user 1", Root} {
+		conns := &Conns{What: "connections", Each: 1, All: 1}
+		l, dial := silentSocket(t, conns, who, tell)
+		began := time.Now()
+		var all []net.Conn
+		for range 100 {
+			all = append(all, dial())
+		}
+		_, _ = io.WriteString(all[50], "hello")
+		defer accept(t, l).Close()
+		for _, c := range all[60:] {
+			c.Close()
+		}
+		within(t, "those who are gone wait no more", func() bool { return conns.Waiting() == 59 })
+		if who == Root {
+			continue // for whom it takes longer
+		}
+		for i, c := range all[:60] {
+			_ = c.SetReadDeadline(began.Add(2 * WaitTime))
+			if n, err := c.Read(make([]byte, 1)); i != 50 && (n > 0 || err != io.EOF) {
+				t.Errorf("who says nothing gets %d bytes, %v", n, err)
+			}
+			if i == 49 {
+				break
+			}
+		}
+		if waited := time.Since(began); waited < WaitTime {
+			t.Errorf("they are hung up on after %v", waited)
+		}
+	}
+}
+
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not in time: " + what)
+		}
+	}
+}
+
 // Who waits in vain is told why; root waits as long as it takes.
 func TestToldAfterWaiting(t *testing.T) {
 	conns := &Conns{What: "connections", Each: 1, All: 8}
-	l, dial := socket(t, conns, "user 1")
-	_, rootDial := socket(t, &Conns{What: "connections", All: 8}, Root)
+	l, dial := socket(t, conns, "user 1", tell)
+	_, rootDial := socket(t, &Conns{What: "connections", All: 8}, Root, tell)
+	silent, silentDial := socket(t, &Conns{What: "connections", Each: 1, All: 8}, "user 1", nil)
 	dial()
 	defer accept(t, l).Close()
-	root, began := rootDial(), time.Now()
+	silentDial()
+	defer accept(t, silent).Close()
+	untold, root, began := silentDial(), rootDial(), time.Now()
 	told, err := io.ReadAll(dial())
 	if want := "no: user 1 has 1 connections at once, and may have no more: close one of them"; err != nil || string(told) != want {
 		t.Errorf("he is told %q (%v)", told, err)
 	}
 	if waited := time.Since(began); waited < WaitTime || conns.Refused() != 1 {
 		t.Errorf("after %v; %d are counted", waited, conns.Refused())
+	}
+	_ = untold.SetReadDeadline(time.Now().Add(time.Second))
+	if n, err := io.Copy(io.Discard, untold); n > 0 || err != nil && strings.Contains(err.Error(), "timeout") {
+		t.Errorf("where nothing is to be told: %d bytes, %v", n, err)
 	}
 	_ = root.SetReadDeadline(time.Now().Add(time.Second / 2))
 	if _, err := root.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "timeout") {
@@ -96,7 +158,7 @@ func TestToldAfterWaiting(t *testing.T) {
 // So many wait and no more, and one who is refused makes no way free for others of his party.
 func TestWaitingIsBounded(t *testing.T) {
 	conns := &Conns{What: "connections", Each: 1, All: 8}
-	l, dial := socket(t, conns, "user 1")
+	l, dial := socket(t, conns, "user 1", tell)
 	l.mu.Lock()
 	l.most = 5
 	l.mu.Unlock()
@@ -120,15 +182,12 @@ func TestWaitingIsBounded(t *testing.T) {
 
 // A listener that is closed lets go of all that wait.
 func TestListenerCloses(t *testing.T) {
-	l, dial := socket(t, &Conns{What: "connections", Each: 1, All: 8}, "user 1")
+	conns := &Conns{What: "connections", Each: 1, All: 8}
+	l, dial := socket(t, conns, "user 1", tell)
 	dial()
 	defer accept(t, l).Close()
 	waits := dial()
-	for done := false; !done; time.Sleep(time.Millisecond) {
-		l.mu.Lock()
-		done = len(l.waiting) == 1
-		l.mu.Unlock()
-	}
+	within(t, "it waits", func() bool { return conns.Waiting() == 1 })
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}

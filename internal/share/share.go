@@ -49,10 +49,12 @@ const (
 	idleTime = time.Second / 2
 	// EachRate is how many connections a party may open in a second.
 	EachRate = 50
-	// Who gets no place waits for one for WaitTime. MaxWaiting do, and not more than a quarter of the
+	// Who has said nothing, or gets no place, waits for WaitTime. MaxWaiting do, and not more than a quarter of the
 	// descriptors that the router may have; others are hung up on.
 	WaitTime   = 5 * time.Second
 	MaxWaiting = 16384
+	// rootWaitTime is how long root may say nothing.
+	rootWaitTime = 20 * time.Second
 	// RootConnections is how many root may have: more wait, as long as it takes.
 	RootConnections = 512
 )

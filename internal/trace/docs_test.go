@@ -22,7 +22,8 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("A record is fixed memory of %.1f KB: up to %d steps", float64(RecordSize)/KiB, maxSteps),
 		fmt.Sprintf("and the first %d bytes of the frame", snapLen),
 		fmt.Sprintf("| traces at once | %d |", MaxListeners),
-		fmt.Sprintf("| records that a trace may fall behind | %d,%03d, %.1f MiB |", ringSize/1000, ringSize%1000, float64(ringSize*RecordSize)/MiB),
+		fmt.Sprintf("| records that a trace may fall behind | %d,%03d, %.1f MiB; of all traces %d,%03d, %.1f MiB |",
+			RingSize/1000, RingSize%1000, float64(RingSize*RecordSize)/MiB, AllRings/1000, AllRings%1000, float64(AllRings*RecordSize)/MiB),
 		fmt.Sprintf("%d kept, %.1f MiB |", MaxKept, float64(MaxKept*RecordSize)/MiB),
 	} {
 		if !strings.Contains(string(doc), says) {

@@ -6,13 +6,15 @@ import (
 )
 
 const (
-	// ringSize is how many records one listener may fall behind, of some 3 KB each.
-	ringSize = 4096
-	// chunkLen is how many of them are in one piece of memory, some 170 KB.
+	// RingSize is how many records one listener may fall behind, of some 4 KB each, and AllRings all
+	// together.
+	RingSize = 4096
+	AllRings = maxChunks * chunkLen
+	// chunkLen is how many of them are in one piece of memory, some 230 KB.
 	chunkLen = 64
-	// maxChunks is how many pieces there are for all listeners together, some 27 MB. Each of them may
+	// maxChunks is how many pieces there are for all listeners together, some 29 MiB. Each of them may
 	// have leastChunks, whoever else falls behind: the one that is read from, and two that fill.
-	maxChunks   = 160
+	maxChunks   = 128
 	leastChunks = 3
 )
 
@@ -37,7 +39,7 @@ func (c *chunks) bytes() int {
 func (c *chunks) get(has int) *chunk {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if has >= ringSize/chunkLen || has >= leastChunks-1 && c.used >= maxChunks-MaxListeners*leastChunks {
+	if has >= RingSize/chunkLen || has >= leastChunks-1 && c.used >= maxChunks-MaxListeners*leastChunks {
 		return nil
 	}
 	c.used++

@@ -17,7 +17,7 @@ const (
 	// have equal shares.
 	AllRecords = 20_000
 	// recordBurst is how many an owner may have at once.
-	recordBurst = 2 * ringSize
+	recordBurst = 2 * RingSize
 	// WeighEvery is how seldom a frame's filters are weighed.
 	WeighEvery = 64
 	// maxDebt is how long an owner who has taken too much waits at most.

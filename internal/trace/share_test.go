@@ -168,10 +168,10 @@ func TestRecordsAreBounded(t *testing.T) {
 			got, skipped, others = got+n, skipped+int(gap.Skipped), others+m
 		}
 		most := recordBurst + 10*AllRecords/2
-		if got < most*9/10-ringSize || got > most || others < most*9/10-ringSize || others > most {
+		if got < most*9/10-RingSize || got > most || others < most*9/10-RingSize || others > most {
 			t.Errorf("%d and %d records in 10 s, want some %d", got, others, most)
 		}
-		if left := 1_000_000 - got - skipped; left < 0 || left > 10_000+ringSize {
+		if left := 1_000_000 - got - skipped; left < 0 || left > 10_000+RingSize {
 			t.Errorf("of a million packets %d are told and %d skipped", got, skipped)
 		}
 	})
@@ -198,7 +198,7 @@ func TestEndedTracesAreForgotten(t *testing.T) {
 			h.Deliver(worker)
 		}
 	}
-	for range ringSize / chunkLen {
+	for range RingSize / chunkLen {
 		put()
 	}
 	before := heap()
@@ -249,17 +249,17 @@ func TestMemoryOfRings(t *testing.T) {
 		all = append(all, listenAs(t, h, string(rune('a'+i)), ""))
 	}
 	last := &Record{}
-	for range 3 * ringSize {
+	for range 3 * RingSize {
 		last.ID, last.Time = h.NextID(), time.Now().UnixNano()
 		last.For(h.Listeners(), 1<<MaxListeners-1)
 		h.Deliver(last)
 	}
-	if _, _, bytes := h.Shares(); bytes > 30<<20 {
+	if _, _, bytes := h.Shares(); bytes > AllRings*RecordSize {
 		t.Errorf("their rings have %d MiB", bytes>>20)
 	}
 	for i, l := range all {
 		n, gap, _ := l.drain()
-		if n < (leastChunks-2)*chunkLen || n+int(gap.Lost) != 3*ringSize {
+		if n < (leastChunks-2)*chunkLen || n+int(gap.Lost) != 3*RingSize {
 			t.Errorf("listener %d has %d records, and lost %d", i, n, gap.Lost)
 		}
 	}

@@ -56,7 +56,7 @@ func (p *Packet) Gap() (lines string) {
 		lines = fmt.Sprintf("… %d records lost here: the trace fell behind\n", p.Lost)
 	}
 	if p.Skipped > 0 {
-		lines += fmt.Sprintf("… %d packets left out here: they were more than the rate asked for\n", p.Skipped)
+		lines += fmt.Sprintf("… %d packets left out here: they were more than the rate asked for, or than a trace's share\n", p.Skipped)
 	}
 	return lines
 }

@@ -102,7 +102,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
 	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", Tell: MeansNoProtocol, Mend: "send to a workload's address; the router itself answers pings alone"},
 	TXError:            {Word: "tx_error", Help: "the kernel, or the far end of the link, refused the frame", Mend: "is the port up, and its far end? have both the same MTU? vrouter show ports"},
-	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue in the kernel is full", Mend: "the receiver is slower than the sender, who is to slow down"},
+	TXQueueFull:        {Word: "tx_queue_full", Help: "the port's queue is full: in the kernel, or before the slow lane", Mend: "the receiver is slower than the sender, who is to slow down; vrouter show workers names slow workloads"},
 }
 
 // String is the word of the metrics and the trace; "" for None.
