@@ -3,8 +3,15 @@ package e2e
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -16,73 +23,137 @@ import (
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
-// party is what a hostile workload does until it is stopped, with little traffic of its own.
+// partyFor is set in a process of this program that plays a hostile party: a hostile, in JSON.
+const partyFor = "VROUTER_E2E_PARTY"
+
+// isUp is what it says when it is under way.
+const isUp = "up"
+
+// hostile is a process that works in a workload of one host, and in an accomplice on the other.
+// It has the lowest priority: what it takes of the processors by itself is the
+// machine's to bound and not the router's, and would be measured instead.
+type hostile struct {
+	Party       string
+	Here, There workload.Namespace
+	Own, Its    string // addresses
+}
+
+// party is what it does, with little traffic of its own.
 type party struct {
-	name  string
-	slow  int // the host, from 1 on, whose w1 has a slow stack; 0: none
-	start func(t *testing.T, f *field) (stop func())
+	name string
+	slow int // the host, from 1 on, whose w1 has a slow stack; 0: none
+	do   func(x *hostile) error
 }
 
 var parties = []party{
-	{"400 superframes a second of one-byte segments", 0, func(t *testing.T, f *field) func() {
-		return f.drip(t, 400, superframe(4096, 1), f.address(1, 0))
+	{"400 superframes a second of one-byte segments", 0, func(x *hostile) error { return x.drip(400, x.superframe(4096, 1)) }},
+	{"50 superframes a second of as many segments as may be", 0, func(x *hostile) error { return x.drip(50, x.superframe(65000, 16)) }},
+	{"eight TCP streams of small segments", 0, func(x *hostile) error {
+		_, err := newStreams(x.Here, x.There, x.Its, 8, 88)
+		return errors.Join(err, stay())
 	}},
-	{"eight TCP streams of small segments", 0, func(t *testing.T, f *field) func() {
-		s, err := newStreams(f.w[0][0], f.w[1][0], f.address(1, 0), 8, 88)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.close
+	{"2,000 datagrams a second into a slow stack of its own", 1, func(x *hostile) error {
+		return errors.Join(burden(x.Here), x.drip(2000, x.datagram(x.Own)))
 	}},
-	{"2,000 datagrams a second into a slow stack of its own", 1, func(t *testing.T, f *field) func() {
-		lift := burden(t, f.w[0][0])
-		return both(f.drip(t, 2000, (*attacker).plain, f.address(0, 0)), lift)
-	}},
-	{"2,000 datagrams a second into the other host's slow stack", 2, func(t *testing.T, f *field) func() {
-		lift := burden(t, f.w[1][0])
-		return both(f.drip(t, 2000, (*attacker).plain, f.address(1, 0)), lift)
+	{"2,000 datagrams a second into the other host's slow stack", 2, func(x *hostile) error {
+		return errors.Join(burden(x.There), x.drip(2000, x.datagram(x.Its)))
 	}},
 }
 
-func both(first, then func()) func() {
-	return func() {
-		first()
-		then()
+// starts has a party begin, and waits until it is under way.
+func (f *field) starts(t *testing.T, p party) *running {
+	t.Helper()
+	text, err := json.Marshal(hostile{Party: p.name, Here: f.w[0][0], There: f.w[1][0], Own: f.address(0, 0), Its: f.address(1, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), partyFor+"="+string(text))
+	r := start(t, cmd, outsideOfAll)
+	within(t, commandTimeout, p.name, func() bool { return r.hasEnded() || read(t, r.out) == isUp })
+	if r.hasEnded() {
+		t.Fatalf("%s: %+v", p.name, r.wait(t))
+	}
+	return r
+}
+
+func playParty() error {
+	x := &hostile{}
+	if err := json.Unmarshal([]byte(os.Getenv(partyFor)), x); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(parties, func(p party) bool { return p.name == x.Party })
+	if i < 0 {
+		return fmt.Errorf("no party %q", x.Party)
+	}
+	return errors.Join(beLast(), parties[i].do(x))
+}
+
+// beLast gives all threads that there are the lowest priority. Those to come have it from them.
+func beLast() error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		id, _ := strconv.Atoi(task.Name())
+		err = errors.Join(err, unix.Setpriority(unix.PRIO_PROCESS, id, 19))
+	}
+	return err
+}
+
+// stay says that it is under way, and goes on with it until somebody ends this process.
+func stay() error {
+	if _, err := os.Stdout.WriteString(isUp); err != nil {
+		return err
+	}
+	select {}
+}
+
+// frame is one of its own station's for the router, behind a virtio header.
+func (x *hostile) frame(compose func(a *attacker) (packet.Offload, []byte)) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		a := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), to: gatewayMAC, own: x.Own}
+		if err := x.Here.Do(func() error {
+			return withLink("eth0", func(l netlink.Link) error {
+				a.from = packet.MAC(l.Attrs().HardwareAddr)
+				return netlink.LinkSetMTU(l, 9000) // a workload may do so
+			})
+		}); err != nil {
+			return nil, err
+		}
+		o, frame := compose(a)
+		b := append(make([]byte, packet.VnetLen), frame...)
+		o.Put(b)
+		return b, nil
 	}
 }
 
-// plain is a small datagram, without a virtio header's wishes.
-func (x *attacker) plain(to string) []byte {
-	return append(make([]byte, packet.VnetLen), x.udp(x.own, to)...)
+func (x *hostile) datagram(to string) func() ([]byte, error) {
+	return x.frame(func(a *attacker) (packet.Offload, []byte) { return packet.Offload{}, a.udp(a.own, to) })
 }
 
-// superframe is TCP of which each segment is to carry size bytes.
-func superframe(data, size int) func(x *attacker, to string) []byte {
-	return func(x *attacker, to string) []byte {
+// superframe is TCP with so much data, of which each segment is to carry size bytes.
+func (x *hostile) superframe(data, size int) func() ([]byte, error) {
+	return x.frame(func(a *attacker) (packet.Offload, []byte) {
 		segment := make([]byte, packet.TCPMinLen+data)
 		binary.BigEndian.PutUint16(segment, 7001)
 		binary.BigEndian.PutUint16(segment[2:], 7001)
 		segment[12] = packet.TCPMinLen / 4 << 4
 		segment[13] = 0x10 // ACK
-		f := x.ip(x.own, to, packet.ProtocolTCP, segment, nil)
-		b := make([]byte, packet.VnetLen, packet.VnetLen+len(f))
-		o := packet.Offload{
-			Flags: 1, GSOType: packet.GSOTCPv4, GSOSize: uint16(size), HeaderLen: packet.EthernetLen + packet.IPv4MinLen + packet.TCPMinLen,
-			CsumStart: packet.EthernetLen + packet.IPv4MinLen, CsumOffset: 16,
-		}
-		o.Put(b)
-		return append(b, f...)
-	}
+		const transport = packet.EthernetLen + packet.IPv4MinLen
+		return packet.Offload{
+			Flags: 1, GSOType: packet.GSOTCPv4, GSOSize: uint16(size), HeaderLen: transport + packet.TCPMinLen, CsumStart: transport, CsumOffset: 16,
+		}, a.ip(a.own, x.Its, packet.ProtocolTCP, segment, nil)
+	})
 }
 
-// drip sends a frame so often a second from the first workload, until stop is called.
-func (f *field) drip(t *testing.T, rate int, frame func(x *attacker, to string) []byte, to string) (stop func()) {
-	t.Helper()
-	x := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), from: packet.MAC(macOf(t, f.w[0][0], "eth0")), to: gatewayMAC, own: f.address(0, 0)}
-	b := frame(x, to)
+// drip sends a frame so often a second.
+func (x *hostile) drip(rate int, frame func() ([]byte, error)) error {
+	b, err := frame()
+	if err != nil {
+		return err
+	}
 	var fd int
 	var at *unix.SockaddrLinklayer
-	in(t, f.w[0][0], func() (err error) {
+	if err := x.Here.Do(func() (err error) {
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
@@ -91,38 +162,25 @@ func (f *field) drip(t *testing.T, rate int, frame func(x *attacker, to string) 
 		}
 		return withLink("eth0", func(l netlink.Link) error {
 			at = &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}
-			return netlink.LinkSetMTU(l, 9000)
+			return nil
 		})
-	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
+	}); err != nil {
+		return err
+	}
 	go func() {
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for start, sent := time.Now(), 0; ctx.Err() == nil; <-tick.C {
-			for ; ctx.Err() == nil && sent < int(time.Since(start).Seconds()*float64(rate)); sent++ {
-				if err := unix.Sendto(fd, b, unix.MSG_DONTWAIT, at); err != nil && err != unix.ENOBUFS && err != unix.EAGAIN {
-					done <- err
-					return
-				}
+		for start, sent := time.Now(), 0; ; time.Sleep(time.Millisecond) {
+			for ; sent < int(time.Since(start).Seconds()*float64(rate)); sent++ {
+				_ = unix.Sendto(fd, b, unix.MSG_DONTWAIT, at) // what finds no room is not sent
 			}
 		}
-		done <- nil
 	}()
-	return func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("sending: %v", err)
-		}
-		unix.Close(fd)
-	}
+	return stay()
 }
 
-// burden has a workload's own stack work for milliseconds on each packet that it gets,
-// until the function that it returns is called: many packet sockets, each with a filter
-// as long as one may be. A hundred thousand nftables rules do the same, but take longer to make.
-func burden(t *testing.T, ns workload.Namespace) (lift func()) {
-	t.Helper()
+// burden has a workload's own stack work for milliseconds on each packet that it gets, until
+// this process ends: many packet sockets, each with a filter as long as one may be. A
+// hundred thousand nftables rules do the same, but take longer to make.
+func burden(ns workload.Namespace) error {
 	const sockets, instructions = 512, 4096
 	filter := make([]unix.SockFilter, instructions)
 	for i := range filter {
@@ -131,14 +189,12 @@ func burden(t *testing.T, ns workload.Namespace) (lift func()) {
 	filter[0] = unix.SockFilter{Code: unix.BPF_LD | unix.BPF_IMM, K: 1}
 	filter[instructions-1] = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
 	program := unix.SockFprog{Len: instructions, Filter: &filter[0]}
-	var all []int
-	in(t, ns, func() error {
+	return ns.Do(func() error {
 		for range sockets {
 			fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
-			all = append(all, fd)
 			if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 				return err
 			}
@@ -148,11 +204,6 @@ func burden(t *testing.T, ns workload.Namespace) (lift func()) {
 		}
 		return nil
 	})
-	return func() {
-		for _, fd := range all {
-			unix.Close(fd)
-		}
-	}
 }
 
 // withMSS has a socket send segments of no more than that, and ask for no larger ones.

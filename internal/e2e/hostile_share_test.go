@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,10 +221,10 @@ func (f *field) withstand(t *testing.T, p party, traffic []honestLoad, rounds in
 		var alone, beside []float64
 		for range rounds {
 			alone = append(alone, m.rate(t, f))
-			stop := p.start(t, f)
+			r := f.starts(t, p)
 			beside = append(beside, m.rate(t, f))
 			f.wantSlow(t, p.slow)
-			stop()
+			r.signal(t, syscall.SIGKILL)
 			f.settle(t)
 		}
 		slices.Sort(alone)

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(lookerFor) != "":
 		err = playLooker()
+	case os.Getenv(partyFor) != "":
+		err = playParty()
 	case !sandbox.Inside():
 		status, err = outside()
 	case os.Getpid() != 1:
