@@ -1,6 +1,7 @@
 package share
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -267,7 +268,7 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listen()
-	none := map[Party]bool{}
+	none := map[Party]error{} // why
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *waits) bool {
 		k := w.try(none, now)
 		switch {
@@ -287,13 +288,16 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 }
 
 // try finds a place for who has said something, unless one of his party has found none.
-func (w *waits) try(none map[Party]bool, now time.Time) *Conn {
-	if !w.spoke || w.fd < 0 || none[w.who] {
+func (w *waits) try(none map[Party]error, now time.Time) *Conn {
+	if !w.spoke || w.fd < 0 {
+		return nil
+	}
+	if w.why = cmp.Or(none[w.who], w.why); none[w.who] != nil {
 		return nil
 	}
 	k, err := w.conns.Admit(w.conn, w.who, now)
 	if err != nil {
-		w.why, none[w.who] = err, true
+		w.why, none[w.who] = err, err
 		return nil
 	}
 	return k
