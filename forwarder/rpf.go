@@ -18,7 +18,7 @@ func (x *Path) rpf(p *Packet) Verdict {
 	if !x.RPF || p.In.Kind != Workload {
 		return pass
 	}
-	if !slices.Contains(p.In.Addresses, p.IP.Src()) || p.IP.Protocol() == packet.ProtocolICMP && x.speaksForOthers(p) {
+	if !slices.Contains(p.In.Addresses, p.IP.Src()) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass

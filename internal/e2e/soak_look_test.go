@@ -22,7 +22,7 @@ type footprint struct {
 	goroutines, descriptors float64
 }
 
-func look(t *testing.T, h host) footprint {
+func footprintOf(t *testing.T, h host) footprint {
 	t.Helper()
 	s := scrape(t, h.ns)
 	if i := s[key("accounting_imbalance_packets")]; i != 0 {
@@ -40,7 +40,7 @@ func (b *bath) watch(ctx context.Context, t *testing.T) (seen [2][]footprint) {
 	var last [3]uint64
 	for tick := time.Tick(sampleTime); ctx.Err() == nil; <-tick {
 		for i, h := range b.hosts {
-			seen[i] = append(seen[i], look(t, h))
+			seen[i] = append(seen[i], footprintOf(t, h))
 		}
 		if time.Since(told) < tellTime {
 			continue
@@ -84,7 +84,7 @@ type measured struct {
 func (b *bath) measure(t *testing.T) (all [2]measured) {
 	t.Helper()
 	for i, h := range b.hosts {
-		m := measured{footprint: look(t, h), ports: map[string]control.Port{}}
+		m := measured{footprint: footprintOf(t, h), ports: map[string]control.Port{}}
 		s := scrape(t, h.ns)
 		for _, k := range s.labels("arp_requests_received_total{") {
 			m.asked += s[k]

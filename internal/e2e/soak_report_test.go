@@ -60,7 +60,7 @@ func (r *report) footprint(name string, before footprint, seen []footprint, h ho
 	}
 	var now footprint
 	eventually(r.t, name+" has no more goroutines and descriptors than before", func() bool {
-		now = look(r.t, h)
+		now = footprintOf(r.t, h)
 		return now.goroutines <= before.goroutines && now.descriptors <= before.descriptors
 	})
 	r.row(name+": goroutines", "%v before, %v after", before.goroutines, now.goroutines)

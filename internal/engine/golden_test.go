@@ -166,8 +166,8 @@ var goldens = []struct {
   route  +0.0µs  pass  10.70.2.1/32 via 192.168.0.12 dev ens160 proto static
   ttl    +0.0µs  edit  ttl 64 > 63, checksum 6343 > 6443                    RFC 1812 5.3.1
   neigh  +0.0µs  edit  192.168.0.12 is 02:00:00:00:00:0c                    RFC 826, RFC 1122 2.3.2
-  tx     +0.0µs  drop  tx_queue_full: the port's queue in the kernel is full
-  dropped  tx_queue_full: the receiver is slower than the sender, who is to slow down
+  tx     +0.0µs  drop  tx_queue_full: the port's queue is full: in the kernel, or before the slow lane
+  dropped  tx_queue_full: the receiver is slower than the sender, who is to slow down; ` + "`vrouter show workers`" + ` names workloads whose own stack is slow
 `},
 	{"too_short", nil, "ns1", broken(ping(farIP), func(f *packet.Frame) { f.Len = 10 }), `
 #1 k8s-master-1  ns1 > -  10 bytes  0 bytes

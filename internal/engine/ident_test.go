@@ -8,25 +8,6 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-// Each number comes once in 65,536, and tells when it came.
-func TestIdentsAreUnique(t *testing.T) {
-	for range 20 {
-		n := newNumbers()
-		seen := map[uint16]bool{}
-		for range 1 << 16 {
-			seen[n.unique()] = true
-		}
-		if len(seen) != 1<<16 {
-			t.Fatalf("%d numbers of %d", len(seen), 1<<16)
-		}
-		for i := range uint16(1000) {
-			if got := n.order.number(n.order.place(i)); got != i {
-				t.Fatalf("%d is read as %d", i, got)
-			}
-		}
-	}
-}
-
 func quoteOf(src, dst netip.Addr, id uint16, df bool, length int, innerID uint16) (outer, inner packet.IPv4) {
 	b := make([]byte, 40)
 	packet.PutIPv4(b, &packet.Header{TotalLen: length, ID: id, DF: df, TTL: 60, Protocol: 4, Src: src, Dst: dst})

@@ -56,8 +56,8 @@ func dropsAreRecorded(b *bed) {
   ttl    edit                                                               RFC 1812 5.3.1
   encap  edit                                                               RFC 2003 3.1
   neigh  edit  192.168.0.12 is 02:00:00:00:00:0c                            RFC 826, RFC 1122 2.3.2
-  tx     drop  tx_queue_full: the port's queue in the kernel is full
-  dropped  tx_queue_full: the receiver is slower than the sender, who is to slow down
+  tx     drop  tx_queue_full: the port's queue is full: in the kernel, or before the slow lane
+  dropped  tx_queue_full: the receiver is slower than the sender, who is to slow down; ` + "`vrouter show workers`" + ` names workloads whose own stack is slow
 `}
 	if d := cmp.Diff(want, b.kept(false)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

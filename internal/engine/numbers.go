@@ -44,17 +44,21 @@ func (n *idents) turn(now time.Time) bool {
 
 // numbers are the identifications of packets that may be cut on their way: no other one
 // between the same hosts has one's number for as long as can be (RFC 6864 4.2). They
-// come in an order that nobody can guess.
+// begin where nobody can guess.
 type numbers struct {
-	order order
-	next  atomic.Uint32 // how many have been given out
+	next  atomic.Uint32 // the last one, and how often they began anew
 	began atomic.Uint32 // next when the last epoch began
 	last  uint32        // next when this one began; housekeeping's
 }
 
-func newNumbers() *numbers { return &numbers{order: newOrder(random())} }
+func newNumbers() *numbers {
+	n := &numbers{last: uint32(random())}
+	n.next.Store(n.last)
+	n.began.Store(n.last)
+	return n
+}
 
-func (n *numbers) unique() uint16 { return n.order.place(uint16(n.next.Add(1))) }
+func (n *numbers) unique() uint16 { return uint16(n.next.Add(1)) }
 
 // turn begins a new epoch.
 func (n *numbers) turn() {
@@ -67,42 +71,7 @@ func (n *numbers) lately() uint32 { return n.next.Load() - n.began.Load() }
 
 // gave says whether a number is one of those.
 func (n *numbers) gave(id uint16) bool {
-	return uint32(uint16(n.next.Load())-n.order.number(id)) < n.lately()
-}
-
-// order is a permutation of 16 bits.
-type order struct{ a, b, c, notA, notB uint16 }
-
-func newOrder(key uint64) order {
-	o := order{a: uint16(key) | 1, b: uint16(key>>16) | 1, c: uint16(key >> 32)}
-	o.notA, o.notB = inverse(o.a), inverse(o.b)
-	return o
-}
-
-// inverse of an odd number, by which a product is undone: each round of Newton's
-// method doubles the bits that are right, of which the first guess has three.
-func inverse(a uint16) uint16 {
-	x := a
-	for range 3 {
-		x *= 2 - a*x
-	}
-	return x
-}
-
-func (o *order) place(n uint16) uint16 {
-	n *= o.a
-	n ^= n >> 8
-	n *= o.b
-	return (n ^ n>>7) + o.c
-}
-
-// number is the one whose place it is.
-func (o *order) number(place uint16) uint16 {
-	n := place - o.c
-	n ^= n>>7 ^ n>>14
-	n *= o.notB
-	n ^= n >> 8
-	return n * o.notA
+	return uint32(uint16(n.next.Load())-id) < n.lately()
 }
 
 // numbersOf are those of a tunnel, or the router's own: for what is none, or an end that
@@ -131,5 +100,5 @@ type foreseen struct {
 func (n *foreseen) Next(t *forwarder.Tunnel) uint16 {
 	of := n.numbersOf(t)
 	n.drawn[of]++
-	return of.order.place(uint16(of.next.Load() + n.drawn[of]))
+	return uint16(of.next.Load() + n.drawn[of])
 }

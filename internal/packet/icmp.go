@@ -46,6 +46,16 @@ func IsICMPError(ip IPv4) bool {
 	return !query
 }
 
+// Quotes says whether a packet looks like an ICMP error, which quotes another one. It
+// is asked of every packet, and so looks at no more than it must.
+func Quotes(ip IPv4) bool {
+	if ip.Protocol() != ProtocolICMP {
+		return false
+	}
+	at := ip.HeaderLen()
+	return at < len(ip) && ip[at] != ICMPEchoRequest && ip[at] != ICMPEchoReply
+}
+
 // Quoted is the packet that an ICMP error is about, as far as the error quotes it:
 // its whole header at least (RFC 792); nil if there is none. Of a fragmented error
 // the first fragment has it.
