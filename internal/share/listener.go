@@ -267,7 +267,7 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listen()
-	none := map[Party]bool{}
+	none := map[Party]error{}
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *waits) bool {
 		k := w.try(none, now)
 		switch {
@@ -287,15 +287,14 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 }
 
 // try finds a place for who has said something, unless one of his party has found none.
-func (w *waits) try(none map[Party]bool, now time.Time) *Conn {
-	if !w.spoke || w.fd < 0 || none[w.who] {
+func (w *waits) try(none map[Party]error, now time.Time) (k *Conn) {
+	if !w.spoke || w.fd < 0 {
 		return nil
 	}
-	k, err := w.conns.Admit(w.conn, w.who, now)
-	if err != nil {
-		w.why, none[w.who] = err, true
-		return nil
+	if none[w.who] == nil {
+		k, none[w.who] = w.conns.Admit(w.conn, w.who, now)
 	}
+	w.why = none[w.who]
 	return k
 }
 
