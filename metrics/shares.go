@@ -29,7 +29,7 @@ func collectLooks(ch chan<- prometheus.Metric, l *share.Looks, h *trace.Hub) {
 	}
 	lookStreams.value(ch, float64(l.Streams.Taken()))
 	lookStreamsNot.value(ch, float64(l.Streams.Refused()))
-	lookSeconds.value(ch, l.Lane.Used().Seconds())
+	lookSeconds.value(ch, l.Turns.Used().Seconds())
 	skipped, ended, bytes := h.Shares()
 	traceSkipped.value(ch, float64(skipped))
 	traceEnded.value(ch, float64(ended))

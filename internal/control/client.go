@@ -180,7 +180,7 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no permission for %s: run as root, or as a member of the socket's group", c.socket)
 	}
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("the router at %s has stopped, or hung up: %w", c.socket, err)
 	}
 	return fmt.Errorf("asking the router at %s: %w", c.socket, err)

@@ -59,7 +59,7 @@ func (s *Server) inTurn(h http.Handler) http.Handler {
 			return
 		}
 		// Without a turn the client has gone.
-		_ = s.looks.Lane.Run(r.Context(), who, func(ctx context.Context) {
+		_ = s.looks.Turns.Run(r.Context(), who, func(ctx context.Context) {
 			tw := turnWriter{w, ctx}
 			if streams[r.URL.Path] {
 				if err := s.looks.Streams.Take(who); err != nil {

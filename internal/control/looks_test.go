@@ -130,7 +130,7 @@ func TestSlowClientsHoldNobodyUp(t *testing.T) {
 	}))
 	var all sync.WaitGroup
 	c := &stuck{*httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
-	for i := range 3 * 16 { // more than any lane has turns
+	for i := range 3 * 16 { // more than there are turns anywhere
 		path := []string{"/read", "/write", "/flush"}[i%3]
 		all.Go(func() { h.ServeHTTP(c, as(peer{uint32(1000 + i)}, "POST", path, c)) })
 		<-c.began

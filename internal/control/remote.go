@@ -133,7 +133,7 @@ func (g *gate) handshake(stranger *share.Conn) (*tls.Conn, error) {
 		},
 	})
 	var err error
-	if e := g.looks.Lane.Run(ctx, stranger.Party, func(ctx context.Context) {
+	if e := g.looks.Turns.Run(ctx, stranger.Party, func(ctx context.Context) {
 		hello.ctx = ctx
 		err = guest.HandshakeContext(ctx)
 	}); e != nil {

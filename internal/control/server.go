@@ -80,7 +80,7 @@ const (
 func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
-	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{n.Router.Stats(), time.Now()} }
+	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{at: time.Now(), Stats: n.Router.Stats()} }
 	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
 		Handler:     s.inTurn(guardChanges(s.routes(), mayChange)),

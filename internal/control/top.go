@@ -39,11 +39,12 @@ func (s *Server) top(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
+	_ = flush.Flush() // the client knows now that he will hear
 	enc := json.NewEncoder(patient(w))
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	ctx := r.Context()
 	before, err := s.moment(ctx)
+	tick := time.NewTicker(interval) // from then on
+	defer tick.Stop()
 	for err == nil && flush.Flush() == nil {
 		share.Wait(ctx, func() {
 			select {

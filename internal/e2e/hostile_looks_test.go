@@ -211,6 +211,10 @@ func (w *watched) endure(t *testing.T, l prying, bed string) {
 		slowest = max(slowest, answerTime(t, h.Socket))
 		r.signal(t, syscall.SIGKILL)
 	}
+	if t.Failed() {
+		log := read(t, h.Log)
+		t.Fatalf("the router's log:\n%s", log[:min(len(log), 5000)])
+	}
 	grown := memoryOf(t, h.Router.PID, "VmHWM") - before
 	slices.Sort(alone)
 	slices.Sort(under)

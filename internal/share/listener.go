@@ -1,7 +1,6 @@
 package share
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -288,18 +287,14 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 }
 
 // try finds a place for who has said something, unless one of his party has found none.
-func (w *waits) try(none map[Party]error, now time.Time) *Conn {
+func (w *waits) try(none map[Party]error, now time.Time) (k *Conn) {
 	if !w.spoke || w.fd < 0 {
 		return nil
 	}
-	if w.why = cmp.Or(none[w.who], w.why); none[w.who] != nil {
-		return nil
+	if none[w.who] == nil {
+		k, none[w.who] = w.conns.Admit(w.conn, w.who, now)
 	}
-	k, err := w.conns.Admit(w.conn, w.who, now)
-	if err != nil {
-		w.why, none[w.who] = err, err
-		return nil
-	}
+	w.why = none[w.who]
 	return k
 }
 

@@ -155,6 +155,27 @@ func TestToldAfterWaiting(t *testing.T) {
 	}
 }
 
+// All who wait in vain are told, those too who have said something only while they waited.
+func TestAllAreTold(t *testing.T) {
+	l, dial := silentSocket(t, &Conns{What: "connections", Each: 1, All: 8}, "user 1", tell)
+	first := dial()
+	_, _ = io.WriteString(first, "hello")
+	defer accept(t, l).Close()
+	var all []net.Conn
+	for range 20 {
+		all = append(all, dial())
+	}
+	within(t, "they wait", func() bool { return l.Where("user 1").Waiting() == 20 })
+	for _, c := range all {
+		_, _ = io.WriteString(c, "hello")
+	}
+	for i, c := range all {
+		if told, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(told), "no: user 1 has 1 connections") {
+			t.Errorf("%d is told %q (%v)", i, told, err)
+		}
+	}
+}
+
 // So many wait and no more, and one who is refused makes no way free for others of his party.
 func TestWaitingIsBounded(t *testing.T) {
 	conns := &Conns{What: "connections", Each: 1, All: 8}

@@ -89,7 +89,7 @@ func AtAddress(address net.Addr) Party {
 
 // Looks are what those who look at a router share.
 type Looks struct {
-	Lane      *Lane
+	Turns     *Turns
 	Streams   Places
 	Root      Conns // by the socket
 	Lookers   Conns // by the socket
@@ -101,7 +101,7 @@ type Looks struct {
 // New makes them, as the limits say.
 func New() *Looks {
 	return &Looks{
-		Lane:      NewLane(),
+		Turns:     NewTurns(),
 		Streams:   Places{What: "traces, tops, replays and long lists", Each: EachStreams, All: AllStreams},
 		Root:      Conns{What: "connections", Each: RootConnections, All: RootConnections},
 		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers, Rate: EachRate, Idle: idleTime},

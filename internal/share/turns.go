@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lane is where those who look wait for their turn on a processor. Turns are taken on threads of the
+// Turns are where those who look wait for their turn on a processor. Turns are taken on threads of the
 // lowest priority, one at a time where there are few processors: whoever has had least goes first, and
 // nobody goes who has had more than his share.
-type Lane struct {
+type Turns struct {
 	mu      sync.Mutex
 	free    int // turns that could be taken now
 	all     bucket
@@ -41,9 +41,9 @@ type waiter struct {
 // processors is how many this program may use, asked for before internal/node sets another number.
 var processors = runtime.GOMAXPROCS(0)
 
-// NewLane makes one for this machine.
-func NewLane() *Lane {
-	l := &Lane{free: max(1, processors/4), parties: map[Party]*account{}}
+// NewTurns makes one for this machine.
+func NewTurns() *Turns {
+	l := &Turns{free: max(1, processors/4), parties: map[Party]*account{}}
 	l.later = time.AfterFunc(time.Hour, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -55,10 +55,10 @@ func NewLane() *Lane {
 }
 
 // Used is the time that those who are limited have had so far.
-func (l *Lane) Used() time.Duration { return time.Duration(l.used.Load()) }
+func (l *Turns) Used() time.Duration { return time.Duration(l.used.Load()) }
 
 // join opens a party's account, or finds it. Those who came long ago, and owe nothing, are forgotten.
-func (l *Lane) join(who Party) *account {
+func (l *Turns) join(who Party) *account {
 	a := l.parties[who]
 	if a == nil {
 		now := time.Now()
@@ -79,7 +79,7 @@ func (l *Lane) join(who Party) *account {
 }
 
 // enter waits for a turn.
-func (l *Lane) enter(ctx context.Context, a *account) error {
+func (l *Turns) enter(ctx context.Context, a *account) error {
 	w := &waiter{a, make(chan struct{})}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
@@ -102,7 +102,7 @@ func (l *Lane) enter(ctx context.Context, a *account) error {
 }
 
 // leave ends a turn.
-func (l *Lane) leave() {
+func (l *Turns) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.free++
@@ -110,7 +110,7 @@ func (l *Lane) leave() {
 }
 
 // charge notes what somebody has had.
-func (l *Lane) charge(a *account, took time.Duration) {
+func (l *Turns) charge(a *account, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.had += took
@@ -121,8 +121,8 @@ func (l *Lane) charge(a *account, took time.Duration) {
 	}
 }
 
-// next lets those go on whose turn it is. The lane is locked.
-func (l *Lane) next() {
+// next lets those go on whose turn it is. They are locked.
+func (l *Turns) next() {
 	for now := time.Now(); l.free > 0 && len(l.waiting) > 0; {
 		first, wait := -1, time.Hour
 		for i, w := range l.waiting {
@@ -145,7 +145,7 @@ func (l *Lane) next() {
 }
 
 // due is how long it takes until an account may have a turn.
-func (l *Lane) due(a *account, now time.Time) time.Duration {
+func (l *Turns) due(a *account, now time.Time) time.Duration {
 	if !a.limited {
 		return 0
 	}
@@ -157,9 +157,9 @@ func (l *Lane) due(a *account, now time.Time) time.Duration {
 	return 0
 }
 
-// turn is somebody's work in the lane.
+// turn is somebody's work among them.
 type turn struct {
-	lane    *Lane
+	turns   *Turns
 	account *account
 	ctx     context.Context
 	cpu     time.Duration // of its thread, when it was last charged
@@ -178,7 +178,7 @@ func InTurn(ctx context.Context) bool { return turnOf(ctx) != nil }
 
 // Run waits for a party's turn and runs f on a thread of the lowest priority, which ends with it. A
 // panic is the caller's.
-func (l *Lane) Run(ctx context.Context, who Party, f func(context.Context)) error {
+func (l *Turns) Run(ctx context.Context, who Party, f func(context.Context)) error {
 	l.mu.Lock()
 	a := l.join(who)
 	l.mu.Unlock()
@@ -196,7 +196,7 @@ func (l *Lane) Run(ctx context.Context, who Party, f func(context.Context)) erro
 		defer func() { ended <- recover() }()
 		runtime.LockOSThread()
 		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19) // may be forbidden; it only matters under load
-		t := &turn{lane: l, account: a, ctx: ctx, cpu: threadTime(), taken: true}
+		t := &turn{turns: l, account: a, ctx: ctx, cpu: threadTime(), taken: true}
 		defer t.leave()
 		f(context.WithValue(ctx, turnKey{}, t))
 	}()
@@ -209,11 +209,11 @@ func (l *Lane) Run(ctx context.Context, who Party, f func(context.Context)) erro
 // leave gives the turn back, and charges what the thread took since it last was.
 func (t *turn) leave() {
 	now := threadTime()
-	t.lane.charge(t.account, now-t.cpu)
+	t.turns.charge(t.account, now-t.cpu)
 	t.cpu = now
 	if t.taken {
 		t.taken = false
-		t.lane.leave()
+		t.turns.leave()
 	}
 }
 
@@ -226,7 +226,7 @@ func Wait(ctx context.Context, f func()) {
 	}
 	t.leave()
 	f()
-	t.taken = t.lane.enter(t.ctx, t.account) == nil // without it f's caller ends, as its client is gone
+	t.taken = t.turns.enter(t.ctx, t.account) == nil // without it f's caller ends, as its client is gone
 }
 
 // Locked runs f, which takes locks that the packet path takes too, at normal priority: nobody is to wait
@@ -240,7 +240,7 @@ func Locked(ctx context.Context, f func()) {
 	ended := make(chan any)
 	go func() {
 		defer func() { ended <- recover() }()
-		t.lane.charge(t.account, timed(f))
+		t.turns.charge(t.account, timed(f))
 	}()
 	if p := <-ended; p != nil {
 		panic(p)

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lane is one for a machine of few processors, and a clock that is the test's own.
-func lane(t *testing.T, f func(t *testing.T, l *Lane)) {
+// bed is one for a machine of few processors, and a clock that is the test's own.
+func bed(t *testing.T, f func(t *testing.T, l *Turns)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLane()
+		l := NewTurns()
 		l.free = 1
 		f(t, l)
 	})
 }
 
 // keepBusy takes turns of 10 ms, one after the other, until the context ends.
-func (l *Lane) keepBusy(ctx context.Context, who Party, had *time.Duration) {
+func (l *Turns) keepBusy(ctx context.Context, who Party, had *time.Duration) {
 	l.mu.Lock()
 	a := l.join(who)
 	l.mu.Unlock()
@@ -46,7 +46,7 @@ func TestShareOfTime(t *testing.T) {
 		{[]Party{"user 1", "user 2"}, EachTime},
 		{[]Party{"user 1", "user 2", "user 3", "user 4"}, AllTime / 4},
 	} {
-		lane(t, func(t *testing.T, l *Lane) {
+		bed(t, func(t *testing.T, l *Turns) {
 			ctx, cancel := context.WithTimeout(t.Context(), long)
 			defer cancel()
 			had := make([]time.Duration, len(c.parties))
@@ -66,7 +66,7 @@ func TestShareOfTime(t *testing.T) {
 			}
 		})
 	}
-	lane(t, func(t *testing.T, l *Lane) {
+	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithTimeout(t.Context(), long)
 		defer cancel()
 		var root, looker time.Duration
@@ -82,7 +82,7 @@ func TestShareOfTime(t *testing.T) {
 
 // Who has had less goes first, however many of another one's wait.
 func TestTurnsAreFair(t *testing.T) {
-	lane(t, func(t *testing.T, l *Lane) {
+	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); time.Sleep(time.Second) }()
 		var had [100]time.Duration
@@ -106,7 +106,7 @@ func TestTurnsAreFair(t *testing.T) {
 
 // Who comes later does not get all that the others have had before him.
 func TestLateComer(t *testing.T) {
-	lane(t, func(t *testing.T, l *Lane) {
+	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); time.Sleep(time.Minute) }()
 		turns := [2]int{}
@@ -138,7 +138,7 @@ func TestLateComer(t *testing.T) {
 
 // Who has gone takes no turn.
 func TestGoneWhileWaiting(t *testing.T) {
-	lane(t, func(t *testing.T, l *Lane) {
+	bed(t, func(t *testing.T, l *Turns) {
 		a := l.join("user 1")
 		if err := l.enter(t.Context(), a); err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestGoneWhileWaiting(t *testing.T) {
 
 // Accounts of those who owe nothing are not kept.
 func TestAccountsAreForgotten(t *testing.T) {
-	lane(t, func(t *testing.T, l *Lane) {
+	bed(t, func(t *testing.T, l *Turns) {
 		for i := range 1000 {
 			a := l.join(Party(rune('a' + i)))
 			l.charge(a, time.Millisecond)
@@ -177,7 +177,7 @@ func nice() int {
 
 // Turns are taken at the lowest priority; what the packet path may wait for is not.
 func TestPriorities(t *testing.T) {
-	l, normal := NewLane(), nice()
+	l, normal := NewTurns(), nice()
 	var low, locked, free, waits int
 	err := l.Run(t.Context(), "user 1", func(ctx context.Context) {
 		low = nice()
@@ -206,7 +206,7 @@ func TestPriorities(t *testing.T) {
 
 // A panic is the caller's, and takes no turn along.
 func TestPanicInTurn(t *testing.T) {
-	l := NewLane()
+	l := NewTurns()
 	was := l.free
 	for _, f := range []func(context.Context){
 		func(context.Context) { panic("f") },
@@ -228,7 +228,7 @@ func TestPanicInTurn(t *testing.T) {
 
 // What a thread takes is charged, with what it did while it waited.
 func TestTimeIsCharged(t *testing.T) {
-	l := NewLane()
+	l := NewTurns()
 	busy := func() {
 		for began := threadTime(); threadTime()-began < 20*time.Millisecond; {
 			_, _ = os.Getwd()
