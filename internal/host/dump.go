@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -139,11 +139,12 @@ func parseRoute(body []byte) (r Route, ok bool) {
 			table = binary.NativeEndian.Uint32(a.Value)
 		}
 	}
-	r.Text = r.words()
 	return r, table == unix.RT_TABLE_MAIN
 }
 
-func (r *Route) words() string {
+// inWords is the route with its text, for which the kernel is asked for the name of its interface: not for
+// each of a thousand routes that are looked at.
+func (r Route) inWords() Route {
 	s := "default"
 	if r.prefix.Bits() > 0 {
 		s = r.prefix.String()
@@ -152,8 +153,8 @@ func (r *Route) words() string {
 		s += " via " + r.gateway.String()
 	}
 	if r.index != 0 {
-		if l, err := net.InterfaceByIndex(r.index); err == nil {
-			s += " dev " + l.Name
+		if l, err := netlink.LinkByIndex(r.index); err == nil {
+			s += " dev " + l.Attrs().Name
 		} else {
 			s += " dev #" + strconv.Itoa(r.index)
 		}
@@ -161,7 +162,8 @@ func (r *Route) words() string {
 	if r.metric != usualMetric(r.prefix.Addr()) {
 		s += fmt.Sprintf(" metric %d", r.metric)
 	}
-	return s
+	r.Text = s
+	return r
 }
 
 // usualMetric is that of a route of which nobody has said one: a family's routes have none, or IP6_RT_PRIO_USER of

@@ -65,7 +65,7 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 		}
 		enter = append(enter, a)
 		if r, ok := routeTo(a); ok && r.prefix.IsSingleIP() && r.metric == usualMetric(a) && netlink.RouteProtocol(r.protocol) != ExportProtocol {
-			entry.replace(r)
+			entry.replace(r.inWords())
 		}
 	}
 	for _, a := range x.To {

@@ -196,8 +196,8 @@ func facts(ns workload.Namespace) (all []string) {
 		}
 		for _, family := range families {
 			_ = routes(family, func(r Route) bool {
-				if !strings.Contains(r.Text, "dev "+uplink) && r.prefix != netip.MustParsePrefix("fe80::/64") {
-					all = append(all, r.Text)
+				if text := r.inWords().Text; !strings.Contains(text, "dev "+uplink) && r.prefix != netip.MustParsePrefix("fe80::/64") {
+					all = append(all, text)
 				}
 				return true
 			})

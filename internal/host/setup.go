@@ -101,7 +101,7 @@ func (s *setup) readFamily(family uint8, l netlink.Link, st *state) {
 		if s.leadsHere(r.index, index) && r.gateway == want {
 			missing = slices.Delete(missing, i, i+1)
 		} else {
-			st.replaced = append(st.replaced, r)
+			st.replaced = append(st.replaced, r.inWords())
 		}
 		return true
 	})
