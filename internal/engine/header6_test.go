@@ -83,6 +83,7 @@ func extensionRows() (rows []row) {
 		"authentication":      behind(good, 51, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 		"unknown":             packet6(ns1IP6, farIP6, 254, 64, []byte{1, 2, 3}),
 		"none":                packet6(ns1IP6, farIP6, 59, 64, nil),
+		"hop_by_hop_later":    behind(behind(good, 0, 0, 1, 4, 0, 0, 0, 0), 60, 0, 1, 4, 0, 0, 0, 0),
 		"several":             behind(behind(behind(good, 60, 0, 1, 4, 0, 0, 0, 0), 43, rh0...), 0, 0, 1, 4, 0, 0, 0, 0),
 	} {
 		rows = append(rows, row{name: "V5_" + name, from: "ns1", send: f, out: "ens160", check: toPeer6})
@@ -96,7 +97,6 @@ func extensionRows() (rows []row) {
 	for name, f := range map[string]*packet.Frame{
 		"cut": cut, "endless": endless,
 		"jumbogram":          edited6(jumbo, func(ip packet.IPv6) { ip[5] = 0 }),
-		"hop_by_hop_later":   behind(behind(good, 0, 0, 1, 4, 0, 0, 0, 0), 60, 0, 1, 4, 0, 0, 0, 0),
 		"nothing_behind_it":  packet6(ns1IP6, farIP6, 43, 64, nil),
 		"half_a_fragment_id": packet6(ns1IP6, farIP6, 44, 64, []byte{58, 0, 0, 1, 0, 0}),
 	} {
