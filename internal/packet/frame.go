@@ -89,6 +89,9 @@ func (f *Frame) Trim(n int) { f.Len = min(f.Len, EthernetLen+n) }
 // EtherType of the frame, which must hold a whole Ethernet header.
 func (f *Frame) EtherType() uint16 { return binary.BigEndian.Uint16(f.Buf[f.Off+12:]) }
 
+// SetEtherType changes it, as the header that follows became one of another family.
+func (f *Frame) SetEtherType(t uint16) { binary.BigEndian.PutUint16(f.Buf[f.Off+12:], t) }
+
 // DstMAC is the frame's destination.
 func (f *Frame) DstMAC() MAC { return MAC(f.Buf[f.Off:]) }
 
