@@ -113,7 +113,7 @@ func TestExplainIPv6(t *testing.T) {
 	frames := described(t, "icmp6 fd00:70:1::1 > fd00:70:2::1 hlim 1")
 	kept := file(t, "frame.hex", hex.EncodeToString(frames[0])+"\n")
 	bare := file(t, "bare.pcap", pcap(t, layers.LinkTypeRaw, [][]byte{frames[0][14:]}))
-	dies := []string{"ttl", "drop", "hop limit 1"}
+	dies := []string{"ttl", "drop", "ttl_exceeded", "RFC 8200"}
 	told := []string{"icmp6 time exceeded " + uplink6 + " > " + here6}
 	for _, c := range []struct {
 		args []string
