@@ -17,6 +17,7 @@ type Port struct {
 	MAC       string            `json:"mac"` // the router's own
 	MTU       int               `json:"mtu"` // bytes of IP
 	Address   string            `json:"address,omitempty"`
+	Addresses []string          `json:"addresses,omitempty"` // of both families, Address the first
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
@@ -190,6 +191,7 @@ type Taken struct {
 // Tunnel is a line of `vrouter show tunnels`.
 type Tunnel struct {
 	Peer      string  `json:"peer"`
+	Kind      string  `json:"kind"` // what it carries: "ipip,6in4" to an IPv4 address, "4in6,6in6" to one of IPv6
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
 	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
