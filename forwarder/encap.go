@@ -11,7 +11,7 @@ import (
 
 // Encap puts an outer header around what the route sends through a tunnel (RFC
 // 2003 3.1). A virtio header cannot speak of a packet in a packet, so an
-// offloaded frame is cut into its segments first.
+// offloaded frame is cut into its segments first, unless the way out knows better.
 var Encap = &Step{
 	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", Quiet: true,
 	run: (*Path).encap, facts: encapFacts, say: saysEncap,
@@ -33,6 +33,9 @@ func (x *Path) encap(p *Packet) Verdict {
 		return verdict.Dropped(verdict.IPIPLoop)
 	}
 	if p.Frame.Offload.IsGSO() {
+		p.Cut, p.why = whoCuts(p.Frame, x.Port(r.Port), packet.IPv4MinLen)
+	}
+	if p.Cut == CutHere {
 		x.segment(p)
 	}
 	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
@@ -48,16 +51,32 @@ func (x *Path) encap(p *Packet) Verdict {
 	return edit
 }
 
+// whoCuts says where a superframe is cut that goes into a tunnel with an outer header of some bytes, and why here.
+func whoCuts(f *packet.Frame, out *Port, outer int) (Cut, string) {
+	switch {
+	case !out.CarriesTunnels:
+		return CutHere, out.CutBecause
+	case !f.Plain():
+		return CutHere, "no device could cut it"
+	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
+		return CutHere, "with the outer header it is too long"
+	}
+	return CutByKernel, ""
+}
+
 // wrap moves the frame's start back into the headroom. DSCP and ECN are copied
 // out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
-// the tunnel's path carries less than is believed of any.
+// the tunnel's path carries less than is believed of any. A superframe has the numbers of
+// its segments, of which it says the first.
 func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	inner := packet.IPv4(f.Payload())
 	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
-	if h.DF = inner.DF() && !t.cuts(h.TotalLen); h.DF {
-		h.ID = x.Keys.Number(h.Src, h.Dst, h.TotalLen, inner)
+	length := f.IPLen() + packet.IPv4MinLen // of a segment
+	if h.DF = inner.DF() && !t.cuts(length); h.DF {
+		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {
-		h.ID = x.Numbers.Next(t)
+		segments, _ := f.OnWire()
+		h.ID = x.Numbers.NextOf(t, int(segments))
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
@@ -65,7 +84,7 @@ func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 
 func encapFacts(p *Packet, f *Facts) {
 	if p.Route.Encap == rib.IPIP {
-		f.Addr = p.Route.Via
+		f.Addr, f.Cut, f.Note = p.Route.Via, p.Cut, p.why
 	}
 }
 
@@ -79,5 +98,16 @@ func saysEncap(o *Seen) string {
 	case o.Kind == verdict.Drop || ip == nil:
 		return ""
 	}
-	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), ip.Protocol(), ip.TTL(), ip.TotalLen())
+	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), ip.Protocol(), ip.TTL(), ip.TotalLen()) + o.whereCut()
+}
+
+// whereCut is where a superframe is cut, in words.
+func (f *Facts) whereCut() string {
+	switch f.Cut {
+	case CutByKernel:
+		return ": a superframe, which the kernel cuts"
+	case CutHere:
+		return ": of a superframe that is cut here: " + f.Note
+	}
+	return ""
 }

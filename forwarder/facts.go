@@ -20,6 +20,7 @@ type Facts struct {
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int32
+	Cut                           Cut    // encap
 	Note                          string // arp, check, decap, local, mtu, neigh: a constant, never made for one packet
 }
 

@@ -31,6 +31,9 @@ type PortConfig struct {
 	MAC       packet.MAC   // the router's own on this port
 	MTU       int          // bytes of IP that the link carries
 	Addresses []netip.Addr // a workload's: those it may send from
+	// CarriesTunnels says that superframes in tunnels may leave here whole. CutBecause is why they may not.
+	CarriesTunnels bool
+	CutBecause     string
 }
 
 // Port is a port as the packet path sees it. It never changes.

@@ -197,6 +197,9 @@ type Tunnel struct {
 	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
+	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
+	Offload    string `json:"offload"`
+	CutBecause string `json:"cut_because,omitempty"`
 }
 
 // Workload is a line of `vrouter workload list`.

@@ -132,7 +132,10 @@ func held(n *node.Node) []Held {
 func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
+		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause}
+		if t.CutBecause != "" {
+			v.Offload = "cut here"
+		}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"

@@ -230,8 +230,8 @@ func TestSuperframesOfOthers(t *testing.T) {
 func TestProgramTakenAway(t *testing.T) {
 	near, _, index := pair(t)
 	program := attach(t, index, near)
-	if !program.Attached() {
-		t.Error("it is not attached")
+	if fault := program.Fault(); fault != "" {
+		t.Error(fault)
 	}
 	send := func() error {
 		_, err := near.Write([]*packet.Frame{tunnelled(t, true, 4, 4)})
@@ -248,7 +248,7 @@ func TestProgramTakenAway(t *testing.T) {
 	if err := program.Detach(); err != nil {
 		t.Fatal(err)
 	}
-	if program.Attached() {
+	if program.Fault() == "" {
 		t.Error("it is still attached")
 	}
 	if err := send(); err == nil {

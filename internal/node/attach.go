@@ -22,6 +22,9 @@ type attached struct {
 
 // stands gives an interface that has come to stand a port, or the port what is new about it.
 func (n *Node) stands(it *host.Item) error {
+	if _, ok := it.Object.(*host.Program); ok {
+		n.carry()
+	}
 	o, ok := it.Object.(*host.Interface)
 	switch {
 	case !ok:
@@ -52,6 +55,9 @@ func (n *Node) stands(it *host.Item) error {
 
 // lost takes the port of an interface away that stands no longer; why is "" if the router itself wants it so.
 func (n *Node) lost(it *host.Item, why string) {
+	if _, ok := it.Object.(*host.Program); ok {
+		n.carry()
+	}
 	o, ok := it.Object.(*host.Interface)
 	switch {
 	case !ok:

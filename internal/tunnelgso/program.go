@@ -26,6 +26,7 @@ type Program struct {
 	device int
 	link   link.Link
 	took   []atomic.Uint64 // by socket, in memory shared with the program
+	missed atomic.Bool
 	// Missed is told when frames were sent that the program has not seen.
 	Missed chan struct{}
 }
@@ -80,18 +81,25 @@ func refused(err error) error {
 	return err
 }
 
-// Attached says whether it is where it was put.
-func (p *Program) Attached() bool {
+// Fault is what somebody has done to it; "": it is as it was put.
+func (p *Program) Fault() string {
 	info, err := p.link.Info()
-	return err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == p.device
+	switch {
+	case err != nil || info.TCX() == nil || int(info.TCX().Ifindex) != p.device:
+		return "somebody has taken the program away"
+	case p.missed.Load():
+		return "another program, or a filter, at the interface's egress keeps superframes from the program"
+	}
+	return ""
 }
 
 // Took is how many superframes in tunnels of a socket the program has seen. All that is sent passes it before
 // sendmmsg(2) returns.
 func (p *Program) Took(socket int) uint64 { return p.took[socket].Load() }
 
-// Miss has Missed told.
+// Miss is told of frames that were sent and that it has not seen.
 func (p *Program) Miss() {
+	p.missed.Store(true)
 	select {
 	case p.Missed <- struct{}{}:
 	default:
