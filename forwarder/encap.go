@@ -32,14 +32,13 @@ func (x *Path) encap(p *Packet) Verdict {
 	if r.Encap == rib.IPIP || x.Port(r.Port).Kind != Uplink {
 		return verdict.Dropped(verdict.IPIPLoop)
 	}
+	p.outer, p.Into = packet.IPv4MinLen, x.Tunnel(end)
 	if p.Frame.Offload.IsGSO() {
-		p.Cut, p.why = whoCuts(p.Frame, x.Port(r.Port), packet.IPv4MinLen)
-	}
-	if p.Cut == CutHere {
-		x.segment(p)
+		if p.Cut, p.why = p.whoCuts(x.Port(r.Port)); p.Cut == CutHere {
+			x.segment(p)
+		}
 	}
 	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
-	p.outer, p.Into = packet.IPv4MinLen, x.Tunnel(end)
 	x.wrap(p.Frame, h, p.Into)
 	for _, f := range p.extra {
 		x.wrap(f, h, p.Into)
@@ -51,8 +50,9 @@ func (x *Path) encap(p *Packet) Verdict {
 	return edit
 }
 
-// whoCuts says where a superframe is cut that goes into a tunnel with an outer header of some bytes, and why here.
-func whoCuts(f *packet.Frame, out *Port, outer int) (Cut, string) {
+// whoCuts says where a superframe is cut that goes into a tunnel and leaves by a port, and why here.
+func (p *Packet) whoCuts(out *Port) (Cut, string) {
+	f, outer := p.Frame, int(p.outer)
 	switch {
 	case !out.CarriesTunnels:
 		return CutHere, out.CutBecause
@@ -60,6 +60,8 @@ func whoCuts(f *packet.Frame, out *Port, outer int) (Cut, string) {
 		return CutHere, "no device could cut it"
 	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
 		return CutHere, "with the outer header it is too long"
+	case !p.IP.DF() || p.Into.cuts(f.IPLen()+outer):
+		return CutHere, "each of its packets may be cut on the way, and is numbered by itself"
 	}
 	return CutByKernel, ""
 }
@@ -75,8 +77,7 @@ func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	if h.DF = inner.DF() && !t.cuts(length); h.DF {
 		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {
-		segments, _ := f.OnWire()
-		h.ID = x.Numbers.NextOf(t, int(segments))
+		h.ID = x.Numbers.Next(t)
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)

@@ -12,9 +12,8 @@ import (
 // they are the router's own.
 type Numbers interface {
 	// Next is one that no other datagram between the same hosts has for as long as can be
-	// (RFC 6864 4.2), NextOf the first of n such ones in a row.
+	// (RFC 6864 4.2).
 	Next(t *Tunnel) uint16
-	NextOf(t *Tunnel, n int) uint16
 	// Gave says whether a number was given out lately, and Lately how many were.
 	Gave(t *Tunnel, id uint16) bool
 	Lately(t *Tunnel) uint32

@@ -58,12 +58,7 @@ func newNumbers() *numbers {
 	return n
 }
 
-func (n *numbers) unique() uint16 { return n.uniqueOf(1) }
-
-// uniqueOf is the first of some in a row.
-func (n *numbers) uniqueOf(count int) uint16 {
-	return uint16(n.next.Add(uint32(count)) - uint32(count) + 1)
-}
+func (n *numbers) unique() uint16 { return uint16(n.next.Add(1)) }
 
 // turn begins a new epoch.
 func (n *numbers) turn() {
@@ -88,10 +83,8 @@ func (r *Router) numbersOf(t *forwarder.Tunnel) *numbers {
 	return t.Owner.(*tunnelBook).numbers
 }
 
-// Next implements forwarder.Numbers, as do the next three.
+// Next implements forwarder.Numbers, as do the next two.
 func (r *Router) Next(t *forwarder.Tunnel) uint16 { return r.numbersOf(t).unique() }
-
-func (r *Router) NextOf(t *forwarder.Tunnel, n int) uint16 { return r.numbersOf(t).uniqueOf(n) }
 
 func (r *Router) Gave(t *forwarder.Tunnel, id uint16) bool { return r.numbersOf(t).gave(id) }
 
@@ -103,12 +96,9 @@ type foreseen struct {
 	drawn map[*numbers]uint32
 }
 
-// Next implements forwarder.Numbers, as does NextOf.
-func (n *foreseen) Next(t *forwarder.Tunnel) uint16 { return n.NextOf(t, 1) }
-
-func (n *foreseen) NextOf(t *forwarder.Tunnel, count int) uint16 {
+// Next implements forwarder.Numbers.
+func (n *foreseen) Next(t *forwarder.Tunnel) uint16 {
 	of := n.numbersOf(t)
-	first := of.next.Load() + n.drawn[of] + 1
-	n.drawn[of] += uint32(count)
-	return uint16(first)
+	n.drawn[of]++
+	return uint16(of.next.Load() + n.drawn[of])
 }

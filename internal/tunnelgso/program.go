@@ -74,7 +74,7 @@ func (p *Program) share(fd, sockets int) error {
 func refused(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("this process may not load the program: it takes CAP_BPF (or CAP_SYS_ADMIN) and CAP_NET_ADMIN, outside of any user namespace: %w", unix.EPERM)
+		return fmt.Errorf("this process may not load the program: that takes CAP_SYS_ADMIN and CAP_NET_ADMIN, outside of any user namespace: %w", unix.EPERM)
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("this kernel has no tcx (Linux 6.6): %w", err)
 	}
