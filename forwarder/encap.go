@@ -73,7 +73,10 @@ func (p *Packet) whoCuts(out *Port) (Cut, string) {
 func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	inner := packet.IPv4(f.Payload())
 	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
-	length := f.IPLen() + packet.IPv4MinLen // of a segment
+	length := h.TotalLen
+	if f.Offload.IsGSO() {
+		length = f.IPLen() + packet.IPv4MinLen // of a segment
+	}
 	if h.DF = inner.DF() && !t.cuts(length); h.DF {
 		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {

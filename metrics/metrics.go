@@ -126,6 +126,6 @@ var (
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
-	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, interface, routes (kernel.export).", "kind")
+	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, program (at the uplink, for superframes in tunnels), interface, routes (kernel.export).", "kind")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )
