@@ -30,7 +30,8 @@ type PortConfig struct {
 	Interface string
 	MAC       packet.MAC   // the router's own on this port
 	MTU       int          // bytes of IP that the link carries
-	Addresses []netip.Addr // a workload's: those it may send from
+	Addresses []netip.Addr // a workload's, of both families: those it may send from
+	LinkLocal netip.Addr   // that Neighbor Discovery is spoken from here: the gateway's, on the uplink the host's; zero: none
 	// CarriesTunnels says that superframes in tunnels may leave here whole. CutBecause is why they may not.
 	CarriesTunnels bool
 	CutBecause     string
@@ -46,13 +47,15 @@ type Port struct {
 
 // Settings are what the packet path knows besides ports, routes and neighbours.
 type Settings struct {
-	Gateway netip.Addr
-	Uplink  []Subnet     // of the uplink, the one with the primary address first
-	Own     []netip.Addr // every address of the host, the uplink's among them
-	RPF     bool         // workloads may send from their own addresses alone
-	Peers   []netip.Addr // whose IP-in-IP is unpacked
-	Ends    []netip.Addr // to whom IP-in-IP is sent
-	Source  netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+	Gateway  netip.Addr
+	Gateway6 netip.Addr
+	Uplink   []Subnet     // of the uplink, of each family the one with the primary address first
+	Own      []netip.Addr // every address of the host, the uplink's among them
+	RPF      bool         // workloads may send from their own addresses alone
+	Peers    []netip.Addr // whose IP-in-IP is unpacked
+	Ends     []netip.Addr // to whom IP-in-IP is sent
+	Source   netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+	Source6  netip.Addr   // the same, of tunnels to IPv6 addresses
 	// MinPathMTU in bytes is what any tunnel's path is believed to carry, whatever a
 	// router tells.
 	MinPathMTU int

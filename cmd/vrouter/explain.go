@@ -31,6 +31,7 @@ func newExplain(c *cli) *cobra.Command {
 			"It takes the same way through the same steps as a packet on the wire, and changes no counter.\n" +
 			"Instead of describing it, give one that was kept: a hex dump or a capture, - for standard input.",
 		Example: "  vrouter explain \"icmp 10.70.1.1 > 10.70.2.1 ttl 1\"\n  vrouter explain \"udp 10.70.1.1:5000 > 10.70.2.1:53 length 3000 df\"\n" +
+			"  vrouter explain \"icmp6 fd00:70:1::1 > fd00:70:2::1 hlim 1\"\n  vrouter explain \"udp [fd00:70:1::1]:1234 > [fd00:70:2::1]:53\"\n" +
 			"  tcpdump -xxr FILE -c 1 | vrouter explain --hex -\n  vrouter explain --pcap FILE --packet 17",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := k.question(strings.Join(args, " "), cmd.InOrStdin())

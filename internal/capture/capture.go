@@ -133,7 +133,6 @@ const (
 	sllBroadcast = 1          // packet types; 0 is what was for this host, 3 for another one
 	sllMulticast = 2
 	sllOutgoing  = 4 // what this host has sent
-	etherTypeV6  = 0x86dd
 )
 
 // unlink takes a packet out of what its link has around it; nil for what the
@@ -183,8 +182,8 @@ func groupOf(etherType uint16, payload []byte) packet.MAC {
 	switch {
 	case etherType == packet.EtherTypeIPv4 && len(payload) >= packet.IPv4MinLen:
 		return packet.MAC{0x01, 0x00, 0x5e, payload[17] & 0x7f, payload[18], payload[19]}
-	case etherType == etherTypeV6 && len(payload) >= 40:
-		return packet.MAC{0x33, 0x33, payload[36], payload[37], payload[38], payload[39]}
+	case etherType == packet.EtherTypeIPv6 && len(payload) >= packet.IPv6MinLen:
+		return packet.GroupMAC(packet.IPv6(payload).Dst())
 	}
 	return packet.MAC{0x01, 0x80, 0xc2} // what bridges and switches say
 }

@@ -201,6 +201,8 @@ func TestHex(t *testing.T) {
 	want := []*capture.Packet{{IP: ip}}
 	inEthernet := []*capture.Packet{{Frame: frame, Exact: true}}
 	bpdu, _ := hex.DecodeString("0180c2000000020000000001000442420300")
+	ping6, _ := hex.DecodeString("6000000000083a01fd00007000010000" + "0000000000000001fd00007000020000" + "00000000000000018000000000010001")
+	framed6 := append([]byte{0x6e, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd}, ping6...)
 	inLength := []*capture.Packet{{Frame: bpdu, Exact: true}}
 	for _, c := range []struct {
 		name, text string
@@ -212,6 +214,11 @@ func TestHex(t *testing.T) {
 		{"hexdump -C", "00000000  45 00 00 14 00 01 00 00  40 11 66 3d 0a 46 01 01  |E.......@.f=.F..|\n00000010  0a 46 02 01                                       |.F..|\n00000014\n", want},
 		{"Wireshark", "0000   45 00 00 14 00 01 00 00 40 11 66 3d 0a 46 01 01   E.......@.f=.F..\n0010   0a 46 02 01                                       .F..\n", want},
 		{"digits", "450000140001000040 11663d0a4601010a460201\n", want},
+		{"IPv6", "6000 0000 0008 3a01 fd00 0070 0001 0000 0000 0000 0000 0001 fd00 0070 0002 0000 0000 0000 0000 0001 8000 0000 0001 0001\n", []*capture.Packet{{IP: ping6}}},
+		{"tcpdump -x, of IPv6", "IP6 fd00:70:1::1 > fd00:70:2::1: ICMP6, echo request, id 1, seq 1, length 8\n\t0x0000:  6000 0000 0008 3a01 fd00 0070 0001 0000\n" +
+			"\t0x0010:  0000 0000 0000 0001 fd00 0070 0002 0000\n\t0x0020:  0000 0000 0000 0001 8000 0000 0001 0001\n", []*capture.Packet{{IP: ping6}}},
+		{"IPv6 in Ethernet", hex.EncodeToString(framed6) + "\n", []*capture.Packet{{Frame: framed6, Exact: true}}},
+		{"IPv6, cut short", hex.EncodeToString(ping6[:44]) + "\n", []*capture.Packet{{IP: ping6[:44]}}},
 		{"a length in place of a type (IEEE 802.3)", "0180 c200 0000 0200 0000 0001 0004 4242 0300\n", inLength},
 		{"two packets", "0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n0x0000:  4500 0014 0001 0000 4011 663d 0a46 0101\n0x0010:  0a46 0201\n", append(want, want...)},
 	} {
@@ -229,7 +236,7 @@ func TestNoHex(t *testing.T) {
 		{"", "there are no bytes in it"},
 		{"hello world\n", "there are no bytes in it"},
 		{"0x0000:  4500 0014\n0x0010:  0a46 0201\n", "some lines are missing"},
-		{"01020304\n", "begin neither with an Ethernet header nor with one of IPv4"},
+		{"01020304\n", "begin neither with an Ethernet header nor with one of IP"},
 	} {
 		if _, err := capture.ReadHex(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)

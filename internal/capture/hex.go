@@ -100,20 +100,29 @@ func plain(fields []string) (b []byte) {
 	return b
 }
 
-// appendPacket adds bytes as what they are: an IPv4 packet, or an Ethernet frame.
+// appendPacket adds bytes as what they are: an IP packet, or an Ethernet frame.
 func appendPacket(packets []*Packet, b []byte) ([]*Packet, error) {
-	ip := packet.IPv4(b)
+	version := b[0] >> 4
 	switch {
-	case len(b) >= packet.IPv4MinLen && ip.Version() == 4 && ip.HeaderLen() >= packet.IPv4MinLen && ip.TotalLen() == len(b):
+	case isIP(b):
 		return append(packets, &Packet{IP: b}), nil
 	case len(b) >= packet.EthernetLen && isType(binary.BigEndian.Uint16(b[12:]), len(b)-packet.EthernetLen):
 		return append(packets, &Packet{Frame: b, Exact: true}), nil
-	case len(b) > 0 && ip.Version() == 4:
+	case version == 4 || version == 6:
 		return append(packets, &Packet{IP: b}), nil
 	case len(b) >= packet.EthernetLen:
 		return append(packets, &Packet{Frame: b, Exact: true}), nil
 	}
-	return nil, fmt.Errorf("packet %d: its %d bytes begin neither with an Ethernet header nor with one of IPv4", len(packets)+1, len(b))
+	return nil, fmt.Errorf("packet %d: its %d bytes begin neither with an Ethernet header nor with one of IP", len(packets)+1, len(b))
+}
+
+// isIP says whether a whole packet is there.
+func isIP(b []byte) bool {
+	if b[0]>>4 == 6 {
+		return len(b) >= packet.IPv6MinLen && packet.IP(b).Len() == len(b)
+	}
+	ip := packet.IPv4(b)
+	return len(b) >= packet.IPv4MinLen && ip.Version() == 4 && ip.HeaderLen() >= packet.IPv4MinLen && ip.TotalLen() == len(b)
 }
 
 // isType says whether the two bytes behind the addresses look like an Ethernet type, or

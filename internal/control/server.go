@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -83,18 +84,36 @@ func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v 
 	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{at: time.Now(), Stats: n.Router.Stats()} }
 	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
-		Handler:     s.inTurn(guardChanges(s.routes(), mayChange)),
+		Handler:     caught(log, s.inTurn(guardChanges(s.routes(), mayChange))),
 		ConnContext: withPeer, ConnState: share.State,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ReadTimeout: patience, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	s.remote = http.Server{
-		Handler:     s.inTurn(guardChanges(s.routes(), nobodyMayChange)),
+		Handler:     caught(log, s.inTurn(guardChanges(s.routes(), nobodyMayChange))),
 		ConnContext: withPeer, ConnState: share.State,
 		BaseContext: s.http.BaseContext, ReadTimeout: patience, MaxHeaderBytes: maxHeader, ErrorLog: s.http.ErrorLog,
 	}
 	return s
+}
+
+// caught tells of a fault of ours, to who asked and in the log: it ends that request alone.
+func caught(log *slog.Logger, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault == http.ErrAbortHandler {
+				panic(fault)
+			}
+			log.Error("a fault of the router in a request: please report it", "request", r.Method+" "+r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+			fail(w, fmt.Errorf("%s: a fault of the router, of which its log tells more: %v", r.URL.Path, fault))
+		}()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers until Close.

@@ -60,6 +60,7 @@ var checks = []check{
 	{"ipip", "no tunnel of the host's own takes the router's IP-in-IP", true, kernelTunnels},
 	{"rp_filter", "the host accepts packets of the other hosts' workloads", true, rpFilter},
 	{"bridge_filter", "no netfilter of a bridge changes packets before the router", true, bridgeFilter},
+	{"workloads", "the router's workloads are attached, and set up as they are to be", true, workloads},
 	{"mtu", "the workloads' packets fit through the uplink", true, mtu},
 	{"offload", "the uplink hands over packets as they came", true, largeReceiveOffload},
 	{"addresses", "no interface of the host has a workload's or the gateway's address", true, addresses},

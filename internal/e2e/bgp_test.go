@@ -174,6 +174,7 @@ func threeHosts(t *testing.T, directory string) {
 	if _, err := workload.Create(filepath.Base(string(h.ns1))); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = h.ns1.Delete() }) // it is none of the lab's, which leaves it
 	hosts[0].hasRoute(t, true, to(3))
 	hosts[1].hasRoute(t, true, to(3))
 	resumes(t, hosts[0].ns1, "10.70.3.1")

@@ -184,8 +184,14 @@ func TestChosenSetUpIsLetBe(t *testing.T) {
 			if note := listed(t, "w1").Note; answers(w1, "192.168.0.11") || !strings.Contains(note, c.note) {
 				t.Errorf("it is not let be: %q", note)
 			}
+			if out := vrouter(t, "doctor").out; !strings.Contains(out, "workload w1: ") || !strings.Contains(out, c.note) {
+				t.Errorf("doctor says nothing of it:\n%s", out)
+			}
 			vrouter(t, "reload").wantOK(t)
 			eventually(t, "a reload makes it as it was", func() bool { return answers(w1, "192.168.0.11") })
+			if out := vrouter(t, "doctor").out; strings.Contains(out, "workload w1: ") {
+				t.Errorf("doctor still says something of it:\n%s", out)
+			}
 			if note := listed(t, "w1").Note; note != "" {
 				t.Errorf("it still says %q", note)
 			}

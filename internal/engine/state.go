@@ -54,9 +54,11 @@ type queue struct {
 	counts Tally
 }
 
-// newPort is a port as the path sees it now.
+// newPort is a port as the path sees it now. One without a queue, through which nothing comes,
+// is as good as any.
 func newPort(c forwarder.PortConfig, id int, s *portState) *port {
-	return &port{&forwarder.Port{PortConfig: c, ID: id, Offload: s.queues[0].link.CanOffload(), Owner: s}, s}
+	offload := len(s.queues) == 0 || s.queues[0].link.CanOffload()
+	return &port{&forwarder.Port{PortConfig: c, ID: id, Offload: offload, Owner: s}, s}
 }
 
 // All reasons have a bit.

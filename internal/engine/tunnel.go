@@ -55,9 +55,14 @@ type tunnelBook struct {
 	left atomic.Pointer[time.Time] // when the settings no longer spoke of it; nil: they do
 }
 
+// used says whether there is anything to remember of a tunnel.
+func (b *tunnelBook) used() bool {
+	return b.tx.Load() != 0 || b.rx.Load() != 0 || b.refused.Load() != 0 || b.path.Load() != nil
+}
+
 // setTunnels makes the tunnels that the settings speak of, and keeps what is known of
-// those that there were. One that they no longer speak of stays for a while, though
-// nothing goes in or comes out: a routing daemon may take its routes away for a moment.
+// those that there were. One that they no longer speak of stays for a while, if anything is
+// known of it: a routing daemon may take its routes away for a moment.
 func (s *state) setTunnels(now time.Time) {
 	old := s.State
 	s.Tunnels = new(bart.Table[*forwarder.Tunnel])
@@ -74,7 +79,7 @@ func (s *state) setTunnels(now time.Time) {
 		s.Tunnels.Insert(netip.PrefixFrom(peer, 32), t)
 	}
 	for p, was := range old.Tunnels.All() {
-		if s.Tunnel(was.Peer) == nil {
+		if s.Tunnel(was.Peer) == nil && was.Owner.(*tunnelBook).used() {
 			t := *was
 			t.Accept = false
 			t.Owner.(*tunnelBook).left.CompareAndSwap(nil, &now)

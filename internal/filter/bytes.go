@@ -13,18 +13,27 @@ var names = map[string]uint32{
 	"icmptype": 0, "icmpcode": 1, "tcpflags": 13,
 	"icmp-echoreply": 0, "icmp-unreach": 3, "icmp-sourcequench": 4, "icmp-redirect": 5, "icmp-echo": 8,
 	"icmp-timxceed": 11, "icmp-paramprob": 12, "icmp-tstamp": 13, "icmp-tstampreply": 14,
+	"icmp6type": 0, "icmp6code": 1,
+	"icmp6-destinationunreach": 1, "icmp6-packettoobig": 2, "icmp6-timeexceeded": 3, "icmp6-parameterproblem": 4,
+	"icmp6-echo": 128, "icmp6-echoreply": 129, "icmp6-multicastlistenerquery": 130, "icmp6-multicastlistenerreportv1": 131,
+	"icmp6-multicastlistenerdone": 132, "icmp6-routersolicit": 133, "icmp6-routeradvert": 134, "icmp6-neighborsolicit": 135,
+	"icmp6-neighboradvert": 136, "icmp6-redirect": 137, "icmp6-routerrenum": 138, "icmp6-nodeinformationquery": 139,
+	"icmp6-nodeinformationresponse": 140, "icmp6-ineighbordiscoverysolicit": 141, "icmp6-ineighbordiscoveryadvert": 142,
+	"icmp6-multicastlistenerreportv2": 143, "icmp6-homeagentdiscoveryrequest": 144, "icmp6-homeagentdiscoveryreply": 145,
+	"icmp6-mobileprefixsolicit": 146, "icmp6-mobileprefixadvert": 147, "icmp6-certpathsolicit": 148, "icmp6-certpathadvert": 149,
+	"icmp6-multicastrouteradvert": 151, "icmp6-multicastroutersolicit": 152, "icmp6-multicastroutertermination": 153,
 	"tcp-fin": 1, "tcp-syn": 2, "tcp-rst": 4, "tcp-push": 8, "tcp-ack": 16, "tcp-urg": 32, "tcp-ece": 64, "tcp-cwr": 128,
 }
 
 // bytesPrimitive reads "[OFFSET:SIZE] & MASK RELATION VALUE" behind a protocol.
 func (p *parser) bytesPrimitive(layer token, q qual) (*node, error) {
-	if q.layer == ipProto && q.proto == protoIPIP {
-		return nil, layer.errorf("bytes are those of ether, ip, arp, icmp, tcp or udp")
+	if q.proto == protoIPIP {
+		return nil, layer.errorf("%s", haveBytes)
 	}
 	p.take() // "["
 	p.last = qual{}
 	q.typ = octets
-	v := prim{qual: q, mask: math.MaxUint32}
+	v := prim{qual: q, bits: math.MaxUint32}
 	if err := p.place(&v); err != nil {
 		return nil, err
 	}
@@ -34,7 +43,7 @@ func (p *parser) bytesPrimitive(layer token, q qual) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.mask = m
+		v.bits = m
 	}
 	return p.comparison(v)
 }
@@ -135,29 +144,31 @@ func constant(text string, limit uint32) (uint32, error) {
 
 // field is what a bytes primitive compares; false where the packet does not have it.
 func (v *view) field(p *prim) (uint32, bool) {
-	b := v.header(p.layer)
+	b := v.header(p)
 	if uint64(len(b)) < uint64(p.off)+uint64(p.size) {
 		return 0, false
 	}
 	b = b[p.off:]
 	switch p.size {
 	case 1:
-		return uint32(b[0]) & p.mask, true
+		return uint32(b[0]) & p.bits, true
 	case 2:
-		return uint32(binary.BigEndian.Uint16(b)) & p.mask, true
+		return uint32(binary.BigEndian.Uint16(b)) & p.bits, true
 	}
-	return binary.BigEndian.Uint32(b) & p.mask, true
+	return binary.BigEndian.Uint32(b) & p.bits, true
 }
 
 // header is the packet from a layer's header on; only a first fragment has the one
-// behind IPv4's.
-func (v *view) header(l layer) []byte {
+// behind IPv4's, and none has the one behind IPv6's. Those of tcp and udp are IPv4's.
+func (v *view) header(p *prim) []byte {
 	switch {
-	case l == ether:
+	case p.layer == ether:
 		return v.frame
-	case l != ipProto:
+	case p.layer == ip6Proto && v.family == v6 && v.proto == p.proto:
+		return v.body[ip6Len:]
+	case p.layer != ipProto && p.layer != ip4Proto && p.layer != ip6Proto:
 		return v.body
-	case len(v.body) < ipLen || fragment(v.body):
+	case v.family != v4 || len(v.body) < ipLen || fragment(v.body):
 		return nil
 	}
 	n := headerLen(v.body)
@@ -174,8 +185,8 @@ func (p *prim) bytesWords() string {
 		place += fmt.Sprintf(":%d", p.size)
 	}
 	text := "[" + place + "]"
-	if p.mask != math.MaxUint32 {
-		text += fmt.Sprintf(" & 0x%x", p.mask)
+	if p.bits != math.MaxUint32 {
+		text += fmt.Sprintf(" & 0x%x", p.bits)
 	}
 	return text + " " + p.relation()
 }

@@ -11,8 +11,8 @@ import (
 
 // wanted says what should have come after the qualifiers.
 var wanted = map[typ]string{
-	host:      "an IPv4 address",
-	network:   "a network such as 10.70.0.0/16",
+	host:      "an IP address",
+	network:   "a network such as 10.70.0.0/16 or fd00:70::/32",
 	port:      "a port number",
 	portRange: "a port range such as 6000-6008",
 	proto:     "a protocol number or name",
@@ -20,18 +20,21 @@ var wanted = map[typ]string{
 	length:    "a length in bytes",
 }
 
-const onlyIPv4 = "not supported, IPv4 only"
-
 // unsupported are the words of pcap-filter(7) that people may try.
 var unsupported = map[string]string{
-	"ip6": onlyIPv4, "icmp6": onlyIPv4, "vlan": onlyIPv4, "mpls": onlyIPv4, "rarp": onlyIPv4,
-	"pppoed": onlyIPv4, "pppoes": onlyIPv4, "geneve": onlyIPv4, "decnet": onlyIPv4,
-	"gateway": "not supported", "protochain": "not supported", "inbound": "not supported", "outbound": "not supported",
+	"vlan": onlyIP, "mpls": onlyIP, "rarp": onlyIP, "pppoed": onlyIP, "pppoes": onlyIP, "geneve": onlyIP, "decnet": onlyIP,
+	"gateway": "not supported", "inbound": "not supported", "outbound": "not supported",
+	"protochain": `not supported: extension headers are not walked; "proto" looks at the fixed header, and behind a fragment header`,
 }
+
+const onlyIP = "not supported: IPv4, IPv6 and ARP only"
+
+// familyOf says which addresses there are where a layer has those of one family alone.
+var familyOf = map[layer]family{ip: v4, arp: v4, ip4Proto: v4, ip6: v6, ip6Proto: v6}
 
 // keywords are what a misspelt word may have meant.
 var keywords = []string{
-	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "arp", "icmp", "tcp", "udp", "ipip",
+	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "ip6", "arp", "icmp", "icmp6", "tcp", "udp", "ipip",
 	"ether", "broadcast", "multicast", "less", "greater", "len", "mask", "and", "or", "not",
 }
 
@@ -50,10 +53,12 @@ func expected(t token, what string) error {
 	return t.errorf("expected %s", what)
 }
 
+const haveBytes = "bytes are those of ether, ip, ip6, arp, icmp, icmp6, tcp or udp"
+
 const nothingToCompare = "a comparison needs bytes or a length before it, such as ip[8] or len"
 
 var symbols = map[string]string{
-	"[": "bytes are those of ether, ip, arp, icmp, tcp or udp",
+	"[": haveBytes,
 	"=": nothingToCompare, "==": nothingToCompare, "!=": nothingToCompare,
 	"<": nothingToCompare, ">": nothingToCompare, "<=": nothingToCompare, ">=": nothingToCompare,
 	"&": `write "and" or "&&"`, "|": `write "or" or "||"`,
@@ -88,7 +93,7 @@ func unknown(t token) error {
 	return t.errorf("unknown word")
 }
 
-// notAddress explains what a word is instead of the IPv4 host or net it had to be.
+// notAddress explains what a word is instead of the host or net it had to be.
 func notAddress(t token, want typ) error {
 	_, _, isNet := dotted(strings.Split(t.text, "/")[0])
 	_, err := net.ParseMAC(t.text)
@@ -97,10 +102,8 @@ func notAddress(t token, want typ) error {
 		return t.errorf(`a network, not a host; write "net %s"`, t.text)
 	case err == nil:
 		return t.errorf(`a MAC address; write "ether host %s"`, t.text)
-	case strings.Count(t.text, ":") > 1:
-		return t.errorf(onlyIPv4)
 	case isName(t.text):
-		return t.errorf("names are not looked up; write the IPv4 address")
+		return t.errorf("names are not looked up; write the address")
 	}
 	return t.errorf("not %s", wanted[want])
 }

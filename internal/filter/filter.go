@@ -1,5 +1,5 @@
 // Package filter selects packets with the language of pcap-filter(7), as far
-// as hosts, nets, ports, protocols, bytes and and/or/not go, for IPv4 on Ethernet.
+// as hosts, nets, ports, protocols, bytes and and/or/not go, for IPv4, IPv6 and ARP on Ethernet.
 //
 // Match runs on the packet path, before anything is recorded: it reads the
 // frame where it lies and allocates nothing.
@@ -23,7 +23,10 @@ type Filter struct {
 // Where pcap-filter(7) asks for more typing, this language is kinder: an
 // address may stand alone for "host", "ip proto" takes names without a
 // backslash, any protocol may qualify a host or net ("icmp host A"), and
-// "ipip" is "ip proto 4".
+// "ipip" is "ip proto 4". As there, what is behind extension headers of IPv6
+// counts for nothing: "ip6 proto" looks at the fixed header and, if a fragment
+// header comes next, at that; ports and "icmp6[…]" need the transport header
+// right behind the fixed one; "tcp[…]" and "udp[…]" are of IPv4 alone.
 func Parse(expr string) (*Filter, error) {
 	p := &parser{toks: lex(expr)}
 	if t := p.toks[len(p.toks)-1]; len(p.toks) > MaxWords+1 {
@@ -49,10 +52,11 @@ func (f *Filter) Match(frame []byte) bool {
 	return f.match(frame, 0)
 }
 
-// MatchInner is Match on the innermost packet of IP-in-IP, below at most
-// maxLayers headers. Such a packet still counts as protocol 4, so that
-// "ipip and icmp" selects the pings that travel in a tunnel; Ethernet is the
-// frame's own, and the length is what is left without the outer headers.
+// MatchInner is Match on the innermost packet of IP in IP, of either family in
+// either, below at most maxLayers headers. Such a packet still counts as what is
+// around it, so that "ipip and icmp" selects the pings that travel in a tunnel, and
+// "ip proto 41 and icmp6" those of IPv6 in IPv4; Ethernet is the frame's own, and
+// the length is what is left without the outer headers.
 func (f *Filter) MatchInner(frame []byte) bool {
 	return f.match(frame, maxLayers)
 }
@@ -112,17 +116,19 @@ type node struct {
 // prim is true of a packet that has the layer and, there, the value.
 type prim struct {
 	qual
-	addr, mask uint32 // host, net
+	addr, mask addr   // host, net
+	family     family // of the address
 	lo, hi     uint32 // port, portrange, length, bytes: inclusive
 	outside    bool   // not in that range: length, bytes
-	off, size  uint32 // bytes; of them, the bits of mask
+	off, size  uint32 // bytes
+	bits       uint32 // of these bytes
 	mac        [6]byte
 }
 
 // qual is what pcap-filter(7) calls the qualifiers: proto, dir and type.
 type qual struct {
 	layer layer
-	proto uint8 // of ipProto
+	proto uint8 // of ipProto, ip4Proto, ip6Proto
 	dir   dir
 	typ   typ
 }
@@ -133,9 +139,25 @@ const (
 	anyLayer layer = iota
 	ether
 	ip
+	ip6
 	arp
-	ipProto
+	ipProto  // of both families
+	ip4Proto // of IPv4's
+	ip6Proto // of IPv6's
 )
+
+// family is that of an address; 0: there is none.
+type family uint8
+
+const (
+	v4 family = 4
+	v6 family = 6
+)
+
+// addr is an address of either family, from the left: an IPv4 address has 32 bits of hi.
+type addr struct{ hi, lo uint64 }
+
+func (a addr) and(b addr) addr { return addr{a.hi & b.hi, a.lo & b.lo} }
 
 type dir uint8
 

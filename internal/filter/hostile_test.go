@@ -8,7 +8,7 @@ import (
 
 // every is one primitive of each kind, none of which decides for the others.
 const every = "tcp and arp or src and dst host 1.2.3.4 or net 1.0.3 mask 255.0.255.0 or port 1 or udp portrange 1-2 " +
-	"or ip proto 99 or ipip or ether src and dst 00:00:00:00:00:01 or less 1 and greater 9 or ip[2:2] & 1 != 7 or tcp[0:4] < 1 or broadcast or multicast"
+	"or ip proto 99 or ip6 proto 99 or src and dst host fd00::1 or net fd01::/127 or icmp6[0:4] = 1 or ip6[6] = 99 or ipip or ether src and dst 00:00:00:00:00:01 or less 1 and greater 9 or ip[2:2] & 1 != 7 or tcp[0:4] < 1 or broadcast or multicast"
 
 func TestMatchDoesNotAllocate(t *testing.T) {
 	f := parse(t, every)
@@ -35,6 +35,13 @@ func TestTruncated(t *testing.T) {
 		{"arp host 10.70.1.1", "arp", 42},
 		{"tcp port 80", "tcp", 38},
 		{"tcp port 80", "options", 42},
+		{"ip6", "ping6", 14},
+		{"host fd00:70:1::1", "ping6", 54},
+		{"icmp6", "ping6", 54},
+		{"udp", "later6", 55},
+		{"udp port 53", "udp6", 58},
+		{"icmp6[0] = 128", "ping6", 55},
+		{"ip6[6] = 58", "ping6", 21},
 	} {
 		f, frame := parse(t, c.expr), frames(t)[c.frame]
 		for n := range len(frame) + 1 {
@@ -46,10 +53,12 @@ func TestTruncated(t *testing.T) {
 }
 
 func TestTruncatedInner(t *testing.T) {
-	f, frame := parse(t, "icmp"), frames(t)["ipip"]
-	for n := range len(frame) + 1 {
-		if got := f.MatchInner(frame[:n:n]); got != (n >= 54) {
-			t.Errorf("%d bytes: %v", n, got)
+	for name, least := range map[string]int{"ipip": 14 + 20 + 20, "6in4": 14 + 20 + 40, "4in6": 14 + 40 + 8 + 20, "6in6": 14 + 40 + 40} {
+		f, frame := parse(t, "icmp or icmp6"), frames(t)[name]
+		for n := range len(frame) + 1 {
+			if got := f.MatchInner(frame[:n:n]); got != (n >= least) {
+				t.Errorf("%d bytes of %s: %v", n, name, got)
+			}
 		}
 	}
 }
@@ -88,6 +97,7 @@ func FuzzParse(f *testing.F) {
 	for _, expr := range []string{
 		"", every, "(tcp dst port 80 or 443) and not src net 10.70", "port (80 or (not 443))", "icmp[0] == 8",
 		"ip proto gre or \\tcp", "hst 10.0.0.1", "net 10 mask 255.0.0.0 && !less 0x40", "fe80::1 || é \xff",
+		"src net fd00:70::/32 or ip6 proto 44 or proto 41", "icmp6[icmp6type] = icmp6-neighborsolicit and ip6[6] < 3",
 	} {
 		f.Add(expr)
 	}

@@ -5,9 +5,11 @@ package filter
 import (
 	"bytes"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,6 +90,51 @@ host 10.0.0.1 or 10.0.0.2
 tcp dst port 80 or 53
 not host 10.0.0.1 and 10.0.0.2
 not (host 10.0.0.1 or host 10.0.0.2)
+ip6
+icmp6
+ip6 proto 6
+ip6 proto 58
+ip6 proto 44
+ip6 proto 0
+ip proto 6
+proto 17
+proto 41
+proto 4 or 47
+host fd00::1
+src host fd00::1
+dst fd00::2
+ip6 host fd00::1
+src or dst host fd00::3
+src and dst host fd00::1
+net fd00::/127
+src net fd00:1::/32
+dst net fd00::/64
+ip6 net fd00:1::/32
+net ::/0
+net fd00::2
+not net fd00::/16
+ip6 and port 80
+ip6 and tcp port 80
+ip6 and udp dst port 53
+ip6 and portrange 50-90
+ip6 and src and dst port 80
+ip6 and tcp
+ip6 and udp
+ip6 and not (tcp or udp or icmp6)
+ip6[6] = 17
+ip6[7] < 5
+ip6[4:2] > 40
+ip6[8:4] = 0xfd000000
+ip6[40] != 0
+ip6[0:4] & 0xfffff != 0
+icmp6[icmp6type] == icmp6-echo
+icmp6[0] = 135
+icmp6[icmp6type] >= icmp6-routersolicit and icmp6[icmp6type] <= icmp6-redirect
+icmp6[icmp6code] != 0
+tcp[tcpflags] & tcp-syn == 0 or ip6
+udp[0:2] > 0
+host fd00::1 or 10.0.0.1
+not host fd00::1
 `
 
 // What an expression selects is what tcpdump selects with it, of thousands of frames.
@@ -170,6 +217,9 @@ func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 func anyFrame(t *testing.T, r *rand.Rand) []byte {
 	t.Helper()
 	addr := func() string { return pick(r, "10.0.0.", "10.0.0.", "10.1.0.") + strconv.Itoa(1+r.IntN(4)) }
+	if r.IntN(3) == 0 {
+		return anyFrame6(r)
+	}
 	if r.IntN(6) == 0 {
 		return arpFrame(t, lay.EthernetTypeARP, addr(), addr())
 	}
@@ -185,6 +235,27 @@ func anyFrame(t *testing.T, r *rand.Rand) []byte {
 		ip.FragOffset = uint16(r.IntN(3))
 	}
 	return serialize(t, e, ip, body(r, proto), gopacket.Payload(make([]byte, r.IntN(40))))
+}
+
+// anyFrame6 is one of IPv6: plain, with a fragment header of the first or a later one, with
+// options, with another packet in it, or cut short.
+func anyFrame6(r *rand.Rand) []byte {
+	addr := func() string { return pick(r, "fd00::", "fd00::", "fd00:1::") + strconv.Itoa(1+r.IntN(4)) }
+	next := pick[byte](r, 6, 17, 58, 58, 132, 4, 41, 47, 59)
+	rest := [][]byte{{0, pick[byte](r, 53, 80), 0, pick[byte](r, 53, 80)}, make([]byte, 16+r.IntN(40))}
+	if next == 58 {
+		rest[0] = []byte{pick[byte](r, 1, 2, 128, 129, 133, 135, 136, 143), byte(r.IntN(2)), 0, 0}
+	}
+	switch r.IntN(6) {
+	case 0:
+		rest, next = append([][]byte{{next, 0, 0, pick[byte](r, 0, 1, 8)}, {0, 0, 0, 7}}, rest...), 44
+	case 1:
+		rest, next = append([][]byte{{next, 0, 1, 4, 0, 0, 0, 0}}, rest...), pick[byte](r, 0, 43, 60)
+	}
+	p := packet6(next, addr(), addr(), rest...)
+	p[1], p[7] = byte(r.IntN(2)), byte(r.IntN(10))
+	e := slices.Concat(pick(r, macA, macB, net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}), net.HardwareAddr{2, 0, 0, 0, 0, byte(1 + r.IntN(2))}, []byte{0x86, 0xdd})
+	return append(e, p...)
 }
 
 func body(r *rand.Rand, proto lay.IPProtocol) gopacket.SerializableLayer {

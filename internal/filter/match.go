@@ -5,36 +5,50 @@ import "encoding/binary"
 const (
 	etherLen = 14
 	ipLen    = 20 // without options
+	ip6Len   = 40
 	arpLen   = 28 // RFC 826, Ethernet and IPv4
 
 	etherIPv4 = 0x0800
+	etherIPv6 = 0x86dd
 	etherARP  = 0x0806
 	etherRARP = 0x8035
 
-	protoICMP = 1
-	protoIPIP = 4
-	protoTCP  = 6
-	protoUDP  = 17
-	protoSCTP = 132
+	protoICMP     = 1
+	protoIPIP     = 4
+	protoTCP      = 6
+	protoUDP      = 17
+	protoIPv6     = 41
+	protoFragment = 44
+	protoICMP6    = 58
+	protoSCTP     = 132
 )
 
-// maxLayers bounds the work that nested IP-in-IP headers can ask for.
-const maxLayers = 4
+// maxLayers bounds the work that nested IP headers can ask for, and maxExtensions that of
+// IPv6's headers before the one in a tunnel.
+const (
+	maxLayers     = 4
+	maxExtensions = 4
+)
 
 // view is what primitives ask of a packet, read from the frame once.
 type view struct {
 	frame            []byte
-	body             []byte // of IPv4 or ARP; without the outer headers
+	body             []byte // of IP or ARP; without the outer headers
 	length           int
-	etherType        uint16
+	etherType        uint16 // of the inner packet
 	proto            uint8
-	tunnelled        bool // outer headers were taken off
+	behindFragment   uint8   // of IPv6: what its fragment header says comes next; else proto
+	around           [4]bool // outer headers that were taken off, by tunnel
 	hasIP            bool
-	hasAddrs         bool
 	hasPorts         bool
-	src, dst         uint32
+	family           family // of the addresses
+	src, dst         addr
 	srcPort, dstPort uint16
 }
+
+// tunnel is the place in view.around of a header that has another one in it: of IPv4 or
+// IPv6, with protocol 4 or 41.
+func tunnel(f family, proto uint8) int { return int(f-v4) | int(proto&1) }
 
 func (v *view) decode(frame []byte, unwrap int) {
 	v.frame, v.length = frame, len(frame)
@@ -43,10 +57,14 @@ func (v *view) decode(frame []byte, unwrap int) {
 	}
 	v.etherType = binary.BigEndian.Uint16(frame[12:])
 	body := frame[etherLen:]
+	if v.etherType == etherIPv4 || v.etherType == etherIPv6 {
+		body = v.decap(body, unwrap)
+	}
 	switch v.etherType {
 	case etherIPv4:
-		body = v.decap(body, unwrap)
 		v.decodeIP(body)
+	case etherIPv6:
+		v.decodeIP6(body)
 	case etherARP, etherRARP:
 		v.decodeARP(body)
 	}
@@ -55,26 +73,56 @@ func (v *view) decode(frame []byte, unwrap int) {
 
 func (v *view) decap(b []byte, unwrap int) []byte {
 	for range unwrap {
-		inner := payload(b)
-		if inner == nil {
-			break
+		f, proto, n := v4, uint8(0), 0
+		if v.etherType == etherIPv4 {
+			proto, n = payload(b)
+		} else {
+			f = v6
+			proto, n = payload6(b)
 		}
-		b, v.tunnelled = inner, true
+		switch {
+		case proto == protoIPIP && len(b) >= n+ipLen && b[n]>>4 == 4:
+			v.etherType = etherIPv4
+		case proto == protoIPv6 && len(b) >= n+ip6Len && b[n]>>4 == 6:
+			v.etherType = etherIPv6
+		default:
+			return b
+		}
+		v.around[tunnel(f, proto)] = true
+		b = b[n:]
 	}
 	return b
 }
 
-// payload is the IPv4 packet in an IP-in-IP packet (RFC 2003), or nil. Only
-// the first fragment has the inner header.
-func payload(b []byte) []byte {
-	if len(b) < ipLen || b[9] != protoIPIP || fragment(b) {
-		return nil
+// payload is what an IPv4 packet has in it (RFC 2003, RFC 4213), and where. Only the first
+// fragment has the inner header.
+func payload(b []byte) (proto uint8, at int) {
+	if len(b) < ipLen || fragment(b) || headerLen(b) < ipLen {
+		return 0, 0
 	}
-	n := headerLen(b)
-	if n < ipLen || len(b) < n+ipLen || b[n]>>4 != 4 {
-		return nil
+	return b[9], headerLen(b)
+}
+
+// payload6 is what an IPv6 packet has in it, and where: behind options, as RFC 2473 4.1.1
+// has them, too.
+func payload6(b []byte) (proto uint8, at int) {
+	if len(b) < ip6Len {
+		return 0, 0
 	}
-	return b[n:]
+	next, at := b[6], ip6Len
+	for range maxExtensions {
+		switch {
+		case next != 0 && next != 43 && next != 60 && next != protoFragment || len(b) < at+8:
+			return next, at
+		case next != protoFragment:
+			next, at = b[at], at+8+8*int(b[at+1])
+		case binary.BigEndian.Uint16(b[at+2:])&^7 != 0:
+			return 0, 0
+		default:
+			next, at = b[at], at+8
+		}
+	}
+	return next, at
 }
 
 func headerLen(b []byte) int { return int(b[0]&0xf) * 4 }
@@ -88,29 +136,49 @@ func (v *view) decodeIP(b []byte) {
 	if len(b) < ipLen {
 		return
 	}
-	v.hasIP, v.hasAddrs = true, true
-	v.proto = b[9]
-	v.src = binary.BigEndian.Uint32(b[12:])
-	v.dst = binary.BigEndian.Uint32(b[16:])
-	n := headerLen(b)
-	if fragment(b) || n < ipLen || len(b) < n+4 {
+	v.hasIP, v.family = true, v4
+	v.proto, v.behindFragment = b[9], b[9]
+	v.src, v.dst = addr4(b[12:]), addr4(b[16:])
+	if n := headerLen(b); !fragment(b) && n >= ipLen && n <= len(b) {
+		v.decodePorts(b[n:])
+	}
+}
+
+// decodeIP6 reads the fixed header and, as libpcap does, a fragment header right behind
+// it, and no other extension header.
+func (v *view) decodeIP6(b []byte) {
+	if len(b) < ip6Len {
 		return
 	}
-	switch v.proto {
-	case protoTCP, protoUDP, protoSCTP:
-		v.hasPorts = true
-		v.srcPort = binary.BigEndian.Uint16(b[n:])
-		v.dstPort = binary.BigEndian.Uint16(b[n+2:])
+	v.hasIP, v.family = true, v6
+	v.proto, v.behindFragment = b[6], b[6]
+	v.src, v.dst = addr6(b[8:]), addr6(b[24:])
+	if v.proto == protoFragment && len(b) > ip6Len {
+		v.behindFragment = b[ip6Len]
 	}
+	v.decodePorts(b[ip6Len:])
+}
+
+func (v *view) decodePorts(b []byte) {
+	if len(b) < 4 || v.proto != protoTCP && v.proto != protoUDP && v.proto != protoSCTP {
+		return
+	}
+	v.hasPorts = true
+	v.srcPort, v.dstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+}
+
+func addr4(b []byte) addr { return addr{hi: uint64(binary.BigEndian.Uint32(b)) << 32} }
+
+func addr6(b []byte) addr {
+	return addr{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
 }
 
 func (v *view) decodeARP(b []byte) {
 	if len(b) < arpLen {
 		return
 	}
-	v.hasAddrs = true
-	v.src = binary.BigEndian.Uint32(b[14:])
-	v.dst = binary.BigEndian.Uint32(b[24:])
+	v.family = v4
+	v.src, v.dst = addr4(b[14:]), addr4(b[24:])
 }
 
 func (n *node) match(v *view) bool {
@@ -129,18 +197,30 @@ func (v *view) inLayer(p *prim) bool {
 	switch p.layer {
 	case ip:
 		return v.etherType == etherIPv4
+	case ip6:
+		return v.etherType == etherIPv6
 	case arp:
 		return v.etherType == etherARP
 	case ipProto:
-		return v.hasIP && v.proto == p.proto || v.tunnelled && p.proto == protoIPIP
+		return v.hasProto(v4, p.proto) || v.hasProto(v6, p.proto)
+	case ip4Proto:
+		return v.hasProto(v4, p.proto)
+	case ip6Proto:
+		return v.hasProto(v6, p.proto)
 	}
 	return true
+}
+
+// hasProto says whether the packet, or one around it, is of a family and a protocol.
+func (v *view) hasProto(f family, proto uint8) bool {
+	return v.hasIP && v.family == f && (v.proto == proto || v.behindFragment == proto) ||
+		(proto == protoIPIP || proto == protoIPv6) && v.around[tunnel(f, proto)]
 }
 
 func (v *view) hasValue(p *prim) bool {
 	switch p.typ {
 	case host:
-		return v.hasAddrs && p.dir.test(v.src&p.mask == p.addr, v.dst&p.mask == p.addr)
+		return v.family == p.family && p.dir.test(v.src.and(p.mask) == p.addr, v.dst.and(p.mask) == p.addr)
 	case port:
 		return v.hasPorts && p.dir.test(p.inRange(uint32(v.srcPort)), p.inRange(uint32(v.dstPort)))
 	case length:

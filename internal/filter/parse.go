@@ -11,9 +11,11 @@ const maxDepth = 64
 var layers = map[string]qual{
 	"ether": {layer: ether},
 	"ip":    {layer: ip},
+	"ip6":   {layer: ip6},
 	"arp":   {layer: arp},
-	"icmp":  {layer: ipProto, proto: protoICMP},
-	"ipip":  {layer: ipProto, proto: protoIPIP},
+	"icmp":  {layer: ip4Proto, proto: protoICMP},
+	"icmp6": {layer: ip6Proto, proto: protoICMP6},
+	"ipip":  {layer: ip4Proto, proto: protoIPIP},
 	"tcp":   {layer: ipProto, proto: protoTCP},
 	"udp":   {layer: ipProto, proto: protoUDP},
 }
@@ -171,11 +173,11 @@ func (q qual) check(at token, directed bool) error {
 	switch {
 	case q.layer == ether && q.typ != host:
 		return at.errorf(`"ether" goes with "src", "dst" and "host"`)
-	case q.typ == proto && (directed || q.layer != anyLayer && q.layer != ip):
-		return at.errorf(`only "ip" can stand before it`)
+	case q.typ == proto && (directed || q.layer != anyLayer && q.layer != ip && q.layer != ip6):
+		return at.errorf(`only "ip" or "ip6" can stand before it`)
 	case q.typ != port && q.typ != portRange || q.layer == anyLayer:
 		return nil
-	case q.layer != ipProto || q.proto != protoTCP && q.proto != protoUDP:
+	case q.layer != ipProto: // tcp and udp
 		return at.errorf("only tcp and udp have ports")
 	}
 	return nil

@@ -56,21 +56,23 @@ func (p *prim) layerWord() string {
 		return "ether"
 	case ip:
 		return "ip"
+	case ip6:
+		return "ip6"
 	case arp:
 		return "arp"
-	case ipProto:
-		return protoWord(p.proto)
+	case ipProto, ip4Proto, ip6Proto:
+		return p.protoWord()
 	}
 	return ""
 }
 
-func protoWord(n uint8) string {
+func (p *prim) protoWord() string {
 	for word, q := range layers {
-		if q.layer == ipProto && q.proto == n {
+		if q.layer == p.layer && q.proto == p.proto {
 			return word
 		}
 	}
-	return "ip proto " + strconv.Itoa(int(n))
+	return map[layer]string{ipProto: "proto ", ip4Proto: "ip proto ", ip6Proto: "ip6 proto "}[p.layer] + strconv.Itoa(int(p.proto))
 }
 
 func (p *prim) valueWords() string {
@@ -98,9 +100,9 @@ func (p *prim) addrWords() string {
 	n, ok := prefixLen(p.mask)
 	switch {
 	case !ok:
-		return fmt.Sprintf("net %s mask %s", quad(p.addr), quad(p.mask))
-	case n == 32:
-		return fmt.Sprintf("host %s", quad(p.addr))
+		return fmt.Sprintf("net %s mask %s", p.addr.of(p.family), p.mask.of(p.family))
+	case p.family == v4 && n == 32 || n == 128:
+		return fmt.Sprintf("host %s", p.addr.of(p.family))
 	}
-	return fmt.Sprintf("net %s/%d", quad(p.addr), n)
+	return fmt.Sprintf("net %s/%d", p.addr.of(p.family), n)
 }

@@ -14,7 +14,7 @@ import (
 // protocols are the names that "proto" takes. RFC 2003 calls protocol 4
 // IP-in-IP and so do we; /etc/protocols has ipencap for it.
 var protocols = map[string]uint8{
-	"icmp": protoICMP, "igmp": 2, "ipip": protoIPIP, "ipencap": protoIPIP, "tcp": protoTCP,
+	"icmp": protoICMP, "icmp6": protoICMP6, "ipv6": protoIPv6, "igmp": 2, "ipip": protoIPIP, "ipencap": protoIPIP, "tcp": protoTCP,
 	"udp": protoUDP, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "pim": 103, "vrrp": 112, "sctp": protoSCTP,
 }
 
@@ -26,7 +26,7 @@ func (p *parser) value(q qual) (prim, error) {
 	case port, portRange:
 		return ports(p.take(), q)
 	case proto:
-		return protocol(p.take())
+		return protocol(p.take(), q)
 	case mac:
 		return hardware(p.take(), q)
 	}
@@ -35,15 +35,28 @@ func (p *parser) value(q qual) (prim, error) {
 
 func address(t token, q qual) (prim, error) {
 	a, err := netip.ParseAddr(t.text)
-	if err != nil || !a.Is4() {
+	if err != nil || a.Zone() != "" {
 		return prim{}, notAddress(t, host)
 	}
-	return prim{qual: q, addr: ipv4(a), mask: math.MaxUint32}, nil
+	v, f := bitsOf(a)
+	return prim{qual: q, addr: v, mask: prefixMask(a.BitLen()), family: f}, q.has(t, f)
 }
 
-func ipv4(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
+// has refuses an address where there are none of its family.
+func (q qual) has(t token, f family) error {
+	if only, ok := familyOf[q.layer]; ok && only != f {
+		return t.errorf("an IPv%d address; %s has those of IPv%d", f, (&prim{qual: q}).layerWord(), only)
+	}
+	return nil
+}
+
+func bitsOf(a netip.Addr) (addr, family) {
+	if a.Is4() {
+		b := a.As4()
+		return addr4(b[:]), v4
+	}
+	b := a.As16()
+	return addr6(b[:]), v6
 }
 
 // network reads "A/LEN", "A mask M", or A alone, where A may be short:
@@ -51,54 +64,76 @@ func ipv4(a netip.Addr) uint32 {
 func (p *parser) network(q qual) (prim, error) {
 	t := p.take()
 	text, suffix, hasLen := strings.Cut(t.text, "/")
-	addr, n, ok := dotted(text)
+	a, n, ok := dotted(text)
 	if !ok {
 		return prim{}, notAddress(t, network)
 	}
+	v, f := bitsOf(a)
 	mask := prefixMask(n)
 	if hasLen {
-		n, err := number(suffix, 32)
+		n, err := number(suffix, uint32(a.BitLen()))
 		if err != nil {
 			return prim{}, t.errorf("the prefix length is %v", err)
 		}
 		mask = prefixMask(int(n))
 	} else if p.peek().text == "mask" {
-		p.take()
-		if mask, _, ok = dotted(p.peek().text); !ok {
+		at := p.take()
+		if f == v6 {
+			return prim{}, at.errorf("IPv6 has prefix lengths; write %s/64", text)
+		}
+		m, _, ok := dotted(p.peek().text)
+		if !ok || !m.Is4() {
 			return prim{}, expected(p.peek(), `a netmask such as 255.255.0.0 after "mask"`)
 		}
+		mask, _ = bitsOf(m)
 		p.take()
 	}
-	if addr&^mask != 0 {
-		return prim{}, t.errorf("it has bits outside its mask; the network is %s", quad(addr&mask))
+	if v.and(mask) != v {
+		return prim{}, t.errorf("it has bits outside its mask; the network is %s", v.and(mask).of(f))
 	}
 	q.typ = host
-	return prim{qual: q, addr: addr, mask: mask}, nil
+	return prim{qual: q, addr: v, mask: mask, family: f}, q.has(t, f)
 }
 
-// dotted reads one to four numbers and says how many bits they are.
-func dotted(s string) (addr uint32, n int, ok bool) {
+// dotted reads one to four numbers, or an IPv6 address, and says how many bits they are.
+func dotted(s string) (a netip.Addr, n int, ok bool) {
+	if strings.Contains(s, ":") {
+		a, err := netip.ParseAddr(s)
+		return a, 128, err == nil && a.Zone() == ""
+	}
 	dots := strings.Count(s, ".")
 	if dots > 3 {
-		return 0, 0, false
+		return a, 0, false
 	}
 	a, err := netip.ParseAddr(s + strings.Repeat(".0", 3-dots))
-	if err != nil || !a.Is4() {
-		return 0, 0, false
-	}
-	return ipv4(a), 8 * (dots + 1), true
+	return a, 8 * (dots + 1), err == nil
 }
 
-func prefixMask(n int) uint32 { return ^uint32(0) << (32 - n) }
+func prefixMask(n int) addr {
+	if n <= 64 {
+		return addr{hi: ^(^uint64(0) >> n)}
+	}
+	return addr{^uint64(0), ^(^uint64(0) >> (n - 64))}
+}
 
 // prefixLen is the inverse of prefixMask, and false of a mask with holes.
-func prefixLen(mask uint32) (int, bool) {
-	n := bits.LeadingZeros32(^mask)
+func prefixLen(mask addr) (int, bool) {
+	n := bits.LeadingZeros64(^mask.hi)
+	if n == 64 {
+		n += bits.LeadingZeros64(^mask.lo)
+	}
 	return n, prefixMask(n) == mask
 }
 
-func quad(a uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+// of is the address, of a family.
+func (a addr) of(f family) netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	if f == v4 {
+		return netip.AddrFrom4([4]byte(b[:4]))
+	}
+	return netip.AddrFrom16(b)
 }
 
 func ports(t token, q qual) (prim, error) {
@@ -125,7 +160,7 @@ func ports(t token, q qual) (prim, error) {
 	return prim{qual: q, lo: min(lo, hi), hi: max(lo, hi)}, nil
 }
 
-func protocol(t token) (prim, error) {
+func protocol(t token, q qual) (prim, error) {
 	name := strings.TrimPrefix(t.text, `\`)
 	n, known := protocols[name]
 	if !known {
@@ -135,7 +170,7 @@ func protocol(t token) (prim, error) {
 		}
 		n = uint8(v)
 	}
-	return prim{qual: qual{layer: ipProto, proto: n}}, nil
+	return prim{qual: qual{layer: map[layer]layer{anyLayer: ipProto, ip: ip4Proto, ip6: ip6Proto}[q.layer], proto: n}}, nil
 }
 
 func hardware(t token, q qual) (prim, error) {

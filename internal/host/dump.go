@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"syscall"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -131,11 +131,12 @@ func parseRoute(body []byte) (r Route, ok bool) {
 			table = binary.NativeEndian.Uint32(a.Value)
 		}
 	}
-	r.Text = r.words()
 	return r, table == unix.RT_TABLE_MAIN
 }
 
-func (r *Route) words() string {
+// inWords is the route with its text, for which the kernel is asked for the name of its interface: not for
+// each of a thousand routes that are looked at.
+func (r Route) inWords() Route {
 	s := "default"
 	if r.prefix.Bits() > 0 {
 		s = r.prefix.String()
@@ -144,8 +145,8 @@ func (r *Route) words() string {
 		s += " via " + r.gateway.String()
 	}
 	if r.index != 0 {
-		if l, err := net.InterfaceByIndex(r.index); err == nil {
-			s += " dev " + l.Name
+		if l, err := netlink.LinkByIndex(r.index); err == nil {
+			s += " dev " + l.Attrs().Name
 		} else {
 			s += " dev #" + strconv.Itoa(r.index)
 		}
@@ -153,7 +154,8 @@ func (r *Route) words() string {
 	if r.metric != 0 {
 		s += fmt.Sprintf(" metric %d", r.metric)
 	}
-	return s
+	r.Text = s
+	return r
 }
 
 // routes yields the IPv4 routes of the main table, by their addresses.

@@ -56,7 +56,7 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 		}
 		enter = append(enter, a)
 		if r, ok := routeTo(a); ok && r.prefix.Bits() == 32 && r.metric == 0 && netlink.RouteProtocol(r.protocol) != ExportProtocol {
-			entry.replace(r)
+			entry.replace(r.inWords())
 		}
 	}
 	for _, a := range x.To {

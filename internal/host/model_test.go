@@ -172,8 +172,8 @@ func facts(ns workload.Namespace) (all []string) {
 			all = append(all, words)
 		}
 		_ = routes(func(r Route) bool {
-			if !strings.Contains(r.Text, "dev "+uplink) {
-				all = append(all, r.Text)
+			if text := r.inWords().Text; !strings.Contains(text, "dev "+uplink) {
+				all = append(all, text)
 			}
 			return true
 		})

@@ -45,11 +45,11 @@ func (s *setup) has(l netlink.Link) (st state) {
 		case r.metric != 0:
 		case r.prefix == gateway:
 			if st.link = s.leadsHere(r.index, index) && !r.gateway.IsValid(); !st.link {
-				st.replaced = append(st.replaced, r)
+				st.replaced = append(st.replaced, r.inWords())
 			}
 		case r.prefix.Bits() == 0:
 			if st.def = s.leadsHere(r.index, index) && r.gateway == s.Gateway; !st.def {
-				st.replaced = append(st.replaced, r)
+				st.replaced = append(st.replaced, r.inWords())
 			}
 		}
 		return r.prefix.Addr().Compare(s.Gateway) <= 0

@@ -2,8 +2,8 @@ package hostroutes
 
 import (
 	"fmt"
-	"net"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +42,8 @@ func (t *Table) Usable(r *Route, link int) (hops []Hop, why string) {
 }
 
 func interfaceName(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
+	if l, err := netlink.LinkByIndex(index); err == nil {
+		return l.Attrs().Name
 	}
 	return fmt.Sprintf("interface %d", index)
 }

@@ -29,8 +29,8 @@ var layers = [][]string{
 	{"internal/trace", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch", "internal/tunnelgso"},
 	{"forwarder"},
-	{"arpproxy", "internal/neigh", "rib"},
-	{"internal/ipv4"},
+	{"arpproxy", "internal/ndproxy", "internal/neigh", "rib"},
+	{"internal/ipv4", "internal/ipv6"},
 	{"internal/packet", "internal/verdict"},
 	{"examples", "internal/ethtool", "internal/ping", "internal/rights", "internal/sandbox", "internal/service", "internal/share"}, // on their own
 }
@@ -39,10 +39,12 @@ var layers = [][]string{
 // system call, serves no metrics, decodes with its own hands, and has no clock, no lock
 // and no counter that another one writes to. Nor has what is its own alone.
 var elsewhere = map[string][]string{
-	"forwarder":       {"encoding/binary", "fmt", "math/bits", "net/netip", "slices", "strings", "github.com/gaissmai/bart"},
-	"arpproxy":        {"net/netip"},
-	"internal/ipv4":   {"net/netip"},
-	"internal/packet": {"bytes", "encoding/binary", "fmt", "hash/crc32", "math", "math/bits", "net/netip", "slices"},
+	"forwarder":        {"encoding/binary", "fmt", "math/bits", "net/netip", "slices", "strings", "github.com/gaissmai/bart"},
+	"arpproxy":         {"net/netip"},
+	"internal/ndproxy": {"net/netip"},
+	"internal/ipv4":    {"net/netip"},
+	"internal/ipv6":    {"net/netip"},
+	"internal/packet":  {"bytes", "encoding/binary", "fmt", "hash/crc32", "math", "math/bits", "net/netip", "slices"},
 }
 
 // forbidden is what a package may not import from elsewhere.

@@ -50,7 +50,7 @@ func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Pa
 	switch was := packet.MAC(c.Frame); {
 	case was == e.dst || !was.IsUnicast():
 	case c.Exact:
-		why = append(why, fmt.Sprintf("the frame is for %s; the IPv4 packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
+		why = append(why, fmt.Sprintf("the frame is for %s; the IP packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
 	default:
 		why = append(why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
 	}
@@ -144,14 +144,13 @@ func (d *dryRun) enter(c *capture.Packet) (*entrance, *packet.Frame, error) {
 
 // etherType of a bare IP packet, by its version.
 func etherType(ip []byte) uint16 {
-	const ipv6 = 0x86dd
 	if len(ip) > 0 && ip[0]>>4 == 6 {
-		return ipv6
+		return packet.EtherTypeIPv6
 	}
 	return packet.EtherTypeIPv4
 }
 
-// source is the sender's address of IPv4 or ARP; invalid if there is none.
+// source is the sender's address of IP or ARP; invalid if there is none.
 func source(f *packet.Frame) netip.Addr {
 	if f.Len < packet.EthernetLen+packet.IPv4MinLen {
 		return netip.Addr{}
@@ -160,7 +159,8 @@ func source(f *packet.Frame) netip.Addr {
 		m, _ := packet.ParseARP(f.Payload())
 		return m.SenderIP
 	}
-	if ip := packet.IPv4(f.Payload()); ip.Version() == 4 {
+	switch ip := packet.IP(f.Payload()); {
+	case ip.Version() == 4, ip.Version() == 6 && len(ip) >= packet.IPv6MinLen:
 		return ip.Src()
 	}
 	return netip.Addr{}

@@ -31,10 +31,17 @@ const ICMPHeaderLen = 8
 // (RFC 4884 4.4).
 const minExtended = 128
 
-// IsICMPError says whether an IPv4 packet is an ICMP error, about which no other
+// IsICMPError says whether a packet is an ICMP error, about which no other
 // may be sent (RFC 1812 4.3.2.7). What is cut before its type counts as one; so
 // does a type that we do not know, as RFC 1122 3.2.2 asks for caution.
-func IsICMPError(ip IPv4) bool {
+func IsICMPError[P ~[]byte](ip P) bool {
+	if IP(ip).Version() == 6 {
+		return isICMPv6Error(IPv6(ip))
+	}
+	return isICMPv4Error(IPv4(ip))
+}
+
+func isICMPv4Error(ip IPv4) bool {
 	if ip.Protocol() != ProtocolICMP || ip.FragOffset() != 0 {
 		return false
 	}
@@ -48,18 +55,29 @@ func IsICMPError(ip IPv4) bool {
 
 // Quotes says whether a packet looks like an ICMP error, which quotes another one. It
 // is asked of every packet, and so looks at no more than it must.
-func Quotes(ip IPv4) bool {
-	if ip.Protocol() != ProtocolICMP {
+func Quotes[P ~[]byte](ip P) bool {
+	if IP(ip).Version() == 6 {
+		return quotesV6(IPv6(ip))
+	}
+	p := IPv4(ip)
+	if p.Protocol() != ProtocolICMP {
 		return false
 	}
-	at := ip.HeaderLen()
-	return at < len(ip) && ip[at] != ICMPEchoRequest && ip[at] != ICMPEchoReply
+	at := p.HeaderLen()
+	return at < len(p) && p[at] != ICMPEchoRequest && p[at] != ICMPEchoReply
 }
 
 // Quoted is the packet that an ICMP error is about, as far as the error quotes it:
-// its whole header at least (RFC 792); nil if there is none. Of a fragmented error
-// the first fragment has it.
-func Quoted(ip IPv4) IPv4 {
+// its whole header at least (RFC 792), of the same family; nil if there is none. Of a
+// fragmented error the first fragment has it.
+func Quoted[P ~[]byte](ip P) P {
+	if IP(ip).Version() == 6 {
+		return P(quotedV6(IPv6(ip)))
+	}
+	return P(quotedV4(IPv4(ip)))
+}
+
+func quotedV4(ip IPv4) IPv4 {
 	b := ip.Payload()
 	if ip.Protocol() != ProtocolICMP || ip.FragOffset() != 0 || len(b) < ICMPHeaderLen+IPv4MinLen {
 		return nil

@@ -14,6 +14,7 @@ const (
 	ProtocolIPv6 = 41
 	ProtocolGRE  = 47
 
+	ProtocolICMPv6  = 58
 	ProtocolDCCP    = 33
 	ProtocolSCTP    = 132
 	ProtocolUDPLite = 136

@@ -45,15 +45,16 @@ func TestGatherParts(t *testing.T) {
 			time.Sleep(time.Second)
 			return parts
 		}}
+		var all sync.WaitGroup
 		for _, parts := range []uint{1, 2, 8} {
-			go func() {
+			all.Go(func() {
 				if got, err := g.Get(t.Context(), parts); err != nil || got&parts == 0 {
 					t.Errorf("%b has no %b (%v)", got, parts, err)
 				}
-			}()
+			})
 			synctest.Wait()
 		}
-		time.Sleep(time.Minute)
+		all.Wait()
 		if len(wanted) != 2 || wanted[0] != 1 || wanted[1] != 10 {
 			t.Errorf("made were %b", wanted)
 		}
@@ -63,8 +64,8 @@ func TestGatherParts(t *testing.T) {
 // It keeps a processor busy for its share, however many ask.
 func TestGatherIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		made := 0
-		g := Gather[int]{Time: 0.1, Make: func(uint) int { made++; return made }}
+		var made atomic.Int64
+		g := Gather[int64]{Time: 0.1, Make: func(uint) int64 { return made.Add(1) }}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
 		defer cancel()
 		for range 10 {
@@ -79,8 +80,8 @@ func TestGatherIsPaced(t *testing.T) {
 		<-ctx.Done()
 		time.Sleep(time.Minute) // until it notices that nobody waits
 		// Each time some ten are served, for 0.1 s.
-		if made < 95 || made > 130 {
-			t.Errorf("made %d times in 100 s", made)
+		if n := made.Load(); n < 95 || n > 130 {
+			t.Errorf("made %d times in 100 s", n)
 		}
 	})
 }

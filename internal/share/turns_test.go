@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,14 +23,14 @@ func bed(t *testing.T, f func(t *testing.T, l *Turns)) {
 }
 
 // keepBusy takes turns of 10 ms, one after the other, until the context ends.
-func (l *Turns) keepBusy(ctx context.Context, who Party, had *time.Duration) {
+func (l *Turns) keepBusy(ctx context.Context, who Party, had *atomic.Int64) {
 	l.mu.Lock()
 	a := l.join(who)
 	l.mu.Unlock()
 	for l.enter(ctx, a) == nil {
 		const turn = 10 * time.Millisecond
 		time.Sleep(turn)
-		*had += turn
+		had.Add(int64(turn))
 		l.charge(a, turn)
 		l.leave()
 	}
@@ -49,7 +50,7 @@ func TestShareOfTime(t *testing.T) {
 		bed(t, func(t *testing.T, l *Turns) {
 			ctx, cancel := context.WithTimeout(t.Context(), long)
 			defer cancel()
-			had := make([]time.Duration, len(c.parties))
+			had := make([]atomic.Int64, len(c.parties))
 			for i, p := range c.parties {
 				go l.keepBusy(ctx, p, &had[i])
 			}
@@ -57,7 +58,7 @@ func TestShareOfTime(t *testing.T) {
 			time.Sleep(time.Second) // the last turn ends
 			for i, p := range c.parties {
 				most := c.each*long.Seconds() + EachTime*saveTime.Seconds()
-				if got := had[i].Seconds(); got > most+0.1 || got < 0.9*c.each*long.Seconds() {
+				if got := time.Duration(had[i].Load()).Seconds(); got > most+0.1 || got < 0.9*c.each*long.Seconds() {
 					t.Errorf("%d parties: %s had %.2f s of %v, want %.2f at most", len(c.parties), p, got, long, most)
 				}
 			}
@@ -69,13 +70,13 @@ func TestShareOfTime(t *testing.T) {
 	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithTimeout(t.Context(), long)
 		defer cancel()
-		var root, looker time.Duration
+		var root, looker atomic.Int64
 		go l.keepBusy(ctx, Root, &root)
 		go l.keepBusy(ctx, "user 1", &looker)
 		<-ctx.Done()
 		time.Sleep(time.Second)
-		if root < long*8/10 || looker.Seconds() < 0.9*EachTime*long.Seconds() {
-			t.Errorf("root had %v, the other one %v", root, looker)
+		if root, other := time.Duration(root.Load()), time.Duration(looker.Load()); root < long*8/10 || other.Seconds() < 0.9*EachTime*long.Seconds() {
+			t.Errorf("root had %v, the other one %v", root, other)
 		}
 	})
 }
@@ -85,7 +86,7 @@ func TestTurnsAreFair(t *testing.T) {
 	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); time.Sleep(time.Second) }()
-		var had [100]time.Duration
+		var had [100]atomic.Int64
 		for i := range had {
 			go l.keepBusy(ctx, "user 1", &had[i])
 		}
@@ -109,7 +110,7 @@ func TestLateComer(t *testing.T) {
 	bed(t, func(t *testing.T, l *Turns) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); time.Sleep(time.Minute) }()
-		turns := [2]int{}
+		var turns [2]atomic.Int64
 		slowly := func(who int) { // a thread that the machine leaves little time
 			l.mu.Lock()
 			a := l.join(Party(rune('a' + who)))
@@ -118,20 +119,20 @@ func TestLateComer(t *testing.T) {
 				time.Sleep(time.Second)
 				l.charge(a, 10*time.Millisecond)
 				l.leave()
-				turns[who]++
+				turns[who].Add(1)
 			}
 		}
 		for range 3 {
 			go slowly(0)
 		}
 		time.Sleep(1000 * time.Second)
-		before := turns[0]
+		before := turns[0].Load()
 		for range 3 {
 			go slowly(1)
 		}
 		time.Sleep(100 * time.Second)
-		if first := turns[0] - before; first < 40 || turns[1] < 40 {
-			t.Errorf("in 100 turns the first one had %d, the late one %d", first, turns[1])
+		if first, late := turns[0].Load()-before, turns[1].Load(); first < 40 || late < 40 {
+			t.Errorf("in 100 turns the first one had %d, the late one %d", first, late)
 		}
 	})
 }

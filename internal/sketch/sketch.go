@@ -7,31 +7,40 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // Syntax is the one line, for people.
 const Syntax = "icmp|tcp|udp|ip SRC[:PORT] > DST[:PORT] [ttl N] [length N] [tos N] [id N] [offset N] [df] [mf] [proto N] [in PORT], " +
-	"or arp who has ADDRESS tell ADDRESS [in PORT]"
+	"icmp6|tcp|udp|ip6 SRC|[SRC]:PORT > DST|[DST]:PORT [hlim N] [length N] [tclass N] [flow N] [id N] [offset N] [mf] [proto N] [in PORT], " +
+	"arp who has ADDRESS tell ADDRESS [in PORT], or nd who has ADDRESS tell ADDRESS [in PORT]"
 
 // Packet is what was described.
 type Packet struct {
 	ARP      bool // who has Dst tell Src
+	ND       bool // the same of IPv6
 	Src, Dst netip.Addr
 	SrcPort  int
 	DstPort  int
 	Protocol int
-	TTL      int
-	Length   int // bytes of the whole IPv4 packet; 0: as short as may be
-	TOS      int
+	TTL      int // hop limit in IPv6
+	Length   int // bytes of the whole packet; 0: as short as may be
+	TOS      int // traffic class in IPv6
+	Flow     int // label, of IPv6
 	ID       int
 	Offset   int // bytes, a multiple of 8
 	DF, MF   bool
+	Fragment bool   // IPv6: there is a fragment header
 	In       string // port; "": the one that the source is behind
 }
 
-var protocols = map[string]int{"icmp": 1, "tcp": 6, "udp": 17, "ip": 0}
+// kinds are the first words of IP packets, with their protocols; 0 in families is both.
+var kinds = map[string]struct{ protocol, family int }{
+	"icmp": {packet.ProtocolICMP, 4}, "ip": {0, 4}, "icmp6": {packet.ProtocolICMPv6, 6}, "ip6": {packet.NoNextHeader, 6},
+	"tcp": {packet.ProtocolTCP, 0}, "udp": {packet.ProtocolUDP, 0},
+}
 
 // Parse reads the line. Errors name the word.
 func Parse(line string) (*Packet, error) {
@@ -42,10 +51,11 @@ func Parse(line string) (*Packet, error) {
 	p := &Packet{TTL: 64}
 	var rest []string
 	var err error
-	if words[0] == "arp" {
-		rest, err = p.parseARP(words[1:])
-	} else {
-		rest, err = p.parseIPv4(words)
+	switch words[0] {
+	case "arp", "nd":
+		rest, err = p.parseWhoHas(words[0], words[1:])
+	default:
+		rest, err = p.parseIP(words)
 	}
 	if err != nil {
 		return nil, err
@@ -56,99 +66,99 @@ func Parse(line string) (*Packet, error) {
 	return p, p.check()
 }
 
-func (p *Packet) parseARP(words []string) (rest []string, err error) {
-	p.ARP = true
-	if len(words) < 5 || !slices.Equal([]string{words[0], words[1], words[3]}, []string{"who", "has", "tell"}) {
-		return nil, errors.New("arp: write `arp who has 169.254.1.1 tell 10.70.1.1`")
+func (p *Packet) parseWhoHas(word string, words []string) (rest []string, err error) {
+	p.ARP, p.ND = word == "arp", word == "nd"
+	family, example := 4, "`arp who has 169.254.1.1 tell 10.70.1.1`"
+	if p.ND {
+		family, example = 6, "`nd who has fe80::ecee:eeff:feee:eeee tell fd00:70:1::1`"
 	}
-	if p.Dst, err = parseAddr(words[2]); err != nil {
+	if len(words) < 5 || !slices.Equal([]string{words[0], words[1], words[3]}, []string{"who", "has", "tell"}) {
+		return nil, fmt.Errorf("%s: write %s", word, example)
+	}
+	if p.Dst, err = parseAddr(words[2], family); err != nil {
 		return nil, err
 	}
-	p.Src, err = parseAddr(words[4])
+	p.Src, err = parseAddr(words[4], family)
 	return words[5:], err
 }
 
-func (p *Packet) parseIPv4(words []string) (rest []string, err error) {
-	protocol, ok := protocols[words[0]]
+func (p *Packet) parseIP(words []string) (rest []string, err error) {
+	kind, ok := kinds[words[0]]
 	if !ok {
-		return nil, fmt.Errorf("%q is no protocol; begin with icmp, tcp, udp, ip or arp", words[0])
+		return nil, fmt.Errorf("%q is no protocol; begin with icmp, icmp6, tcp, udp, ip, ip6, arp or nd", words[0])
 	}
-	p.Protocol = protocol
+	p.Protocol = kind.protocol
 	if len(words) < 4 || words[2] != ">" {
 		return nil, fmt.Errorf("after %q comes SOURCE > DESTINATION, with blanks around the >", words[0])
 	}
-	if p.Src, p.SrcPort, err = p.parseEnd(words[1]); err != nil {
+	if p.Src, p.SrcPort, err = p.parseEnd(words[1], kind.family); err != nil {
 		return nil, err
 	}
-	p.Dst, p.DstPort, err = p.parseEnd(words[3])
+	family := 4
+	if p.six() {
+		family = 6
+	}
+	p.Dst, p.DstPort, err = p.parseEnd(words[3], family)
 	return words[4:], err
 }
 
-// parseEnd reads ADDRESS or, for TCP and UDP, ADDRESS:PORT.
-func (p *Packet) parseEnd(word string) (netip.Addr, int, error) {
+// parseEnd reads ADDRESS or, for TCP and UDP, ADDRESS:PORT or [ADDRESS]:PORT.
+func (p *Packet) parseEnd(word string, family int) (netip.Addr, int, error) {
 	host, port, found := strings.Cut(word, ":")
-	a, err := parseAddr(host)
-	if err != nil {
-		return a, 0, fmt.Errorf("%q is no IPv4 address", word)
+	if strings.HasPrefix(word, "[") {
+		if host, port, found = strings.Cut(word[1:], "]"); found {
+			port, found = strings.CutPrefix(port, ":")
+		}
+	} else if strings.Contains(port, ":") {
+		host, found = word, false
 	}
-	if !found {
+	a, err := parseAddr(host, family)
+	switch {
+	case err != nil && host != word && family != 4:
+		return a, 0, fmt.Errorf("%q is no IPv%d address with a port, such as [fd00:70:1::1]:53", word, max(family, 4))
+	case err != nil:
+		return a, 0, fmt.Errorf("%w%s", err, p.instead(host, family))
+	case strings.HasPrefix(word, "[") && !found:
+		return a, 0, fmt.Errorf("%q: write %s, or [%s]:PORT", word, a, a)
+	case !found:
 		return a, 0, nil
 	}
-	if p.Protocol != protocols["tcp"] && p.Protocol != protocols["udp"] {
+	if p.Protocol != packet.ProtocolTCP && p.Protocol != packet.ProtocolUDP {
 		return a, 0, fmt.Errorf("%q: only tcp and udp have ports", word)
 	}
 	n, err := number(word, port, 65535)
 	return a, n, err
 }
 
-func parseAddr(word string) (netip.Addr, error) {
+// instead is what to write where an address is of the other family.
+func (p *Packet) instead(host string, family int) string {
+	a, err := netip.ParseAddr(host)
+	switch {
+	case err != nil || a.Zone() != "":
+		return ""
+	case p.Src.IsValid():
+		return fmt.Sprintf(", as the source is (%s)", p.Src)
+	case a.Is6() && family == 4:
+		return map[int]string{packet.ProtocolICMP: "; write icmp6", 0: "; write ip6"}[p.Protocol]
+	}
+	return map[int]string{packet.ProtocolICMPv6: "; write icmp", packet.NoNextHeader: "; write ip"}[p.Protocol]
+}
+
+// parseAddr reads one of a family, or of either if it is 0.
+func parseAddr(word string, family int) (netip.Addr, error) {
 	a, err := netip.ParseAddr(word)
-	if err != nil || !a.Is4() {
-		return a, fmt.Errorf("%q is no IPv4 address", word)
+	switch {
+	case err == nil && a.Zone() != "":
+		return a, fmt.Errorf("%q: write the address alone, and `in PORT` behind all", word)
+	case err == nil && (family != 4 && a.Is6() || family != 6 && a.Is4()):
+		return a, nil
+	case family == 0:
+		return a, fmt.Errorf("%q is no IP address", word)
 	}
-	return a, nil
+	return a, fmt.Errorf("%q is no IPv%d address", word, family)
 }
 
-func number(word, digits string, most int) (int, error) {
-	n, err := strconv.Atoi(digits)
-	if err != nil || n < 0 || n > most {
-		return 0, fmt.Errorf("%s: want a number from 0 to %d, not %q", word, most, digits)
-	}
-	return n, nil
-}
-
-func (p *Packet) parseOptions(words []string) error {
-	fields := map[string]struct {
-		to   *int
-		most int
-	}{
-		"ttl": {&p.TTL, 255}, "length": {&p.Length, 65535}, "tos": {&p.TOS, 255}, "id": {&p.ID, 65535},
-		"offset": {&p.Offset, 65528}, "proto": {&p.Protocol, 255},
-	}
-	for len(words) > 0 {
-		word := words[0]
-		words = words[1:]
-		switch f, known := fields[word]; {
-		case word == "df":
-			p.DF = true
-		case word == "mf":
-			p.MF = true
-		case !known && word != "in":
-			return fmt.Errorf("unknown word %q; the whole is %s", word, Syntax)
-		case len(words) == 0:
-			return fmt.Errorf("%s: what? nothing comes behind it", word)
-		case word == "in":
-			p.In, words = words[0], words[1:]
-		default:
-			n, err := number(word, words[0], f.most)
-			if err != nil {
-				return err
-			}
-			*f.to, words = n, words[1:]
-		}
-	}
-	return nil
-}
+func (p *Packet) six() bool { return p.Src.Is6() }
 
 func (p *Packet) check() error {
 	least := p.headers()
@@ -161,10 +171,23 @@ func (p *Packet) check() error {
 	return nil
 }
 
-// headers is the length in bytes of the IPv4 and transport headers.
+// headers is the length in bytes of the headers of IP and of what it carries.
 func (p *Packet) headers() int {
-	if p.Offset > 0 {
-		return 20
+	n := packet.IPv4MinLen
+	if p.six() {
+		n = packet.IPv6MinLen
 	}
-	return 20 + map[int]int{1: 8, 6: 20, 17: 8}[p.Protocol]
+	if p.Fragment {
+		n += packet.FragmentHeaderLen
+	}
+	if p.Offset > 0 {
+		return n
+	}
+	switch {
+	case p.Protocol == packet.ProtocolICMP && !p.six(), p.Protocol == packet.ProtocolICMPv6 && p.six(), p.Protocol == packet.ProtocolUDP:
+		n += 8
+	case p.Protocol == packet.ProtocolTCP:
+		n += packet.TCPMinLen
+	}
+	return n
 }

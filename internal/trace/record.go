@@ -16,7 +16,7 @@ const (
 	maxSteps = forwarder.NumSteps + 4
 	// maxConsequences of one packet: it may wait first, and then be refused.
 	maxConsequences = 5
-	// snapLen is how many bytes of a frame a record keeps: Ethernet, two IPv4
+	// snapLen is how many bytes of a frame a record keeps: Ethernet, two IP
 	// headers with options and a transport header.
 	snapLen = 160
 	// maxSnaps is the frame as it came, and after each step that can edit it.
@@ -76,8 +76,8 @@ func (r *Record) Begin(id uint64, timeNS int64, in string, f *packet.Frame) {
 	packets, _ := f.OnWire()
 	r.Packets = int(packets)
 	r.Length = max(0, f.Len-packet.EthernetLen)
-	if ip := ipv4(f.Bytes()); ip != nil {
-		r.Length = min(r.Length, ip.TotalLen()) // a short frame is padded
+	if n, ok := lengthOf(f.Bytes()); ok {
+		r.Length = min(r.Length, n) // a short frame is padded
 	}
 }
 

@@ -1,23 +1,23 @@
 package trace
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strings"
-
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
+// maxNested is how many IP headers one in the other are told.
+const maxNested = 8
+
 // summary is a frame in one line, and the fields of it that people search for.
 type summary struct {
 	text, src, dst, proto string
-	outer                 string // what is around the packet that the rest is about
 }
 
-// summarise decodes the start of a frame. A decoder may panic on hostile bytes;
-// then the packet is told by what is known so far.
+// summarise tells the start of a frame, as far as it makes sense.
 func summarise(frame []byte) (s summary) {
 	s = summary{text: fmt.Sprintf("%d bytes", len(frame)), proto: "unknown"}
 	if len(frame) < packet.EthernetLen {
@@ -25,63 +25,163 @@ func summarise(frame []byte) (s summary) {
 	}
 	s.src, s.dst = packet.MAC(frame[6:]).String(), packet.MAC(frame).String()
 	s.text = fmt.Sprintf("ethertype 0x%02x%02x %s > %s", frame[12], frame[13], s.src, s.dst)
-	defer func() { _ = recover() }()
-	decoded := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.DecodeOptions{NoCopy: true, Lazy: true})
-	for _, l := range decoded.Layers() {
-		s.add(l)
+	switch body := frame[packet.EthernetLen:]; binary.BigEndian.Uint16(frame[12:]) {
+	case packet.EtherTypeARP:
+		s.arp(body)
+	case packet.EtherTypeIPv4:
+		s.ip(body, 4)
+	case packet.EtherTypeIPv6:
+		s.ip(body, 6)
 	}
 	return s
 }
 
-// add tells one more layer; of several IPv4 headers the innermost is told last
-// and stays, with "ipip" in front for each outer one.
-func (s *summary) add(l gopacket.Layer) {
-	switch l := l.(type) {
-	case *layers.ARP:
-		s.addARP(l)
-	case *layers.IPv4:
-		if s.proto == "ipip" {
-			s.outer = s.text + " / "
-		}
-		s.src, s.dst, s.proto = l.SrcIP.String(), l.DstIP.String(), protoName(byte(l.Protocol))
-		s.text = fmt.Sprintf("%s%s %s > %s", s.outer, s.proto, s.src, s.dst)
-		if l.FragOffset > 0 || l.Flags&layers.IPv4MoreFragments != 0 {
-			s.text += fmt.Sprintf(" id %d offset %d", l.Id, int(l.FragOffset)*8)
-		}
-	case *layers.ICMPv4:
-		s.addICMP(l)
-	case *layers.TCP:
-		s.text = s.outer + fmt.Sprintf("tcp %s.%d > %s.%d %s seq %d", s.src, l.SrcPort, s.dst, l.DstPort, tcpFlags(l), l.Seq)
-	case *layers.UDP:
-		s.text = s.outer + fmt.Sprintf("udp %s.%d > %s.%d", s.src, l.SrcPort, s.dst, l.DstPort)
+// arp tells what ParseARP refuses, too, as far as it is there.
+func (s *summary) arp(b []byte) {
+	if len(b) < 8 || len(b) < 8+2*(int(b[4])+int(b[5])) {
+		return
 	}
-}
-
-func (s *summary) addARP(l *layers.ARP) {
 	s.proto = "arp"
-	if len(l.SourceProtAddress) != 4 || len(l.DstProtAddress) != 4 {
+	if b[4] != 6 || b[5] != 4 {
 		s.text = "arp (not for IPv4)"
 		return
 	}
-	from, to := packet.IPv4Addr(l.SourceProtAddress), packet.IPv4Addr(l.DstProtAddress)
+	from, to := packet.IPv4Addr(b[14:]), packet.IPv4Addr(b[24:])
 	s.src, s.dst = from.String(), to.String()
-	if l.Operation == packet.ARPReply {
-		s.text = fmt.Sprintf("arp reply %s is at %s", from, packet.MAC(l.SourceHwAddress))
+	if binary.BigEndian.Uint16(b[6:]) == packet.ARPReply {
+		s.text = fmt.Sprintf("arp reply %s is at %s", from, packet.MAC(b[8:]))
 		return
 	}
 	s.text = fmt.Sprintf("arp who has %s tell %s", to, from)
 }
 
-func (s *summary) addICMP(l *layers.ICMPv4) {
-	flow := s.src + " > " + s.dst
-	switch l.TypeCode.Type() {
-	case packet.ICMPEchoRequest:
-		s.text = s.outer + fmt.Sprintf("icmp echo request %s id %d seq %d", flow, l.Id, l.Seq)
-	case packet.ICMPEchoReply:
-		s.text = s.outer + fmt.Sprintf("icmp echo reply %s id %d seq %d", flow, l.Id, l.Seq)
-	default:
-		s.text = s.outer + fmt.Sprintf("icmp %s %s", icmpName(l.TypeCode.Type(), l.TypeCode.Code()), flow)
+// ip tells the innermost of several packets one in the other, with "ipip" or the like and
+// its ends in front for each outer one.
+func (s *summary) ip(b []byte, version int) {
+	outer := ""
+	for range maxNested {
+		p := packetAt(b, version)
+		if p == nil {
+			return
+		}
+		s.src, s.dst, s.proto = p.src.String(), p.dst.String(), p.name()
+		flow := s.src + " > " + s.dst
+		s.text = outer + p.say(flow)
+		version = map[byte]int{packet.ProtocolIPIP: 4, packet.ProtocolIPv6: 6}[p.protocol]
+		if p.fragment || p.broken || version == 0 {
+			return
+		}
+		outer, b = s.text+" / ", p.upper
 	}
+}
+
+// told is an IP packet that is told.
+type told struct {
+	src, dst netip.Addr
+	six      bool
+	protocol byte
+	upper    []byte // what it carries, as far as it is there
+	fragment bool
+	id       uint32 // of a fragment
+	offset   int
+	broken   bool   // its headers do not end well: nothing is told of what it carries
+	headers  string // between the first and what it carries
+}
+
+// packetAt is nil where no IP header of that version fits. One that makes no sense is told by
+// its addresses all the same: people look for what is dropped by them.
+func packetAt(b []byte, version int) *told {
+	switch {
+	case version == 6 && len(b) >= packet.IPv6MinLen:
+		return packet6At(b)
+	case version == 6 || len(b) < packet.IPv4MinLen:
+		return nil
+	}
+	ip := packet.IPv4(b)
+	p := &told{
+		src: ip.Src(), dst: ip.Dst(), protocol: ip.Protocol(),
+		fragment: ip.IsFragment(), id: uint32(ip.ID()), offset: ip.FragOffset(),
+	}
+	hl, end := ip.HeaderLen(), min(len(b), ip.TotalLen())
+	if p.broken = ip.Version() != 4 || hl < packet.IPv4MinLen || hl > end; !p.broken {
+		p.upper = b[hl:end]
+	}
+	return p
+}
+
+// say is the packet without those around it.
+func (p *told) say(flow string) string {
+	text := ""
+	if !p.fragment && !p.broken {
+		text = p.sayUpper(flow)
+	}
+	if text == "" {
+		text = p.name() + " " + flow
+	}
+	if p.fragment {
+		text += fmt.Sprintf(" id %d offset %d", p.id, p.offset)
+	}
+	return text + p.headers
+}
+
+// sayUpper is "" where the transport header is not there.
+func (p *told) sayUpper(flow string) string {
+	b := p.upper
+	switch {
+	case p.protocol == packet.ProtocolICMP && len(b) >= packet.ICMPHeaderLen && !p.six:
+		return sayICMP(b, flow)
+	case p.protocol == packet.ProtocolICMPv6 && len(b) >= packet.ICMPHeaderLen && p.six:
+		return sayICMPv6(p, flow)
+	case p.protocol == packet.ProtocolTCP && len(b) >= packet.TCPMinLen:
+		return fmt.Sprintf("tcp %s %s seq %d", p.ports(), tcpFlags(b[13]), binary.BigEndian.Uint32(b[4:]))
+	case (p.protocol == packet.ProtocolTCP || p.protocol == packet.ProtocolUDP) && len(b) >= 4:
+		return p.name() + " " + p.ports()
+	}
+	return ""
+}
+
+func (p *told) ports() string {
+	return fmt.Sprintf("%s.%d > %s.%d", p.src, binary.BigEndian.Uint16(p.upper), p.dst, binary.BigEndian.Uint16(p.upper[2:]))
+}
+
+func (p *told) name() string {
+	six := p.six
+	switch {
+	case six && p.broken:
+		return "ip6"
+	case p.protocol == packet.ProtocolICMP && !six:
+		return "icmp"
+	case p.protocol == packet.ProtocolICMPv6 && six:
+		return "icmp6"
+	case p.protocol == packet.ProtocolTCP:
+		return "tcp"
+	case p.protocol == packet.ProtocolUDP:
+		return "udp"
+	case p.protocol == packet.ProtocolIPIP && six:
+		return "4in6"
+	case p.protocol == packet.ProtocolIPIP:
+		return "ipip"
+	case p.protocol == packet.ProtocolIPv6 && six:
+		return "6in6"
+	case p.protocol == packet.ProtocolIPv6:
+		return "6in4"
+	}
+	return fmt.Sprintf("proto %d", p.protocol)
+}
+
+func sayICMP(b []byte, flow string) string {
+	switch b[0] {
+	case packet.ICMPEchoRequest:
+		return "icmp echo request " + flow + number(b)
+	case packet.ICMPEchoReply:
+		return "icmp echo reply " + flow + number(b)
+	}
+	return fmt.Sprintf("icmp %s %s", icmpName(b[0], b[1]), flow)
+}
+
+// number is an echo's.
+func number(b []byte) string {
+	return fmt.Sprintf(" id %d seq %d", binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:]))
 }
 
 func icmpName(typ, code uint8) string {
@@ -112,27 +212,13 @@ func unreachableName(code uint8) string {
 	return fmt.Sprintf("unreachable (code %d)", code)
 }
 
-func protoName(p byte) string {
-	switch p {
-	case packet.ProtocolICMP:
-		return "icmp"
-	case packet.ProtocolTCP:
-		return "tcp"
-	case packet.ProtocolUDP:
-		return "udp"
-	case packet.ProtocolIPIP:
-		return "ipip"
-	}
-	return fmt.Sprintf("proto %d", p)
-}
-
-func tcpFlags(l *layers.TCP) string {
+func tcpFlags(flags byte) string {
 	var b strings.Builder
 	for _, f := range []struct {
-		on   bool
+		bit  byte
 		word string
-	}{{l.SYN, "S"}, {l.FIN, "F"}, {l.RST, "R"}, {l.PSH, "P"}, {l.ACK, "."}} {
-		if f.on {
+	}{{2, "S"}, {1, "F"}, {4, "R"}, {8, "P"}, {16, "."}} {
+		if flags&f.bit != 0 {
 			b.WriteString(f.word)
 		}
 	}

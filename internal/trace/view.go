@@ -2,6 +2,7 @@ package trace
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
@@ -166,10 +167,16 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 	return s
 }
 
-// ipv4 is the IPv4 packet in a kept frame, or nil if there is no whole header.
-func ipv4(frame []byte) packet.IPv4 {
-	if len(frame) < packet.EthernetLen+packet.IPv4MinLen || frame[12] != 8 || frame[13] != 0 {
-		return nil
+// lengthOf is how long the IP packet in a frame says that it is.
+func lengthOf(frame []byte) (n int, ok bool) {
+	if len(frame) < packet.EthernetLen+packet.IPv4MinLen {
+		return 0, false
 	}
-	return packet.IPv4(frame[packet.EthernetLen:])
+	switch b := frame[packet.EthernetLen:]; binary.BigEndian.Uint16(frame[12:]) {
+	case packet.EtherTypeIPv4:
+		return packet.IPv4(b).TotalLen(), true
+	case packet.EtherTypeIPv6:
+		return packet.IPv6MinLen + packet.IPv6(b).PayloadLen(), true
+	}
+	return 0, false
 }

@@ -14,6 +14,8 @@ const (
 	MeansProhibited                  // somebody forbids it
 	MeansTTLExceeded                 // the time to live ran out on the way
 	MeansNotAssembled                // the rest of its fragments did not come in time
+	MeansBeyondScope                 // its source means nothing where it is to go
+	MeansBadField                    // a field of a header is wrong, at that byte
 	numMeanings
 )
 
@@ -23,6 +25,7 @@ const NumMeanings = int(numMeanings)
 var meaningWords = [NumMeanings]string{
 	MeansNoRoute: "no route", MeansNoHost: "host unreachable", MeansNoProtocol: "protocol unreachable", MeansNoPort: "port unreachable",
 	MeansTooBig: "too big", MeansProhibited: "prohibited", MeansTTLExceeded: "ttl ran out", MeansNotAssembled: "fragments missing",
+	MeansBeyondScope: "beyond the scope of its source", MeansBadField: "bad header field",
 }
 
 // String says it to people; "" for MeansNothing.
