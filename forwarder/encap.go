@@ -22,6 +22,9 @@ func (x *Path) encap(p *Packet) Verdict {
 		return pass
 	}
 	end := p.NextHop
+	if p.IP.Version() != 4 || !end.Is4() {
+		return verdict.Dropped(verdict.NoRoute)
+	}
 	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
@@ -60,7 +63,7 @@ func (p *Packet) whoCuts(out *Port) (Cut, string) {
 		return CutHere, "no device could cut it"
 	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
 		return CutHere, "with the outer header it is too long"
-	case !p.IP.DF() || p.Into.cuts(f.IPLen()+outer):
+	case p.IP.Version() == 4 && !packet.IPv4(p.IP).DF() || p.Into.cuts(f.IPLen()+outer):
 		return CutHere, "each of its packets may be cut on the way, and is numbered by itself"
 	}
 	return CutByKernel, ""
@@ -102,7 +105,7 @@ func saysEncap(o *Seen) string {
 	case o.Kind == verdict.Drop || ip == nil:
 		return ""
 	}
-	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), ip.Protocol(), ip.TTL(), ip.TotalLen()) + o.whereCut()
+	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), packet.IPv4(ip).Protocol(), ip.HopLimit(), ip.Len()) + o.whereCut()
 }
 
 // whereCut is where a superframe is cut, in words.

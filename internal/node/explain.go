@@ -214,7 +214,7 @@ func (d *dryRun) why(to string, ip packet.IPv4) []string {
 func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	n := d.node
 	if r.Multipath != nil {
-		if r = n.Router.RouteOf(ip); r == nil || r.Weight() == 0 {
+		if r = n.Router.RouteOf(packet.IP(ip)); r == nil || r.Weight() == 0 {
 			return nil // it has just changed
 		}
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")

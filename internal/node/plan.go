@@ -292,7 +292,7 @@ func (f fate) of(e *entrance, frame *packet.Frame) string {
 	if to == nil {
 		return "forwarded"
 	}
-	r := f.node.Router.RouteOf(to)
+	r := f.node.Router.RouteOf(packet.IP(to))
 	if r == nil {
 		return "forwarded"
 	}
