@@ -200,6 +200,9 @@ type Tunnel struct {
 	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
 	Offload    string `json:"offload"`
 	CutBecause string `json:"cut_because,omitempty"`
+	// Superframes that went there, by where they were cut.
+	CutByKernel uint64 `json:"superframes_cut_by_kernel"`
+	CutHere     uint64 `json:"superframes_cut_here"`
 }
 
 // Workload is a line of `vrouter workload list`.
