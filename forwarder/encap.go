@@ -63,8 +63,6 @@ func (p *Packet) whoCuts(out *Port) (Cut, string) {
 		return CutHere, "no device could cut it"
 	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
 		return CutHere, "with the outer header it is too long"
-	case p.IP.Version() == 4 && !packet.IPv4(p.IP).DF() || p.Into.cuts(f.IPLen()+outer):
-		return CutHere, "each of its packets may be cut on the way, and is numbered by itself"
 	}
 	return CutByKernel, ""
 }
@@ -83,7 +81,8 @@ func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
 	if h.DF = inner.DF() && !t.cuts(length); h.DF {
 		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {
-		h.ID = x.Numbers.Next(t)
+		segments, _ := f.OnWire()
+		h.ID = x.numbers(t, int(segments))
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
