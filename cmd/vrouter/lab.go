@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +97,9 @@ func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 			if h.Running {
 				state = fmt.Sprintf("running, pid %d", h.PID)
 			}
-			t.add(h.Name, "", h.Address, state, h.Namespace, h.Socket)
+			t.add(h.Name, "", strings.Join(h.Addresses, ", "), state, h.Namespace, h.Socket)
 			for _, w := range h.Workloads {
-				t.add(h.Name, w.Name, w.Address, "", w.Namespace, "")
+				t.add(h.Name, w.Name, strings.Join(w.Addresses, ", "), "", w.Namespace, "")
 			}
 		}
 		return t
@@ -135,8 +136,16 @@ func withoutDashes(args []string) []string {
 	return args
 }
 
+// loadDemo is the lab that the demo builds.
+func loadDemo(six bool) (*config.Lab, error) {
+	if six {
+		return config.ParseLab("the tutorial's lab in both families", examples.LabDualStack)
+	}
+	return loadLab("")
+}
+
 func newDemo() *cobra.Command {
-	var ipip bool
+	var ipip, six bool
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
@@ -156,7 +165,7 @@ func newDemo() *cobra.Command {
 			if err := sandbox.Enter(); err != nil {
 				return err
 			}
-			l, err := loadLab("")
+			l, err := loadDemo(six)
 			if err != nil {
 				return err
 			}
@@ -165,9 +174,10 @@ func newDemo() *cobra.Command {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
 				}
 			}
-			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l)
+			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
 		},
 	}
+	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
 	return cmd
 }

@@ -51,7 +51,7 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 
 // ownIPv4 judges a frame of IPv4.
 func ownIPv4(own []netip.Addr) []bpf.Instruction {
-	own = slices.DeleteFunc(slices.Clone(own), netip.Addr.Is6)
+	own = ofFamily(own, netip.Addr.Is4)
 	accept := []bpf.Instruction{bpf.LoadAbsolute{Off: 30, Size: 4}}
 	for i, a := range own {
 		a4 := a.As4()
@@ -77,17 +77,22 @@ func ownIPv4(own []netip.Addr) []bpf.Instruction {
 
 // ownIPv6 judges a frame that is not of IPv4, whose Ethernet type is loaded. A packet in
 // a packet may stand behind options for its destination, as Linux puts the limit of
-// encapsulations there (RFC 2473 5.1), and both may be in a fragment.
+// encapsulations there (RFC 2473 5.1), and both may be in a fragment. Where the host has no
+// address that the router would speak by, all of IPv6 is the host's.
 func ownIPv6(own []netip.Addr) []bpf.Instruction {
 	const destination, inside = packet.EthernetLen + 24, packet.EthernetLen + packet.IPv6MinLen
-	own = slices.DeleteFunc(slices.Clone(own), netip.Addr.Is4)
 	accept := []bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv6, SkipTrue: 1},
 		bpf.RetConstant{Val: wholeFrame},
+	}
+	if own = ofFamily(own, netip.Addr.Is6); len(own) == 0 {
+		return append(accept, bpf.RetConstant{Val: 0})
+	}
+	accept = append(accept,
 		bpf.LoadExtension{Num: bpf.ExtLen},
 		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: inside, SkipTrue: 1},
 		bpf.RetConstant{Val: wholeFrame},
-	}
+	)
 	for i, a := range own {
 		a16 := a.As16()
 		for word := range uint32(4) { // from the end, which differs most
@@ -119,16 +124,26 @@ func ownIPv6(own []netip.Addr) []bpf.Instruction {
 	)
 }
 
-// maxOwn is how many addresses the filter takes: a jump of classic BPF skips at
-// most 255 instructions, and a program has at most 4,096. What is for the others the
+// maxOwn is how many addresses of a family the filter takes: a jump of classic BPF skips
+// at most 255 instructions, and a program has at most 4,096. What is for the others the
 // router reads, and drops.
 const maxOwn = 200
+
+// ofFamily is those of the addresses that are of a family, maxOwn at the most.
+func ofFamily(own []netip.Addr, is func(netip.Addr) bool) (all []netip.Addr) {
+	for _, a := range own {
+		if is(a) && len(all) < maxOwn {
+			all = append(all, a)
+		}
+	}
+	return all
+}
 
 // nothing is the program that no frame passes.
 var nothing = []bpf.Instruction{bpf.RetConstant{Val: 0}}
 
 func attachFilter(fd int, own []netip.Addr) error {
-	return setFilter(fd, ownTraffic(own[:min(len(own), maxOwn)]))
+	return setFilter(fd, ownTraffic(own))
 }
 
 func setFilter(fd int, program []bpf.Instruction) error {

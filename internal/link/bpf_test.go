@@ -122,20 +122,29 @@ func TestOwnTraffic(t *testing.T) {
 	}
 }
 
-// The filter takes as many addresses as it says, of either family.
+// The filter takes as many addresses as it says, of each family.
 func TestOwnTrafficTakesAll(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
-		var own []netip.Addr
-		for i := range maxOwn {
-			if a := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}); !v6 {
-				own = append(own, a)
-			} else {
-				own = append(own, netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)}))
-			}
+	var own []netip.Addr
+	for i := range maxOwn + 9 {
+		own = append(own, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)}))
+	}
+	program := ownTraffic(own)
+	if _, err := bpf.Assemble(program); err != nil || len(program) > 4096 {
+		t.Errorf("%d instructions, %v", len(program), err)
+	}
+}
+
+// A router that has nothing of IPv6 leaves all of it to the host.
+func TestOwnTrafficWithoutIPv6(t *testing.T) {
+	f := packet.FrameOf(make([]byte, 100))
+	for etherType, seen := range map[uint16]bool{packet.EtherTypeIPv6: false, packet.EtherTypeARP: true, 0x88cc: true} {
+		f.SetEthernet(packet.MAC{2}, packet.MAC{2, 1}, etherType)
+		vm, err := bpf.NewVM(asFor(ownTraffic([]netip.Addr{netip.MustParseAddr("10.0.0.1")}), unix.PACKET_HOST, 0, 0))
+		if err != nil {
+			t.Fatal(err)
 		}
-		program := ownTraffic(own)
-		if _, err := bpf.Assemble(program); err != nil || len(program) > 4096 {
-			t.Errorf("IPv6 %t: %d instructions, %v", v6, len(program), err)
+		if n, err := vm.Run(f.Bytes()); err != nil || (n > 0) != seen {
+			t.Errorf("type %04x is seen: %t, %v", etherType, n > 0, err)
 		}
 	}
 }

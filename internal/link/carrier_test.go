@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -105,7 +106,12 @@ func pair(t *testing.T) (near, far *AFPacket, index int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sockets[name] = open(t, l)
+		all, err := OpenAFPacket(l.Attrs().Index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")}) // so that it takes IPv6, too
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { all[0].Close() })
+		sockets[name] = all[0]
 		if name == "near" {
 			index = l.Attrs().Index
 		}

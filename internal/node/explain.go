@@ -232,7 +232,7 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 // whyTunnel says where the outer header comes from, how it gets to the other end, and what fits
 // behind it.
 func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
-	if source := d.node.Config().IPIP.Source; !source.IsZero() {
+	if source := d.node.Config().IPIP.Source.Of(r.Via); source.IsValid() {
 		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
 	}
 	if cut := d.node.CutBecause(); cut == "" {
@@ -255,7 +255,8 @@ func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 		if end.MTU != 0 {
 			mtu = min(mtu, int(end.MTU))
 		}
-		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
+		outer := outerLen(r.Via)
+		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, outer, mtu-outer))
 	}
 	return why
 }
