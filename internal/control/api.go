@@ -199,6 +199,12 @@ type Tunnel struct {
 	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
+	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
+	Offload    string `json:"offload"`
+	CutBecause string `json:"cut_because,omitempty"`
+	// Superframes that went there, by where they were cut.
+	CutByKernel uint64 `json:"superframes_cut_by_kernel"`
+	CutHere     uint64 `json:"superframes_cut_here"`
 }
 
 // Workload is a line of `vrouter workload list`.
