@@ -35,6 +35,8 @@ type Source struct {
 	Name   string // as the user wrote it
 	Client *control.Client
 	Clock  string // hosts with the same one share a clock; "": its own
+	// Addresses are what is known of the host's own without asking it.
+	Addresses []netip.Addr
 }
 
 // Options of what is shown.

@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
-	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/engine"},
+	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/walk", "internal/engine"},
 	{"internal/workload", "internal/guard"},
 	{"internal/trace", "internal/link"},
 	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
