@@ -1,22 +1,24 @@
 package forwarder
 
 import (
+	"net/netip"
+
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// ARP takes ARP and lets IPv4 go on.
+// ARP takes ARP and lets IP go on.
 var ARP = &Step{
-	Word: "arp", Help: "ARP is answered (the gateway's address, proxy) or learnt from; IPv4 goes on",
+	Word: "arp", Help: "ARP is answered (the gateway's address, proxy) or learnt from; IP goes on",
 	RFC: "RFC 826, RFC 1027", Quiet: true,
 	run: (*Path).arp, facts: noteFacts, say: saysARP,
 }
 
 func (x *Path) arp(p *Packet) Verdict {
 	etherType := p.Frame.EtherType()
-	if etherType == packet.EtherTypeIPv4 {
+	if etherType == packet.EtherTypeIPv4 || etherType == packet.EtherTypeIPv6 {
 		return pass
 	}
 	p.note = ""
@@ -33,8 +35,7 @@ func (x *Path) arp(p *Packet) Verdict {
 }
 
 // foreign judges a frame of another protocol. What goes to a group is between others,
-// such as bridges (IEEE 802.1D 7.12.3) or hosts of IPv6 (RFC 2464 7): it is taken in
-// silence. What goes to all stations, or to this one, is dropped.
+// such as bridges (IEEE 802.1D 7.12.3): it is taken in silence. What goes to all stations, or to this one, is dropped.
 func (p *Packet) foreign() Verdict {
 	if dst := p.Frame.DstMAC(); dst.IsGroup() && dst != packet.Broadcast {
 		return consume
@@ -58,8 +59,8 @@ func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage, c *Consequence) Verd
 	c.ARP = arpproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway,
 		Own:     x.isOwn(m.TargetIP),
-		Claimed: x.claimed(p.In, m),
-		Leaves:  x.leaves(p.In, m),
+		Claimed: x.claimed(p.In, m.SenderIP, m.SenderMAC),
+		Leaves:  x.leaves(p.In, m.TargetIP),
 	})
 	switch c.ARP {
 	case arpproxy.Ignored:
@@ -95,19 +96,20 @@ func whyIgnored(m *packet.ARPMessage) string {
 	return ""
 }
 
-// claimed says whether another station says that it has an address of the router's:
-// of the gateway's, which is on no uplink, and of the host's, whose own stack has them
-// behind its port.
-func (x *Path) claimed(in *Port, m *packet.ARPMessage) bool {
-	gateway := m.SenderIP == x.Gateway && in.Kind != Uplink
-	own := x.isOwn(m.SenderIP) && in.Kind != Host
-	return (gateway || own) && m.SenderMAC != in.MAC
+// claimed says whether another station, who says that it has an address, has one of the
+// router's: the gateway's, which is on no uplink, or one of the host's, whose own stack
+// has them behind its port.
+func (x *Path) claimed(in *Port, a netip.Addr, mac packet.MAC) bool {
+	if x.isGateway(a) {
+		return in.Kind != Uplink && mac != in.MAC
+	}
+	return in.Kind != Host && x.isRouter(in, a) && mac != in.MAC
 }
 
 // arpUplink answers nothing: on the uplink the host's own stack speaks for the
 // host's addresses, and nobody may claim a workload's. It takes what is said to us.
 func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
-	if x.claimed(p.In, m) {
+	if x.claimed(p.In, m.SenderIP, m.SenderMAC) {
 		c.ARP, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
 		return consume
 	}
@@ -125,12 +127,11 @@ func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage, c *Consequence) Verdic
 
 // leaves says whether a packet to the target would be forwarded, and by another
 // port: what may not be forwarded (check) is not to be claimed either.
-func (x *Path) leaves(in *Port, m *packet.ARPMessage) bool {
-	target := m.TargetIP.As4()
-	if notOneHost(target[:]) || isLinkLocal(target[:]) {
+func (x *Path) leaves(in *Port, target netip.Addr) bool {
+	if !isOneHost(target) || target.IsLinkLocalUnicast() {
 		return false
 	}
-	r := x.FIB.Lookup(m.TargetIP)
+	r := x.FIB.Lookup(target)
 	if r == nil || r.Type != rib.Unicast {
 		return false
 	}
@@ -144,7 +145,7 @@ func (x *Path) leaves(in *Port, m *packet.ARPMessage) bool {
 // is known, or one that asks for us on the uplink (RFC 826). Probes have no
 // sender, and nobody can claim the router's own addresses.
 func (x *Path) learn(p *Packet, m *packet.ARPMessage) {
-	if m.IsProbe() || m.SenderIP == x.Gateway || x.isOwn(m.SenderIP) {
+	if m.IsProbe() || x.isRouter(p.In, m.SenderIP) {
 		return
 	}
 	c := p.add()

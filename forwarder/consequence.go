@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/vrouter/vrouter/arpproxy"
+	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -32,20 +33,23 @@ type Action uint8
 // Consequence is one thing to be done because of a packet. A packet that is merely
 // forwarded has none.
 type Consequence struct {
-	Action  Action
-	Made    Origin          // Answer: what it is
-	ARP     arpproxy.Answer // Answer to an ARP message: why, or that there is none
-	Asked   bool            // Answer: it is an ARP request
-	Meaning Meaning         // Tell, Relay
+	Action    Action
+	Made      Origin          // Answer: what it is
+	ARP       arpproxy.Answer // Answer to an ARP message: why, or that there is none
+	ND        ndproxy.Answer  // the same to a message of Neighbor Discovery
+	Asked     bool            // Answer: to an ARP request
+	Solicited bool            // Answer: to a neighbour solicitation
+	Meaning   Meaning         // Tell, Relay
 	// Withheld is why a source is not told what it should be told; 0: it is.
 	Withheld Withheld
 	Create   bool          // Learn: even of somebody who is not known yet
-	MAC      packet.MAC    // Learn, Answer to ARP: of Addr
-	Bytes    int           // Tell: what fits; Lower
-	Addr     netip.Addr    // Tell, Relay: whom; Ask, WaitNext, Learn: of whom; Lower: who says so; Answer to ARP: who speaks
+	MAC      packet.MAC    // Learn, Answer to ARP and ND: of Addr
+	ByND     packet.ND     // Learn: the message that says so; zero: ARP
+	Bytes    int           // Tell: what fits, or where in the packet is what is told of; Lower
+	Addr     netip.Addr    // Tell, Relay: whom; Ask, WaitNext, Learn: of whom; Lower: who says so; Answer to ARP and ND: who speaks
 	Out      *Port         // Answer, Ask, WaitNext; nil: by route
 	Frame    *packet.Frame // Answer; nil: nothing is said
-	About    packet.IPv4   // Relay
+	About    packet.IP     // Relay
 	Less     bool          // Lower: they told less than is believed of any path
 	Tunnel   *Tunnel       // Relay, Lower, SendProbe, Doubt, Guess
 }
@@ -92,6 +96,9 @@ func (c Said) String() (text string) {
 		text = fmt.Sprintf("tells %s: %s", c.Addr, c.Meaning)
 		if c.Meaning == verdict.MeansTooBig {
 			text += fmt.Sprintf(", %d fit", c.Bytes)
+		}
+		if c.Meaning == verdict.MeansBadField || c.Meaning == verdict.MeansBadOption {
+			text += fmt.Sprintf(" at byte %d", c.Bytes)
 		}
 	case Ask:
 		text = fmt.Sprintf("asks who has %s by %s", c.Addr, c.Port)
@@ -157,24 +164,33 @@ func (p *Packet) Due(a Action) *Consequence {
 func (x *Path) Compose(q, p *Packet, c *Consequence) (from *Step) {
 	switch {
 	case c.Action == Ask && c.Withheld == 0:
-		q.BeginOwn(x.Request(c.Out, c.Addr, packet.Broadcast), ARPRequest, c.Out)
+		x.BeginRequest(q, c.Out, c.Addr, packet.Broadcast)
 		return TX
 	case c.Action == Answer && c.Frame != nil:
-		q.BeginOwn(c.Frame, c.Made, c.Out)
 		if c.Out != nil {
+			q.BeginOwn(c.Frame, c.Made, c.Out)
 			return TX
 		}
+		q.BeginAnswer(c.Frame, c.Made, p.In)
 		return Route
 	case (c.Action == Tell || c.Action == Relay) && c.Withheld == 0:
-		q.BeginOwn(x.icmpError(p, c), ICMPError, nil)
+		q.BeginAnswer(x.icmpError(p, c), ICMPError, p.In)
 		return Route
 	}
 	return nil
 }
 
-// Request is an ARP request by a port: to everybody, or to the one station whose
-// address is to be confirmed.
-func (x *Path) Request(out *Port, target netip.Addr, to packet.MAC) *packet.Frame {
+// BeginRequest makes p an ARP request or a neighbour solicitation by a port: to everybody,
+// or to the one station whose address is to be confirmed.
+func (x *Path) BeginRequest(p *Packet, out *Port, target netip.Addr, to packet.MAC) {
+	if target.Is6() {
+		p.BeginOwn(x.solicitation(out, target, to), NDSolicitation, out)
+		return
+	}
+	p.BeginOwn(x.request(out, target, to), ARPRequest, out)
+}
+
+func (x *Path) request(out *Port, target netip.Addr, to packet.MAC) *packet.Frame {
 	f := x.Borrow()
 	f.Reset(packet.EthernetLen + packet.ARPLen)
 	f.SetEthernet(to, out.MAC, packet.EtherTypeARP)
@@ -183,5 +199,20 @@ func (x *Path) Request(out *Port, target netip.Addr, to packet.MAC) *packet.Fram
 		SenderMAC: out.MAC, SenderIP: x.sourceFor(target), TargetIP: target,
 	}
 	m.Put(f.Payload())
+	return f
+}
+
+// solicitation asks the target's group, or itself (RFC 4861 7.2.2, 7.3.3), from an address
+// of the port's own.
+func (x *Path) solicitation(out *Port, target netip.Addr, to packet.MAC) *packet.Frame {
+	f := x.Borrow()
+	m := packet.ND{Type: packet.ICMPv6NeighborSolicitation, Src: out.LinkLocal, Dst: target, Target: target, MAC: out.MAC}
+	if !m.Src.IsValid() {
+		m.Src = x.sourceFor(target)
+	}
+	if to == packet.Broadcast {
+		m.Dst, to = packet.SolicitedNode(target), packet.MAC{}
+	}
+	packet.PutND(f, &m, out.MAC, to)
 	return f
 }

@@ -25,20 +25,23 @@ var Decap = &Step{
 }
 
 func (x *Path) decap(p *Packet) Verdict {
-	if p.IP.Protocol() != packet.ProtocolIPIP || p.In.Kind != Uplink || !x.isOwn(p.IP.Dst()) {
+	if p.IP.Version() != 4 {
+		return pass
+	}
+	outer := packet.IPv4(p.IP)
+	if outer.Protocol() != packet.ProtocolIPIP || p.In.Kind != Uplink || !x.isOwn(p.IP.Dst()) {
 		return pass
 	}
 	t := x.Tunnel(p.IP.Src())
 	if t == nil || !t.Accept {
 		return verdict.Dropped(verdict.IPIPUnknownPeer)
 	}
-	if p.IP.IsFragment() {
+	if outer.IsFragment() {
 		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
-	outer := p.IP
 	inner := packet.IPv4(outer.Payload())
-	if badHeader(inner) != verdict.None {
+	if badHeader4(inner) != verdict.None {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	if inner.TTL() == 0 {
@@ -50,11 +53,11 @@ func (x *Path) decap(p *Packet) Verdict {
 	}
 	p.Frame.Strip(outer.HeaderLen())
 	p.Frame.Trim(inner.TotalLen())
-	p.IP = packet.IPv4(p.Frame.Payload())
+	p.IP = packet.IP(p.Frame.Payload())
 	if !p.Frame.OffloadValid() {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
-	if p.IP.TOS()&ecnMask != ecn {
+	if p.IP.TrafficClass()&ecnMask != ecn {
 		p.IP.SetECN(ecn)
 	}
 	if x.badAddress(p) != verdict.None || x.isLocal(p.IP.Src()) || isLinkLocal(p.IP[12:16]) || isLinkLocal(p.IP[16:20]) {
@@ -101,7 +104,7 @@ func saysDecap(o *Seen) string {
 	case o.Kind == verdict.Drop || outer == nil || inner == nil:
 		return ""
 	}
-	return fmt.Sprintf("from %s: %s > %s ttl %d, %d bytes", outer.Src(), inner.Src(), inner.Dst(), inner.TTL(), inner.TotalLen())
+	return fmt.Sprintf("from %s: %s > %s ttl %d, %d bytes", outer.Src(), inner.Src(), inner.Dst(), inner.HopLimit(), inner.Len())
 }
 
 // What is said of fragments for the router itself (RFC 1812 4.2.2.8).

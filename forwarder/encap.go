@@ -22,6 +22,9 @@ func (x *Path) encap(p *Packet) Verdict {
 		return pass
 	}
 	end := p.NextHop
+	if p.IP.Version() != 4 || !end.Is4() {
+		return verdict.Dropped(verdict.NoRoute)
+	}
 	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
@@ -79,5 +82,5 @@ func saysEncap(o *Seen) string {
 	case o.Kind == verdict.Drop || ip == nil:
 		return ""
 	}
-	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), ip.Protocol(), ip.TTL(), ip.TotalLen())
+	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), packet.IPv4(ip).Protocol(), ip.HopLimit(), ip.Len())
 }

@@ -40,7 +40,7 @@ func Example() {
 		v := path.Run(&p, forwarder.RX)
 		fmt.Println(strings.TrimSpace(fmt.Sprint(v.Kind, " at ", p.At(), " ", v.Reason)))
 		if p.Out != nil {
-			fmt.Println("by", p.Out.Name, "to", p.NextHop, "ttl", p.IP.TTL())
+			fmt.Println("by", p.Out.Name, "to", p.NextHop, "ttl", p.IP.HopLimit())
 		}
 		for _, c := range p.Consequences() {
 			fmt.Println(c.Said())

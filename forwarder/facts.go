@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -16,11 +17,11 @@ type Facts struct {
 	Addr  netip.Addr   // neigh: the next hop; encap: the tunnel's other end
 	Port  *Port        // rx, rpf: it came by
 	Known *Neighbor    // neigh: by whom; whoever watches makes an Age of it
-	Age   float64      // neigh: seconds since ARP last confirmed it; 0: it is permanent
+	Age   float64      // neigh: seconds since it last confirmed it; 0: it is permanent
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int32
-	Note                          string // arp, check, decap, local, mtu, neigh: a constant, never made for one packet
+	Note                          string // arp, check, decap, nd, local, mtu, neigh: a constant, never made for one packet
 }
 
 // FactsOf are those of one step.
@@ -56,12 +57,17 @@ func (s *Step) Say(o *Seen) string {
 	return info.Word + ": " + about
 }
 
-// header is the IPv4 packet in a kept frame, or nil if there is no whole header.
-func header(frame []byte) packet.IPv4 {
-	if len(frame) < packet.EthernetLen+packet.IPv4MinLen || frame[12] != 8 || frame[13] != 0 {
+// header is the IP packet in a kept frame, or nil if there is no whole header.
+func header(frame []byte) packet.IP {
+	if len(frame) < packet.EthernetLen+packet.IPv4MinLen {
 		return nil
 	}
-	return packet.IPv4(frame[packet.EthernetLen:])
+	ip := packet.IP(frame[packet.EthernetLen:])
+	switch t := binary.BigEndian.Uint16(frame[12:]); {
+	case t == packet.EtherTypeIPv4 && ip.Version() == 4, t == packet.EtherTypeIPv6 && ip.Version() == 6 && len(ip) >= packet.IPv6MinLen:
+		return ip
+	}
+	return nil
 }
 
 // ago is a time in seconds as one says it.

@@ -11,12 +11,15 @@ import (
 
 // RouteTo is the route of a packet to dst: the longest prefix that contains it (RFC
 // 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
-func (x *Path) RouteTo(dst netip.Addr, ip packet.IPv4) *rib.Route {
+func (x *Path) RouteTo(dst netip.Addr, ip packet.IP) *rib.Route {
 	r := x.FIB.Lookup(dst)
 	if r == nil || r.Multipath == nil {
 		return r
 	}
-	return r.Multipath.Choose(x.flowHash(ip))
+	if ip.Version() == 6 {
+		return r.Multipath.Choose(x.flowHash6(packet.IPv6(ip)))
+	}
+	return r.Multipath.Choose(x.flowHash(packet.IPv4(ip)))
 }
 
 // flowHash is the same for all packets of a flow: those of equal addresses,
@@ -27,7 +30,7 @@ func (x *Path) RouteTo(dst netip.Addr, ip packet.IPv4) *rib.Route {
 // routers in a row don't all choose alike; nothing random is, so that a restart
 // moves no flow.
 func (x *Path) flowHash(ip packet.IPv4) uint32 {
-	own := x.source().As4()
+	own := x.source(false).As4()
 	addresses, protocol, ports := flowOf(ip)
 	h := addresses ^ uint64(binary.BigEndian.Uint32(own[:]))*0x9e3779b97f4a7c15
 	return uint32(mix(mix(h)^(uint64(protocol)<<32|uint64(ports))) >> 32)
@@ -49,11 +52,49 @@ func flowOf(ip packet.IPv4) (addresses uint64, protocol byte, port uint32) {
 // ports are the first four bytes behind the header, where all protocols that have
 // ports have them; 0 if they are not there.
 func ports(ip packet.IPv4) uint32 {
-	switch ip.Protocol() {
+	if b := ip.Payload(); hasPorts(ip.Protocol()) && ip.FragOffset() == 0 && len(b) >= 4 {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func hasPorts(protocol byte) bool {
+	switch protocol {
 	case packet.ProtocolTCP, packet.ProtocolUDP, packet.ProtocolDCCP, packet.ProtocolSCTP, packet.ProtocolUDPLite:
-		if b := ip.Payload(); ip.FragOffset() == 0 && len(b) >= 4 {
-			return binary.BigEndian.Uint32(b)
+		return true
+	}
+	return false
+}
+
+// flowHash6 is flowHash of IPv6, and of its flow label, which all packets of a flow have,
+// fragments too (RFC 6438 3). An error has that of the packet that it quotes.
+func (x *Path) flowHash6(ip packet.IPv6) uint32 {
+	from, to, u := words(ip[8:]), words(ip[24:]), ip.Upper()
+	label, port := ip.FlowLabel(), uint32(0)
+	switch fragment := u.Fragment != 0 && packet.FragmentHeader(ip[u.Fragment:]).IsFragment(); {
+	case fragment:
+	case packet.Quotes(ip):
+		if q := packet.Quoted(ip); q != nil { // turned round
+			from, to, u = words(q[24:]), words(q[8:]), q.Upper()
+			label, port = q.FlowLabel(), bits.RotateLeft32(ports6(q, u), 16)
 		}
+	default:
+		port = ports6(ip, u)
+	}
+	h := from.mix(to.mix(0))
+	if own := x.source(true); own.IsValid() {
+		b := own.As16()
+		h ^= words(b[:]).lo * 0x9e3779b97f4a7c15
+	}
+	return uint32(mix(mix(h)^(uint64(u.Protocol)<<52|uint64(label)<<32|uint64(port))) >> 32)
+}
+
+func (a address6) mix(h uint64) uint64 { return mix(mix(h^a.hi) ^ a.lo) }
+
+// ports6 is ports of IPv6.
+func ports6(ip packet.IPv6, u packet.Upper) uint32 {
+	if hasPorts(u.Protocol) && !isLaterFragment(ip, u) && u.At+4 <= len(ip) {
+		return binary.BigEndian.Uint32(ip[u.At:])
 	}
 	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -37,31 +38,26 @@ func (w Withheld) String() string { return withheldWords[w] }
 // tell has the source of a dropped packet told, unless a rule forbids it.
 func (x *Path) tell(p *Packet, r Reason) {
 	m := r.Tells()
-	if r == verdict.LocalUnsupported {
-		m = tellsOfLocal(p.IP.Protocol())
+	if r == verdict.LocalUnsupported || r == verdict.IP6BadHeader {
+		m = p.tells
 	}
 	if m == verdict.MeansNothing {
 		return
 	}
-	c, ip := p.add(), packet.IPv4(p.Frame.Payload())[p.outer:]
+	c, ip := p.add(), packet.IP(p.Frame.Payload())[p.outer:]
 	c.Action, c.Meaning, c.Bytes, c.Addr = Tell, m, int(p.limit), ip.Src()
-	c.Withheld = x.withheld(ip, p.In, p.Frame.DstMAC())
-}
-
-// tellsOfLocal: what the router itself does not speak. A closed port is said with its
-// own words, and ICMP is never answered with an error of protocol.
-func tellsOfLocal(protocol byte) Meaning {
-	switch protocol {
-	case packet.ProtocolICMP:
-		return verdict.MeansNothing
-	case packet.ProtocolUDP:
-		return verdict.MeansNoPort
+	if m == verdict.MeansTooBig && ip.Version() == 6 {
+		c.Bytes = max(c.Bytes, ipv6.MinMTU) // nobody may be told less (RFC 8201 4)
 	}
-	return verdict.MeansNoProtocol
+	c.Withheld = x.withheld(ip, p.In, p.Frame.DstMAC(), m)
 }
 
 // withheld says why the source of a packet may not be told (RFC 1812 4.3.2.7).
-func (x *Path) withheld(ip packet.IPv4, in *Port, to packet.MAC) Withheld {
+func (x *Path) withheld(about packet.IP, in *Port, to packet.MAC, m Meaning) Withheld {
+	if about.Version() == 6 {
+		return withheld6(about, to, m)
+	}
+	ip := packet.IPv4(about)
 	switch {
 	case packet.IsICMPError(ip):
 		return AboutError
@@ -70,6 +66,24 @@ func (x *Path) withheld(ip packet.IPv4, in *Port, to packet.MAC) Withheld {
 	case to.IsGroup():
 		return AboutBroadcast
 	case notOneHost(ip[12:16]) || isLinkLocal(ip[12:16]) && in.Kind != Host || x.isBroadcast(ip.Src()):
+		return AboutSource
+	}
+	return NotWithheld
+}
+
+// withheld6 is withheld of IPv6 (RFC 4443 2.4 (e)): there what is wrong with a fragment is
+// told, and who is on this link alone is told by it. What speaks of many stations is told
+// where they have to know; a packet that was not put together, of its first fragment alone (3.3).
+func withheld6(ip packet.IP, to packet.MAC, m Meaning) Withheld {
+	many := ip[24] == 0xff || to.IsGroup()
+	switch {
+	case packet.IsICMPError(ip):
+		return AboutError
+	case m == verdict.MeansNotAssembled && isLaterFragment(packet.IPv6(ip), packet.IPv6(ip).Upper()):
+		return AboutFragment
+	case many && m != verdict.MeansTooBig && m != verdict.MeansBadOption:
+		return AboutBroadcast
+	case words(ip[8:]).notOneHost():
 		return AboutSource
 	}
 	return NotWithheld
@@ -86,13 +100,18 @@ func (x *Path) isBroadcast(a netip.Addr) bool {
 func (x *Path) icmpError(p *Packet, c *Consequence) *packet.Frame {
 	about, lowered := c.About, true
 	if c.Action == Tell {
-		about, lowered = packet.IPv4(p.Frame.Payload())[p.outer:], p.lowered
+		about, lowered = packet.IP(p.Frame.Payload())[p.outer:], p.lowered
 	}
-	src := x.source()
+	six := about.Version() == 6
+	src := x.source(six)
 	if p.In.Kind == Host {
-		src = x.Gateway // the host takes nothing from its own addresses
+		src = x.gateway(six) // the host takes nothing from its own addresses
 	}
 	f := x.Borrow()
-	ipv4.PutError(f, x.Numbers.Next(nil), src, c.Meaning, c.Bytes, about, lowered)
+	if six {
+		ipv6.PutError(f, src, c.Meaning, c.Bytes, packet.IPv6(about), lowered)
+		return f
+	}
+	ipv4.PutError(f, x.Numbers.Next(nil), src, c.Meaning, c.Bytes, packet.IPv4(about), lowered)
 	return f
 }

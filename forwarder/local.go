@@ -14,43 +14,75 @@ import (
 // for the host goes there.
 var Local = &Step{
 	Word: "local", Help: "what is for the router itself is taken: echo to the gateway's or the uplink's address",
-	RFC: "RFC 1812 4.3.3.6, 5.2.3", Quiet: true,
+	RFC: "RFC 1812 4.3.3.6, 5.2.3", RFC6: "RFC 4443 4.2, RFC 8200 4", Quiet: true,
 	run: (*Path).local, facts: noteFacts, say: saysLocal,
 }
 
 func (x *Path) local(p *Packet) Verdict {
 	dst := p.IP.Dst()
-	if dst != x.Gateway && !x.isOwn(dst) {
+	if !x.isRouter(p.In, dst) {
 		return pass
 	}
 	if p.In.Kind == Uplink {
 		return x.localUplink(p)
 	}
-	if dst != x.Gateway && x.leadsToHost(dst) {
+	if !x.isGateway(dst) && x.leadsToHost(dst) {
 		return pass
 	}
-	if p.IP.IsFragment() && p.IP.Protocol() == packet.ProtocolICMP {
+	if p.IP.Version() == 6 {
+		return x.local6(p)
+	}
+	ip := packet.IPv4(p.IP)
+	if ip.IsFragment() && ip.Protocol() == packet.ProtocolICMP {
 		p.note, p.add().Action = "", WaitRest
 		return hold
 	}
-	if p.IP.IsFragment() || !isEchoRequest(p.IP) {
-		return verdict.Dropped(verdict.LocalUnsupported)
+	if ip.IsFragment() || !isEchoRequest(ip) {
+		return p.unsupported(tellsOfLocal(ip.Protocol()))
 	}
 	p.Frame.FinishChecksum()
-	if packet.Sum(p.IP.Payload(), 0) != 0xffff {
-		return verdict.Dropped(verdict.LocalUnsupported) // RFC 1122 3.2.2: a corrupt ICMP message is discarded
+	if packet.Sum(ip.Payload(), 0) != 0xffff {
+		return p.unsupported(verdict.MeansNothing) // RFC 1122 3.2.2: a corrupt ICMP message is discarded
 	}
+	return p.echo(x.echoReply(ip))
+}
+
+// echo answers an echo request.
+func (p *Packet) echo(reply *packet.Frame) Verdict {
 	p.note = "answered: echo to the router"
 	c := p.add()
-	c.Action, c.Made, c.Frame = Answer, EchoReply, x.echoReply(p.IP)
+	c.Action, c.Made, c.Frame = Answer, EchoReply, reply
 	return consume
+}
+
+// unsupported refuses what the router itself does not speak, and says what its source is
+// told.
+func (p *Packet) unsupported(m Meaning) Verdict {
+	p.tells = m
+	return verdict.Dropped(verdict.LocalUnsupported)
+}
+
+// tellsOfLocal: what the router itself does not speak. A closed port is said with its
+// own words, and ICMP is never answered with an error of protocol.
+func tellsOfLocal(protocol byte) Meaning {
+	switch protocol {
+	case packet.ProtocolICMP:
+		return verdict.MeansNothing
+	case packet.ProtocolUDP:
+		return verdict.MeansNoPort
+	}
+	return verdict.MeansNoProtocol
 }
 
 // localUplink takes an ICMP error about a packet of this host's tunnels, and leaves the
 // rest to the host. No router on the way sends it through a tunnel.
 func (x *Path) localUplink(p *Packet) Verdict {
 	p.note = ""
-	t, sent := x.tunnelError(p.IP)
+	var t *Tunnel
+	sent := false
+	if p.IP.Version() == 4 {
+		t, sent = x.tunnelError(packet.IPv4(p.IP))
+	}
 	if t != nil && p.From == nil && sent {
 		x.takeTunnelError(p, t)
 		p.note = "taken: it is about a packet in one of this host's tunnels"

@@ -3,6 +3,7 @@ package forwarder
 import (
 	"fmt"
 
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -12,7 +13,7 @@ import (
 // is judged by its segments, as they are what the link will carry.
 var MTU = &Step{
 	Word: "mtu", Help: "what is too big for the next link is fragmented, or refused if it may not be",
-	RFC: "RFC 791 3.2, RFC 1191 3", Quiet: true,
+	RFC: "RFC 791 3.2, RFC 1191 3", RFC6: "RFC 8200 4.5, 5", Quiet: true,
 	run: (*Path).mtu, facts: mtuFacts, say: saysMTU,
 }
 
@@ -26,11 +27,20 @@ func (x *Path) mtu(p *Packet) Verdict {
 	if size <= limit {
 		return pass
 	}
-	if p.IP.DF() || !packet.Fragmentable(p.IP, limit) {
-		return verdict.Dropped(verdict.MTUExceeded) // RFC 1191 4
+	if !mayCut(p, limit) {
+		return verdict.Dropped(verdict.MTUExceeded) // RFC 1191 4, RFC 8200 4.5
 	}
 	x.fragment(p, limit)
 	return edit
+}
+
+// mayCut says whether a packet may be cut into fragments: of IPv6 by its source alone.
+func mayCut(p *Packet, limit int) bool {
+	if p.IP.Version() == 6 {
+		return p.Origin != Received && limit >= ipv6.MinMTU
+	}
+	ip := packet.IPv4(p.IP)
+	return !ip.DF() && packet.Fragmentable(ip, limit)
 }
 
 // tunnelLimit is the largest outer packet that goes into the route's tunnel: what the
@@ -44,7 +54,7 @@ func (x *Path) tunnelLimit(p *Packet, size int) int {
 		return link
 	}
 	limit, outer := t.limit(link), size+packet.IPv4MinLen
-	if t.Probe == ProbeDue && outer > limit && outer <= link && p.IP.DF() {
+	if t.Probe == ProbeDue && outer > limit && outer <= link && !mayCut(p, limit) {
 		c := p.add()
 		c.Action, c.Tunnel, c.Bytes = SendProbe, t, outer
 		return link
@@ -74,11 +84,17 @@ func (x *Path) fragment(p *Packet, limit int) {
 			p.extra = append(p.extra, f)
 		}
 		f.FinishChecksum()
-		if f.IPLen() > limit {
-			packet.Fragment(f, limit, func() *packet.Frame { return x.addFrame(p) })
+		if f.IPLen() <= limit {
+			continue
+		}
+		add := func() *packet.Frame { return x.addFrame(p) }
+		if p.IP.Version() == 6 {
+			packet.Fragment6(f, limit, uint32(x.Numbers.Next(nil)), add)
+		} else {
+			packet.Fragment(f, limit, add)
 		}
 	}
-	p.IP = packet.IPv4(p.Frame.Payload())
+	p.IP = packet.IP(p.Frame.Payload())
 	p.pieces = int32(1 + len(p.extra))
 }
 
@@ -94,7 +110,7 @@ func (x *Path) segment(p *Packet) {
 		}
 		return x.addFrame(p)
 	})
-	p.IP = packet.IPv4(p.Frame.Payload())
+	p.IP = packet.IP(p.Frame.Payload())
 }
 
 func (x *Path) addFrame(p *Packet) *packet.Frame {

@@ -10,7 +10,7 @@ import (
 // Neigh writes the Ethernet header: from the port's own address to the next hop's.
 // While that is not known the packet waits.
 var Neigh = &Step{
-	Word: "neigh", Help: "the next hop's hardware address goes into the Ethernet header", RFC: "RFC 826, RFC 1122 2.3.2",
+	Word: "neigh", Help: "the next hop's hardware address goes into the Ethernet header", RFC: "RFC 826, RFC 1122 2.3.2", RFC6: "RFC 4861 7.2.2",
 	run: (*Path).neigh, facts: neighFacts, say: saysNeigh,
 }
 
@@ -24,9 +24,10 @@ func (x *Path) neigh(p *Packet) Verdict {
 		return hold
 	}
 	p.Neighbor = n
-	p.Frame.SetEthernet(n.MAC, p.Out.MAC, packet.EtherTypeIPv4)
+	etherType := etherTypeOf(packet.IP(p.Frame.Payload()))
+	p.Frame.SetEthernet(n.MAC, p.Out.MAC, etherType)
 	for _, f := range p.extra {
-		f.SetEthernet(n.MAC, p.Out.MAC, packet.EtherTypeIPv4)
+		f.SetEthernet(n.MAC, p.Out.MAC, etherType)
 	}
 	return edit
 }
@@ -35,6 +36,9 @@ func neighFacts(p *Packet, f *Facts) {
 	f.Addr, f.Known = p.NextHop, p.Neighbor
 	if p.Waited {
 		f.Note = ", after waiting for its ARP reply"
+		if p.NextHop.Is6() {
+			f.Note = ", after waiting for its advertisement"
+		}
 	}
 }
 

@@ -9,14 +9,16 @@ import (
 )
 
 // Business names what others say to a group of stations, by the start of the frame;
-// "" if it is an IPv4 packet of which nothing is known.
+// "" if it is an IP packet of which nothing is known.
 func Business(frame []byte) string {
 	if len(frame) < packet.EthernetLen {
 		return ""
 	}
 	switch t := binary.BigEndian.Uint16(frame[12:]); {
 	case t == packet.EtherTypeIPv4:
-		return groupPacket(header(frame))
+		return groupPacket(packet.IPv4(header(frame)))
+	case t == packet.EtherTypeIPv6:
+		return groupPacket6(packet.IPv6(header(frame)))
 	case etherTypes[t] != "":
 		return etherTypes[t]
 	case t < minEtherType:
@@ -30,7 +32,7 @@ func Business(frame []byte) string {
 const minEtherType = 0x600
 
 var etherTypes = map[uint16]string{
-	packet.EtherTypeARP: "ARP", 0x86dd: "IPv6", 0x88cc: "LLDP of a station on the link", 0x8809: "LACP, or another slow protocol",
+	packet.EtherTypeARP: "ARP", 0x88cc: "LLDP of a station on the link", 0x8809: "LACP, or another slow protocol",
 	0x8808: "flow control of Ethernet", 0x888e: "a log-in by IEEE 802.1X", 0x893a: "IEEE 1905.1", 0x88e1: "HomePlug", 0x8912: "HomePlug",
 	0x9000: "a loop test of a switch", 0x8899: "a loop test of a switch", 0x0842: "a call to wake a station up",
 }
@@ -78,6 +80,37 @@ func groupPacket(ip packet.IPv4) string {
 	return ""
 }
 
+// groupPacket6 names what IPv6 says to many.
+func groupPacket6(ip packet.IPv6) string {
+	if ip == nil || ip[24] != 0xff {
+		return ""
+	}
+	u := ip.Upper()
+	if rest := ip[min(u.At, len(ip)):]; u.OK && !isLaterFragment(ip, u) && len(rest) >= 4 {
+		switch {
+		case u.Protocol == packet.ProtocolICMPv6 && packet.IsMLD(rest[0]):
+			return "MLD"
+		case u.Protocol == packet.ProtocolICMPv6 && icmp6Names[rest[0]] != "":
+			return icmp6Names[rest[0]]
+		case u.Protocol == 89:
+			return "OSPF"
+		case u.Protocol == 103:
+			return "PIM"
+		case u.Protocol == 112:
+			return "VRRP"
+		case u.Protocol == packet.ProtocolUDP && groupPorts[binary.BigEndian.Uint16(rest[2:])] != "":
+			return groupPorts[binary.BigEndian.Uint16(rest[2:])]
+		}
+	}
+	return "multicast to " + ip.Dst().String()
+}
+
+var icmp6Names = map[byte]string{
+	packet.ICMPv6RouterSolicitation: "a router solicitation", packet.ICMPv6RouterAdvertisement: "a router advertisement",
+	packet.ICMPv6NeighborSolicitation: "a neighbour solicitation", packet.ICMPv6NeighborAdvertisement: "a neighbour advertisement",
+	packet.ICMPv6Redirect: "a redirect",
+}
+
 var groupPorts = map[uint16]string{
-	67: "DHCP", 68: "DHCP", 137: "NetBIOS", 138: "NetBIOS", 1900: "SSDP", 1985: "HSRP", 3702: "WS-Discovery", 5353: "mDNS", 5355: "LLMNR",
+	67: "DHCP", 68: "DHCP", 521: "RIPng", 546: "DHCPv6", 547: "DHCPv6", 137: "NetBIOS", 138: "NetBIOS", 1900: "SSDP", 1985: "HSRP", 3702: "WS-Discovery", 5353: "mDNS", 5355: "LLMNR",
 }

@@ -13,6 +13,7 @@ import (
 type (
 	Frame    = packet.Frame
 	MAC      = packet.MAC
+	IP       = packet.IP
 	IPv4     = packet.IPv4
 	Neighbor = neigh.Neighbor
 	Verdict  = verdict.Verdict
@@ -32,13 +33,18 @@ const (
 	ARPReply
 	EchoReply
 	ICMPError
+	NDSolicitation
+	NDAdvertisement
 	numOrigins
 )
 
 // NumOrigins counts Received too.
 const NumOrigins = int(numOrigins)
 
-var originWords = [NumOrigins]string{Received: "received", ARPRequest: "arp_request", ARPReply: "arp_reply", EchoReply: "echo_reply", ICMPError: "icmp_error"}
+var originWords = [NumOrigins]string{
+	Received: "received", ARPRequest: "arp_request", ARPReply: "arp_reply", EchoReply: "echo_reply", ICMPError: "icmp_error",
+	NDSolicitation: "nd_solicitation", NDAdvertisement: "nd_advertisement",
+}
 
 // String is the word of the metrics.
 func (o Origin) String() string { return originWords[o] }
@@ -49,7 +55,7 @@ type Packet struct {
 	extra []*packet.Frame // besides Frame, from the step on that cut it
 
 	// Valid as far as the steps say so, and not cleared for the next packet.
-	note         string          // once arp, check, decap or local took or refused it: why; a constant
+	note         string          // once arp, check, decap, nd or local took or refused it: why; a constant
 	consequences *[4]Consequence // of them, the first due; nil: it has had none
 }
 
@@ -57,7 +63,7 @@ type Packet struct {
 type known struct {
 	Frame    *packet.Frame // as the last step left it; of several, the first
 	In       *Port         // it came by; nil: the router made it
-	IP       packet.IPv4   // from check on: in Frame, less the outer header that encap puts in front
+	IP       packet.IP     // from check on: in Frame, less the outer header that encap puts in front
 	Route    *rib.Route    // from route on
 	toEnd    *rib.Route    // from mtu on: to the other end of the tunnel that Route puts it into; nil: there is none
 	Out      *Port         // from route on
@@ -68,15 +74,16 @@ type known struct {
 	Watch    Observer      // nil: nobody wants to know what the steps do
 	Edited   StepSet       // the steps that have changed it so far
 	Origin   Origin
-	lies     bool  // it is too short, or its offload header speaks of another frame (Frame.Admit)
-	Waited   bool  // from neigh on: for its next hop, which has answered
-	lowered  bool  // from ttl on: the TTL was
-	outer    uint8 // from encap on: bytes of outer header in front of IP
-	at       uint8 // the step at which its way ended, or at which it waits
-	due      uint8 // consequences
-	pieces   int32 // from mtu on: how many it was cut into; 0: none
-	limit    int32 // from mtu on: bytes of IP that fit through the next link
-	size     int32 // from mtu on: bytes of IP that came there, of the largest segment
+	lies     bool    // it is too short, or its offload header speaks of another frame (Frame.Admit)
+	Waited   bool    // from neigh on: for its next hop, which has answered
+	lowered  bool    // from ttl on: the TTL was
+	tells    Meaning // once local refused it: what its source is told of that
+	outer    uint8   // from encap on: bytes of outer header in front of IP
+	at       uint8   // the step at which its way ended, or at which it waits
+	due      uint8   // consequences
+	pieces   int32   // from mtu on: how many it was cut into; 0: none
+	limit    int32   // from mtu on: bytes of IP that fit through the next link; once local refused it: where in the packet is what it cannot follow
+	size     int32   // from mtu on: bytes of IP that came there, of the largest segment
 }
 
 // Observer is told what each step did, while the packet is as the step left it.
@@ -93,20 +100,23 @@ func (p *Packet) Begin(f *packet.Frame, in *Port) (honest bool) {
 	return honest
 }
 
-// BeginOwn makes p a packet of the router's own: it goes through the steps from Route
-// on, or is sent by out as it is.
+// BeginOwn makes p a frame of the router's own, which is sent by out as it is.
 func (p *Packet) BeginOwn(f *packet.Frame, o Origin, out *Port) {
 	p.known = known{Frame: f, Origin: o, Out: out}
 	p.extra = p.extra[:0]
-	if out == nil {
-		f.SetEthernet(packet.MAC{}, packet.MAC{}, packet.EtherTypeIPv4) // to be written by neigh
-		p.IP = packet.IPv4(f.Payload())
-	}
+}
+
+// BeginAnswer makes p a packet of the router's own that goes through the steps from Route
+// on. Who is on the link by which a packet came, and nowhere else, is told so by.
+func (p *Packet) BeginAnswer(f *packet.Frame, o Origin, by *Port) {
+	p.BeginOwn(f, o, by)
+	p.IP = packet.IP(f.Payload())
+	f.SetEthernet(packet.MAC{}, packet.MAC{}, etherTypeOf(p.IP)) // to be written by neigh
 }
 
 // Replace goes on with the whole datagram in place of a fragment of it.
 func (p *Packet) Replace(whole *packet.Frame) {
-	p.Frame, p.IP = whole, packet.IPv4(whole.Payload())
+	p.Frame, p.IP = whole, packet.IP(whole.Payload())
 }
 
 // Keep copies the packet for as long as it has to wait: its buffers are the reader's
@@ -115,11 +125,52 @@ func (p *Packet) Keep() Packet {
 	q := Packet{known: p.known, note: p.note}
 	q.due, q.Watch = 0, nil
 	q.Frame = p.Frame.Clone()
-	q.IP = packet.IPv4(q.Frame.Payload())[q.outer:]
+	q.IP = packet.IP(q.Frame.Payload())[q.outer:]
 	for _, f := range p.extra {
 		q.extra = append(q.extra, f.Clone())
 	}
 	return q
+}
+
+// Family tells IPv4 from IPv6: an index.
+type Family uint8
+
+const (
+	FamilyIPv4 Family = iota
+	FamilyIPv6
+	numFamilies
+)
+
+// NumFamilies is the number of families.
+const NumFamilies = int(numFamilies)
+
+var familyWords = [NumFamilies]string{"ipv4", "ipv6"}
+
+// String is the word of the metrics.
+func (f Family) String() string { return familyWords[f] }
+
+// FamilyOf is that of an address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is6() {
+		return FamilyIPv6
+	}
+	return FamilyIPv4
+}
+
+// etherTypeOf is the Ethernet type of a packet.
+func etherTypeOf(ip packet.IP) uint16 {
+	if ip.Version() == 6 {
+		return packet.EtherTypeIPv6
+	}
+	return packet.EtherTypeIPv4
+}
+
+// headerLen is the length in bytes of the shortest header of a packet's family.
+func headerLen(ip packet.IP) int {
+	if ip.Version() == 6 {
+		return packet.IPv6MinLen
+	}
+	return packet.IPv4MinLen
 }
 
 // Because notes why a packet that waits is refused: a constant.

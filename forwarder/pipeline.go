@@ -25,6 +25,7 @@ var steps = [...]*Step{
 	ARP,
 	Check,
 	Decap,
+	ND,
 	RPF,
 	Local,
 	Route,
@@ -43,6 +44,7 @@ type Step struct {
 	Word string // of the metrics and the trace
 	Help string
 	RFC  string // where its rule is written
+	RFC6 string // of IPv6, where it is another one; "": the same
 	// Quiet steps have nothing to say when they pass: the text trace leaves
 	// that line out, as most packets pass them untouched.
 	Quiet bool
@@ -77,6 +79,14 @@ func StepNamed(word string) *Step {
 		}
 	}
 	return nil
+}
+
+// RFCOf is where its rule is written for a family.
+func (s *Step) RFCOf(six bool) string {
+	if six && s.RFC6 != "" {
+		return s.RFC6
+	}
+	return s.RFC
 }
 
 // String is the word of the metrics and the trace.

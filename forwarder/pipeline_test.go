@@ -14,7 +14,7 @@ func TestStepWords(t *testing.T) {
 			t.Errorf("%s has no help, no words or no place", s)
 		}
 	}
-	if got := strings.Join(words, " "); got != "rx arp check decap rpf local route ttl mtu encap neigh tx" {
+	if got := strings.Join(words, " "); got != "rx arp check decap nd rpf local route ttl mtu encap neigh tx" {
 		t.Errorf("the steps are %s", got)
 	}
 }

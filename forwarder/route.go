@@ -21,6 +21,10 @@ var routeDrops = [...]Reason{
 
 func (x *Path) route(p *Packet) Verdict {
 	dst := p.IP.Dst()
+	if p.Origin != Received && p.Out != nil && dst.Is6() && dst.IsLinkLocalUnicast() {
+		p.Route, p.NextHop = p.Out.link(), dst
+		return pass
+	}
 	r := x.RouteTo(dst, p.IP)
 	if r == nil {
 		return verdict.Dropped(verdict.NoRoute)

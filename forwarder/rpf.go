@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/vrouter/vrouter/internal/packet"
@@ -18,10 +19,16 @@ func (x *Path) rpf(p *Packet) Verdict {
 	if !x.RPF || p.In.Kind != Workload {
 		return pass
 	}
-	if !slices.Contains(p.In.Addresses, p.IP.Src()) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
+	if src := p.IP.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass
+}
+
+// isOnLink says whether a workload speaks from an address of its link, which it may give
+// itself, to the router: check has let it speak to nobody else.
+func (x *Path) isOnLink(p *Packet, src netip.Addr) bool {
+	return src.Is6() && src.IsLinkLocalUnicast() && !x.isRouter(p.In, src)
 }
 
 // speaksForOthers says whether a workload's ICMP error is about a packet of a tunnel that
@@ -30,13 +37,25 @@ func (x *Path) rpf(p *Packet) Verdict {
 func (x *Path) speaksForOthers(p *Packet) bool {
 	quote := packet.Quoted(p.IP)
 	if quote == nil {
-		return p.IP.MF() && len(p.IP.Payload()) < packet.ICMPHeaderLen+packet.IPv4MinLen && packet.IsICMPError(p.IP)
+		return isTooShortToTell(p.IP)
 	}
-	if quote.Protocol() != packet.ProtocolIPIP || slices.Contains(p.In.Addresses, quote.Dst()) {
+	protocol, _, _ := packet.Transport(quote)
+	tunnel := protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6
+	if !tunnel || slices.Contains(p.In.Addresses, quote.Dst()) {
 		return false
 	}
 	r := x.RouteTo(quote.Dst(), quote)
 	return r == nil || r.Port != p.In.ID
+}
+
+// isTooShortToTell says whether an ICMP error ends, as a first fragment, before its quote
+// says what it is about.
+func isTooShortToTell(ip packet.IP) bool {
+	if !packet.IsICMPError(ip) {
+		return false
+	}
+	_, at, fragment := packet.Transport(ip)
+	return fragment && len(ip) < at+packet.ICMPHeaderLen+headerLen(ip)
 }
 
 func saysRPF(o *Seen) string {
@@ -51,6 +70,8 @@ func saysRPF(o *Seen) string {
 		return "only a workload is held to one source"
 	case ip != nil && slices.Contains(own, ip.Src()):
 		return ip.Src().String() + " is the workload's own"
+	case ip != nil && ip.Version() == 6 && ip.Src().IsLinkLocalUnicast():
+		return "from an address of its link, to the router alone"
 	}
 	return "rpf is off"
 }

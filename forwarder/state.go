@@ -7,6 +7,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // Kind says what is behind a port.
@@ -40,6 +41,14 @@ type Port struct {
 	ID      int
 	Offload bool // frames with pending checksums and segments may leave here
 	Owner   any  // what whoever runs the path has to do with it
+}
+
+// linkLocal is the prefix of what is on each link alone (RFC 4291 2.5.6).
+var linkLocal = netip.MustParsePrefix("fe80::/64")
+
+// link is the route to who is on the port's link alone.
+func (p *Port) link() *rib.Route {
+	return &rib.Route{Prefix: linkLocal, Dev: p.Name, Protocol: "kernel", Port: p.ID, Source: rib.Connected}
 }
 
 // Settings are what the packet path knows besides ports, routes and neighbours.
@@ -89,11 +98,22 @@ func (s *State) Tunnel(peer netip.Addr) *Tunnel {
 	return t
 }
 
-// source is the address that the router speaks from: of its uplink (RFC 1812
-// 4.3.2.4), or of the gateway while the uplink has none.
-func (s *State) source() netip.Addr {
-	if len(s.Uplink) > 0 {
-		return s.Uplink[0].Address
+// source is the address that the router speaks from to others of a family: of its uplink
+// (RFC 1812 4.3.2.4), the first that is not of the link alone, or of the gateway while the
+// uplink has none.
+func (s *State) source(six bool) netip.Addr {
+	for _, p := range s.Uplink {
+		if p.Address.Is6() == six && !(six && p.Address.IsLinkLocalUnicast()) {
+			return p.Address
+		}
+	}
+	return s.gateway(six)
+}
+
+// gateway is the gateway's address of a family.
+func (s *State) gateway(six bool) netip.Addr {
+	if six {
+		return s.Gateway6
 	}
 	return s.Gateway
 }
@@ -101,7 +121,7 @@ func (s *State) source() netip.Addr {
 // sourceFor is the uplink's address in the subnet of a next hop: in the smallest one, as the
 // host's own table has it.
 func (s *State) sourceFor(a netip.Addr) netip.Addr {
-	source, bits := s.source(), -1
+	source, bits := s.source(a.Is6()), -1
 	for _, p := range s.Uplink {
 		if p.Bits() > bits && p.Contains(a) {
 			source, bits = p.Address, p.Bits()
@@ -112,13 +132,28 @@ func (s *State) sourceFor(a netip.Addr) netip.Addr {
 
 // tunnelSource is what IP-in-IP to that end comes from.
 func (s *State) tunnelSource(end netip.Addr) netip.Addr {
-	if s.Source.IsValid() {
-		return s.Source
+	source := s.Source
+	if end.Is6() {
+		source = s.Source6
+	}
+	if source.IsValid() {
+		return source
 	}
 	return s.sourceFor(end)
 }
 
 func (s *State) isOwn(a netip.Addr) bool { return slices.Contains(s.Own, a) }
+
+func (s *State) isGateway(a netip.Addr) bool { return a == s.Gateway || a == s.Gateway6 }
+
+// isRouter says whether an address is the router's own, or the host's, as seen on a port:
+// fe80::/10 is something else on each.
+func (s *State) isRouter(in *Port, a netip.Addr) bool {
+	if a.Is6() && a.IsLinkLocalUnicast() {
+		return a == in.LinkLocal || a == s.Gateway6 && in.Kind != Uplink
+	}
+	return s.isGateway(a) || s.isOwn(a)
+}
 
 // onUplink says whether an address lies in a subnet of the uplink.
 func (s *State) onUplink(a netip.Addr) bool {

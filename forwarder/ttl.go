@@ -3,6 +3,7 @@ package forwarder
 import (
 	"fmt"
 
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
@@ -10,7 +11,7 @@ import (
 // (RFC 1812 5.3.1). The host and its router are one router: what passes between
 // them is not forwarded.
 var TTL = &Step{
-	Word: "ttl", Help: "the time to live is lowered by one", RFC: "RFC 1812 5.3.1",
+	Word: "ttl", Help: "the time to live, or hop limit, is lowered by one", RFC: "RFC 1812 5.3.1", RFC6: "RFC 8200 3",
 	run: (*Path).ttl, say: saysTTL,
 }
 
@@ -18,10 +19,10 @@ func (x *Path) ttl(p *Packet) Verdict {
 	if p.Origin != Received || p.In.Kind == Host || p.Out.Kind == Host {
 		return pass
 	}
-	if p.IP.TTL() <= 1 {
+	if p.IP.HopLimit() <= 1 {
 		return verdict.Dropped(verdict.TTLExceeded)
 	}
-	p.IP.SetTTL(p.IP.TTL() - 1)
+	p.IP.SetHopLimit(p.IP.HopLimit() - 1)
 	p.lowered = true
 	return edit
 }
@@ -38,5 +39,9 @@ func saysTTL(o *Seen) string {
 	case a == nil || b == nil:
 		return ""
 	}
-	return fmt.Sprintf("ttl %d > %d, checksum %04x > %04x", b.TTL(), a.TTL(), b.HeaderChecksum(), a.HeaderChecksum())
+	if a.Version() == 6 {
+		return fmt.Sprintf("hop limit %d > %d", b.HopLimit(), a.HopLimit())
+	}
+	was, is := packet.IPv4(b), packet.IPv4(a)
+	return fmt.Sprintf("ttl %d > %d, checksum %04x > %04x", was.TTL(), is.TTL(), was.HeaderChecksum(), is.HeaderChecksum())
 }

@@ -82,7 +82,8 @@ func (x *Path) goesInto(peer, dst netip.Addr) bool {
 // takeTunnelError acts on an ICMP error about a tunnel (RFC 2003 4 and 5.1). Whose
 // packet it was is known from a whole inner header alone.
 func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
-	b, quote := p.IP.Payload(), packet.Quoted(p.IP)
+	ip := packet.IPv4(p.IP)
+	b, quote := ip.Payload(), packet.Quoted(ip)
 	said := ipv4.MeaningOf(ipv4.ICMP{Type: b[0], Code: b[1]})
 	if said == verdict.MeansTooBig {
 		if !quote.DF() && x.Numbers.Lately(t) > FewNumbers || !plausible(quote, p.In.MTU) {
@@ -102,8 +103,8 @@ func (x *Path) takeTunnelError(p *Packet, t *Tunnel) {
 		return
 	}
 	c := p.add()
-	c.Action, c.Meaning, c.About, c.Tunnel, c.Addr = Relay, m, inner, t, inner.Src()
-	if c.Withheld = x.withheld(inner, p.In, p.In.MAC); x.isOwn(inner.Src()) {
+	c.Action, c.Meaning, c.About, c.Tunnel, c.Addr = Relay, m, packet.IP(inner), t, inner.Src()
+	if c.Withheld = x.withheld(packet.IP(inner), p.In, p.In.MAC, m); x.isOwn(inner.Src()) {
 		c.Withheld = AboutSource // we need no telling
 	}
 }

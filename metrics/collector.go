@@ -13,6 +13,8 @@ import (
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
+	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -123,6 +125,9 @@ func collectPort(ch chan<- prometheus.Metric, p *engine.PortStats) {
 	for a := range arpproxy.NumAnswers {
 		arpRequests.value(ch, float64(p.ARPRequests[a]), p.Name, arpproxy.Answer(a).String())
 	}
+	for a := range ndproxy.NumAnswers {
+		solicitations.value(ch, float64(p.Solicitations[a]), p.Name, ndproxy.Answer(a).String())
+	}
 	for s := range neigh.NumStates {
 		neighbors.value(ch, float64(p.Neighbors[s]), p.Name, neigh.State(s).String())
 	}
@@ -182,8 +187,14 @@ func collectMade(ch chan<- prometheus.Metric, s *engine.Stats) {
 		originatedLost.value(ch, float64(s.MadeLost[o]), o.String())
 	}
 	for _, m := range verdict.Meanings() {
-		e := ipv4.ICMPOf(m)
-		icmpSent.value(ch, float64(s.Told[m]), strconv.Itoa(int(e.Type)), strconv.Itoa(int(e.Code)))
+		if e := ipv4.ICMPOf(m); e != (ipv4.ICMP{}) {
+			icmpSent.value(ch, float64(s.Told[forwarder.FamilyIPv4][m]), strconv.Itoa(int(e.Type)), strconv.Itoa(int(e.Code)))
+		}
+		e := ipv6.ICMPOf(m)
+		icmpv6Sent.value(ch, float64(s.Told[forwarder.FamilyIPv6][m]), strconv.Itoa(int(e.Type)), strconv.Itoa(int(e.Code)))
+	}
+	for f, n := range s.Forwarded() {
+		forwarded.value(ch, float64(n), forwarder.Family(f).String())
 	}
 	for why, n := range s.Withheld {
 		icmpSuppressed.value(ch, float64(n), why)

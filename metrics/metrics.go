@@ -100,9 +100,12 @@ var (
 
 	lostPackets = counter("lost_packets_total", "Packets dropped that somebody had sent to this router: `vrouter_drop_packets_total` without the noise, which is what a link carries for others.", "reason")
 
+	forwarded = counter("forwarded_packets_total", "Received packets that were sent on, as they are without an outer header.", "family")
+
 	originated     = counter("originated_packets_total", "Packets that the router made itself.", "kind")
 	originatedLost = counter("originated_drop_packets_total", "Packets that the router made itself and could not send.", "kind")
 	arpRequests    = counter("arp_requests_received_total", "ARP requests by how they are answered; on the uplink the host's own stack answers for `own`. A `conflict` claims an address of the router, which defends it once in ten seconds.", "port", "answer")
+	solicitations  = counter("nd_solicitations_received_total", "Neighbour solicitations by how they are answered, as ARP requests are.", "port", "answer")
 
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
 	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
@@ -116,6 +119,7 @@ var (
 	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
+	icmpv6Sent     = counter("icmpv6_errors_sent_total", "ICMPv6 errors sent.", "type", "code")
 	icmpSuppressed = counter("icmp_errors_suppressed_total", "ICMP errors that were not sent: about what none may be sent, or too many a second.", "reason")
 	fragments      = counter("fragments_created_total", "Fragments that packets were cut into, by the port they leave by.", "port")
 	reassemblies   = counter("reassemblies_total", "Datagrams for the router that came in fragments.", "result")

@@ -139,6 +139,47 @@ func BenchmarkSetSourceSmall(b *testing.B) {
 	}
 }
 
+// BenchmarkSetSourceBoth loads 100,000 routes of IPv6 beside a million of IPv4.
+func BenchmarkSetSourceBoth(b *testing.B) {
+	routes := append(manyRoutes(million), manyRoutes6(million/10)...)
+	before := heap()
+	var t *Table
+	for b.Loop() {
+		t = NewTable()
+		if err := t.SetSource(Kernel, routes); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(heap()-before)/(1<<20), "heap-MiB")
+	runtime.KeepAlive(t)
+	runtime.KeepAlive(routes)
+}
+
+// manyRoutes6 makes n routes as the Internet has them, with host routes: half /48, a fifth
+// /32, a fifth /128, some between, under some thousand networks.
+func manyRoutes6(n int) []Route {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	seen := make(map[netip.Prefix]bool, n)
+	routes := make([]Route, 0, n)
+	for len(routes) < n {
+		bits := []int{48, 48, 48, 48, 48, 32, 32, 128, 128, 33 + rnd.IntN(31)}[rnd.IntN(10)]
+		a := [16]byte{0: 0x20 + byte(rnd.IntN(8)), 1: byte(rnd.IntN(20)), 2: byte(rnd.IntN(256)), 3: byte(rnd.IntN(256))}
+		for i := 4; i < 16; i++ {
+			a[i] = byte(rnd.IntN(256))
+		}
+		p := netip.PrefixFrom(netip.AddrFrom16(a), bits).Masked()
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		routes = append(routes, Route{
+			Prefix: p, Via: netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: byte(len(routes)%200 + 1)}),
+			Dev: "ens160", Port: 1, Protocol: "bird", Source: Kernel,
+		})
+	}
+	return routes
+}
+
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -57,8 +57,10 @@ func (r *Route) fault() string {
 
 func prefixFault(p netip.Prefix) string {
 	switch {
-	case !p.IsValid() || !p.Addr().Is4():
-		return "the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24"
+	case !p.IsValid():
+		return "the destination is no prefix; write one, such as 10.70.2.0/24 or fd00:70:2::/64"
+	case p.Addr().Is4In6():
+		return "the destination is an IPv4 address in an IPv6 one; write it as IPv4"
 	case p != p.Masked():
 		return "the prefix has host bits; write " + p.Masked().String()
 	}
@@ -70,11 +72,15 @@ func (r *Route) unicastFault() string {
 	case r.Port < 0:
 		return "a unicast route leaves by a port and this one has none; name a device that the router has"
 	case r.Via.IsValid() && !isHost(r.Via):
-		return "the next hop is not the address of an IPv4 host; give the neighbour's unicast address"
+		return "the next hop is not the address of a host; give the neighbour's unicast address"
 	case r.Encap > IPIP:
 		return "its encapsulation is neither none nor ipip"
 	case r.Encap == IPIP && !r.Via.IsValid():
 		return "ipip needs a next hop to be sent to; add one, or drop the encapsulation"
+	case r.Encap == IPIP && r.Via.Is6() && r.Via.IsLinkLocalUnicast():
+		return "the end of a tunnel is not on the link alone; give another address of it as the next hop"
+	case r.Encap == None && r.Via.Is4() && !r.Prefix.Addr().Is4():
+		return "no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip`"
 	}
 	return ""
 }
@@ -98,6 +104,7 @@ func (r *Route) specialFault() string {
 	return ""
 }
 
+// isHost says whether an address is one host's. Which link it is on the port says, and no zone.
 func isHost(a netip.Addr) bool {
-	return a.Is4() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() && a.Zone() == "" && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -19,25 +19,40 @@ var invalid = []struct {
 }{
 	{"no prefix", func(r *Route) { r.Prefix = netip.Prefix{} },
 		"invalid Prefix via 192.168.0.12 dev ens160 proto static: invalid route: " +
-			"the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24"},
-	{"IPv6 prefix", func(r *Route) { r.Prefix = prefix("2001:db8::/32") },
+			"the destination is no prefix; write one, such as 10.70.2.0/24 or fd00:70:2::/64"},
+	{"IPv4 in IPv6", func(r *Route) { r.Prefix = prefix("::ffff:10.70.2.0/120") },
+		"::ffff:10.70.2.0/120 via 192.168.0.12 dev ens160 proto static: invalid route: " +
+			"the destination is an IPv4 address in an IPv6 one; write it as IPv4"},
+	{"IPv6 by an IPv4 next hop", func(r *Route) { r.Prefix = prefix("2001:db8::/32") },
 		"2001:db8::/32 via 192.168.0.12 dev ens160 proto static: invalid route: " +
-			"the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24"},
-	{"IPv6 default", func(r *Route) { r.Prefix = prefix("::/0") },
-		"::/0 via 192.168.0.12 dev ens160 proto static: invalid route: " +
-			"the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24"},
+			"no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip`"},
+	{"IPv6 host bits", func(r *Route) { r.Prefix = prefix("2001:db8::1/64") },
+		"2001:db8::1/64 via 192.168.0.12 dev ens160 proto static: invalid route: " +
+			"the prefix has host bits; write 2001:db8::/64"},
+	{"a tunnel to the link alone", func(r *Route) { r.Encap, r.Via = IPIP, addr("fe80::1") },
+		"10.70.2.0/24 via fe80::1 dev ens160 proto static encap ipip: invalid route: " +
+			"the end of a tunnel is not on the link alone; give another address of it as the next hop"},
+	{"next hop of a zone", func(r *Route) { r.Via = addr("fe80::1%ens160") },
+		"10.70.2.0/24 via fe80::1%ens160 dev ens160 proto static: invalid route: " +
+			"the next hop is not the address of a host; give the neighbour's unicast address"},
+	{"IPv4 next hop in IPv6", func(r *Route) { r.Via = addr("::ffff:10.0.0.1") },
+		"10.70.2.0/24 via ::ffff:10.0.0.1 dev ens160 proto static: invalid route: " +
+			"the next hop is not the address of a host; give the neighbour's unicast address"},
 	{"host bits", func(r *Route) { r.Prefix = prefix("10.70.2.1/24") },
 		"10.70.2.1/24 via 192.168.0.12 dev ens160 proto static: invalid route: " +
 			"the prefix has host bits; write 10.70.2.0/24"},
 	{"no port", func(r *Route) { r.Port = NoPort },
 		"10.70.2.0/24 via 192.168.0.12 dev ens160 proto static: invalid route: " +
 			"a unicast route leaves by a port and this one has none; name a device that the router has"},
-	{"IPv6 next hop", func(r *Route) { r.Via = addr("fe80::1") },
-		"10.70.2.0/24 via fe80::1 dev ens160 proto static: invalid route: " +
-			"the next hop is not the address of an IPv4 host; give the neighbour's unicast address"},
+	{"IPv6 multicast next hop", func(r *Route) { r.Via = addr("ff02::1") },
+		"10.70.2.0/24 via ff02::1 dev ens160 proto static: invalid route: " +
+			"the next hop is not the address of a host; give the neighbour's unicast address"},
+	{"no next hop at all", func(r *Route) { r.Via = addr("::") },
+		"10.70.2.0/24 via :: dev ens160 proto static: invalid route: " +
+			"the next hop is not the address of a host; give the neighbour's unicast address"},
 	{"multicast next hop", func(r *Route) { r.Via = addr("224.0.0.5") },
 		"10.70.2.0/24 via 224.0.0.5 dev ens160 proto static: invalid route: " +
-			"the next hop is not the address of an IPv4 host; give the neighbour's unicast address"},
+			"the next hop is not the address of a host; give the neighbour's unicast address"},
 	{"ipip without next hop", func(r *Route) { r.Encap, r.Via = IPIP, netip.Addr{} },
 		"10.70.2.0/24 dev ens160 proto static scope link encap ipip: invalid route: " +
 			"ipip needs a next hop to be sent to; add one, or drop the encapsulation"},
@@ -106,7 +121,7 @@ func TestConflicts(t *testing.T) {
 	wantError(t, "Delete", table.Delete(prefix("10.70.2.9/24"), Static, 0), ErrInvalid,
 		"10.70.2.9/24: invalid route: the prefix has host bits; write 10.70.2.0/24")
 	wantError(t, "Delete", table.Delete(netip.Prefix{}, Static, 0), ErrInvalid,
-		"invalid Prefix: invalid route: the destination is not an IPv4 prefix; write one, such as 10.70.2.0/24")
+		"invalid Prefix: invalid route: the destination is no prefix; write one, such as 10.70.2.0/24 or fd00:70:2::/64")
 	if table.FIB() != before {
 		t.Error("a failed call published something")
 	}
@@ -120,6 +135,28 @@ func TestBroadcastForms(t *testing.T) {
 	} {
 		if err := NewTable().Add(r); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestFamilies: which packets go by which next hop, plain and in a tunnel.
+func TestFamilies(t *testing.T) {
+	for _, to := range []string{"10.70.2.0/24", "0.0.0.0/0", "fd00:70:2::/64", "fd00:70:2::1/128", "::/0"} {
+		for _, r := range []Route{
+			{Via: addr("fd00:192::12")}, {Via: addr("fe80::1")}, {},
+			{Via: addr("fd00:192::12"), Encap: IPIP}, {Via: addr("192.168.0.12"), Encap: IPIP},
+		} {
+			r.Prefix, r.Dev = prefix(to), "ens160"
+			table := NewTable()
+			if err := table.Add(r); err != nil {
+				t.Error(err)
+			}
+			if err := table.Replace(Route{Prefix: r.Prefix, MTU: 1400}.Over([]Hop{{r, 1}, {r, 2}})); err != nil {
+				t.Error(err)
+			}
+			if got := table.FIB().Lookup(r.Prefix.Addr()); got == nil || got.MTU != 1400 || len(got.Multipath.Paths()) != 2 {
+				t.Errorf("%s: looked up as %v", to, got)
+			}
 		}
 	}
 }

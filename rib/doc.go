@@ -10,6 +10,6 @@
 //  2. of equal prefixes, the more preferred [Source];
 //  3. of equal sources, the lower metric.
 //
-// Only IPv4 is routed. Routes carry no type of service, so the rule "Weak TOS"
-// of that section has nothing to choose from.
+// A table has both families, and treats them alike. Routes carry no type of service, so
+// the rule "Weak TOS" of that section has nothing to choose from.
 package rib

@@ -24,8 +24,8 @@ type FIB struct {
 }
 
 // Lookup returns the route with the longest prefix that contains addr
-// (RFC 1812 5.2.4.3), nil if there is none or addr is not IPv4. What it
-// returns may be of any [Type]. It does not allocate.
+// (RFC 1812 5.2.4.3), nil if there is none. What it returns may be of any [Type].
+// It does not allocate.
 func (f *FIB) Lookup(addr netip.Addr) *Route {
 	r, _ := f.best.Lookup(addr)
 	return r
@@ -36,13 +36,10 @@ func (f *FIB) Size() int { return f.best.Size() }
 
 // Candidates returns every route whose prefix contains addr, the best first:
 // the first is what Lookup returns, each of the rest would be if those before
-// it were not there. It is empty if addr is not IPv4.
+// it were not there.
 func (f *FIB) Candidates(addr netip.Addr) []*Route {
-	if !addr.Is4() {
-		return nil
-	}
 	var all []*Route
-	for p, best := range f.best.Supernets(netip.PrefixFrom(addr, 32)) {
+	for p, best := range f.best.Supernets(netip.PrefixFrom(addr, addr.BitLen())) {
 		all = append(all, best)
 		all = append(all, f.losersAt(p)...)
 	}
@@ -80,9 +77,10 @@ func (f *FIB) losersAt(p netip.Prefix) []*Route {
 	return losers
 }
 
-// all yields every route, by prefix (address, then length), then preference.
+// all yields every route, by prefix (IPv4 before IPv6, address, then length), then
+// preference.
 func (f *FIB) all(yield func(*Route) bool) {
-	for p, best := range f.best.AllSorted4() {
+	for p, best := range f.best.AllSorted() {
 		if !yield(best) {
 			return
 		}

@@ -72,15 +72,26 @@ func (m model) without(s Source) model {
 // Few addresses, many lengths: nearly every prefix overlaps with others, at
 // the borders of bytes and within them.
 var (
-	drawAddr = rapid.Custom(func(t *rapid.T) netip.Addr {
+	drawAddr  = rapid.OneOf(drawAddr4, drawAddr6)
+	drawAddr4 = rapid.Custom(func(t *rapid.T) netip.Addr {
 		bits := rapid.SampledFrom([]uint32{0, 1, 2, 3, 4, 127, 128, 255, 256, 1 << 15, 1 << 16, 1 << 23, 1 << 24})
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], 10<<24+bits.Draw(t, "high")+bits.Draw(t, "low"))
 		return netip.AddrFrom4(b)
 	})
+	drawAddr6 = rapid.Custom(func(t *rapid.T) netip.Addr {
+		b := [16]byte{0: 0xfd}
+		for range 2 { // in both halves, and where they meet
+			b[rapid.SampledFrom([]int{1, 6, 7, 8, 9, 15}).Draw(t, "byte")] = rapid.SampledFrom([]byte{0, 1, 2, 3, 127, 128, 255}).Draw(t, "value")
+		}
+		return netip.AddrFrom16(b)
+	})
 	drawPrefix = rapid.Custom(func(t *rapid.T) netip.Prefix {
-		bits := rapid.SampledFrom([]int{0, 7, 8, 9, 15, 16, 17, 23, 24, 25, 30, 31, 32})
-		return netip.PrefixFrom(drawAddr.Draw(t, "addr"), bits.Draw(t, "bits")).Masked()
+		a, bits := drawAddr.Draw(t, "addr"), []int{0, 7, 8, 9, 15, 16, 17, 23, 24, 25, 30, 31, 32}
+		if a.Is6() {
+			bits = []int{0, 7, 8, 9, 15, 16, 47, 48, 62, 63, 64, 65, 72, 127, 128}
+		}
+		return netip.PrefixFrom(a, rapid.SampledFrom(bits).Draw(t, "bits")).Masked()
 	})
 	drawSource = rapid.SampledFrom([]Source{Workload, Connected, Static, Kernel})
 	drawRoute  = rapid.Custom(func(t *rapid.T) Route {

@@ -15,8 +15,8 @@ const NoPort = -1
 // the fields keeps it at 128 bytes; there may be a million of them. Two routes
 // are compared with Equal.
 type Route struct {
-	Prefix   netip.Prefix // IPv4, without host bits
-	Via      netip.Addr   // next hop, IPv4; zero: the destination is on the link
+	Prefix   netip.Prefix // without host bits
+	Via      netip.Addr   // next hop, of IPv6 for IPv4 too (RFC 8950); zero: the destination is on the link
 	Dev      string       // name of the port; empty for a type that sends nothing
 	Protocol string       // who made it, in iproute2's word: "static", "kernel", "bird", "workload", …
 	Port     int          // number of the port in the forwarder; NoPort if there is none
@@ -58,8 +58,8 @@ type Type uint8
 const (
 	Unicast     Type = iota // forwarded
 	Blackhole               // dropped in silence
-	Unreachable             // dropped, Host Unreachable (3/1) to the source; RFC 1812 5.2.7.1
-	Prohibit                // dropped, Administratively Prohibited (3/13); RFC 1812 5.2.7.1
+	Unreachable             // dropped, "host unreachable" to the source; RFC 1812 5.2.7.1, RFC 4443 3.1
+	Prohibit                // dropped, "administratively prohibited"; RFC 1812 5.2.7.1, RFC 4443 3.1
 	Broadcast               // a directed broadcast address; RFC 1812 5.3.5.2
 )
 
@@ -89,7 +89,7 @@ type Encap uint8
 
 const (
 	None Encap = iota
-	IPIP       // IP in IP, outer destination is Via; RFC 2003
+	IPIP       // a packet of either family in one of Via's, to Via; RFC 2003, RFC 4213, RFC 2473
 )
 
 var encapNames = [...]string{"none", "ipip"}

@@ -71,7 +71,7 @@ func sorted(s Source, routes []Route) ([]*Route, error) {
 		items[i] = item{r.place(), &routes[i]}
 	}
 	slices.SortFunc(items, func(a, b item) int {
-		return cmp.Or(cmp.Compare(a.place, b.place), cmp.Compare(a.route.Metric, b.route.Metric))
+		return cmp.Or(cmp.Compare(a.place, b.place), withinPlace(a.route, b.route))
 	})
 	out := make([]*Route, len(items))
 	for i, it := range items {
@@ -133,12 +133,22 @@ func (d *draft) apply(c change, s Source) {
 
 // byKey orders routes of one source.
 func byKey(a, b *Route) int {
-	return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(a.Metric, b.Metric))
+	return cmp.Or(cmp.Compare(a.place(), b.place()), withinPlace(a, b))
 }
 
-// place is the prefix as a number that sorts as the FIB does: by address,
-// then by length.
+// withinPlace orders those of one place.
+func withinPlace(a, b *Route) int {
+	return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.Metric, b.Metric))
+}
+
+// place is a number that sorts prefixes as the FIB does: by family, by address, then
+// by length; those of IPv6 it may leave to Compare, which byKey asks too.
 func (r *Route) place() uint64 {
-	a := r.Prefix.Addr().As4()
-	return uint64(binary.BigEndian.Uint32(a[:]))<<8 | uint64(r.Prefix.Bits())
+	a := r.Prefix.Addr()
+	if a.Is4() {
+		b := a.As4()
+		return uint64(binary.BigEndian.Uint32(b[:]))<<8 | uint64(r.Prefix.Bits())
+	}
+	b := a.As16()
+	return 1<<63 | binary.BigEndian.Uint64(b[:])>>1
 }

@@ -73,7 +73,7 @@ func (t *Table) Replace(r Route) error {
 }
 
 // Delete takes out the route with that key. It fails with [ErrNotFound] if there is
-// none, and with [ErrInvalid] if the prefix is not IPv4 or has host bits.
+// none, and with [ErrInvalid] if the prefix is none or has host bits.
 func (t *Table) Delete(prefix netip.Prefix, s Source, metric uint32) error {
 	if why := prefixFault(prefix); why != "" {
 		return fmt.Errorf("%s: %w: %s", prefixText(prefix), ErrInvalid, why)
@@ -91,7 +91,7 @@ func (t *Table) Delete(prefix netip.Prefix, s Source, metric uint32) error {
 }
 
 // Routes returns every route, those that lost against another one too: by
-// prefix (address, then length), then by preference.
+// prefix (IPv4 before IPv6, address, then length), then by preference.
 func (t *Table) Routes() []*Route {
 	f := t.FIB()
 	routes := make([]*Route, 0, f.best.Size()+f.losers.Size())

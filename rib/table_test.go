@@ -84,8 +84,8 @@ func permutations(n int) func(yield func([]int) bool) {
 	}
 }
 
-// TestLookupOfOddAddresses: what is not an IPv4 address has no route, not even
-// by the default route.
+// TestLookupOfOddAddresses: what is not an IPv4 address has no route by IPv4's default
+// route.
 func TestLookupOfOddAddresses(t *testing.T) {
 	table := NewTable()
 	if err := table.Add(direct("0.0.0.0/0", "ens160", Static, 0)); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/metrics"
@@ -155,7 +156,7 @@ func writeSteps(w io.Writer) {
 		if s.Quiet {
 			quiet = "quiet"
 		}
-		table.row(code(s.Word), s.Help, s.RFC, quiet)
+		table.row(code(s.Word), s.Help, rfcs(s.RFC, s.RFC6), quiet)
 	}
 }
 
@@ -165,19 +166,38 @@ func writeReasons(w io.Writer) {
 	table := newDocTable(w, "reason", "meaning", "noise", "RFC", "ICMP error", "what to do")
 	for _, r := range verdict.Reasons() {
 		i := r.Info()
-		table.row(code(i.Word), i.Help, i.Noise.String(), i.RFC, icmpError(r), i.Mend)
+		table.row(code(i.Word), i.Help, i.Noise.String(), rfcs(i.RFC, i.RFC6), icmpError(r), i.Mend)
 	}
 }
 
-func icmpError(r verdict.Reason) string {
-	e := ipv4.ICMPOf(r.Tells())
-	switch {
-	case r.Tells() == verdict.MeansNothing:
-		return ""
-	case r == verdict.LocalUnsupported:
-		return fmt.Sprintf("%d/%d, for UDP 3/3, for ICMP none", e.Type, e.Code)
+// rfcs are where a rule is written, of IPv6 where that is elsewhere.
+func rfcs(v4, v6 string) string {
+	if v6 == "" {
+		return v4
 	}
-	return fmt.Sprintf("%d/%d", e.Type, e.Code)
+	return v4 + "; IPv6: " + v6
+}
+
+func icmpError(r verdict.Reason) string {
+	if r.Tells() == verdict.MeansNothing {
+		return ""
+	}
+	v4, v6 := ipv4.ICMPOf(r.Tells()), ipv6.ICMPOf(r.Tells())
+	text := fmt.Sprintf("%d/%d", v4.Type, v4.Code)
+	switch {
+	case r == verdict.LocalUnsupported:
+		text += ", for UDP 3/3, for ICMP none"
+	case v4 == (ipv4.ICMP{}):
+		text = "none"
+	}
+	text += fmt.Sprintf("; ICMPv6 %d/%d", v6.Type, v6.Code)
+	switch r {
+	case verdict.LocalUnsupported:
+		text += ", for UDP 1/4, for ICMPv6 none"
+	case verdict.IP6BadHeader:
+		text += " or 4/2, by the router that it is for"
+	}
+	return text
 }
 
 // docTable is a table in Markdown.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,9 +97,9 @@ func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 			if h.Running {
 				state = fmt.Sprintf("running, pid %d", h.PID)
 			}
-			t.add(h.Name, "", h.Address, state, h.Namespace, h.Socket)
+			t.add(h.Name, "", strings.Join(h.Addresses, ", "), state, h.Namespace, h.Socket)
 			for _, w := range h.Workloads {
-				t.add(h.Name, w.Name, w.Address, "", w.Namespace, "")
+				t.add(h.Name, w.Name, strings.Join(w.Addresses, ", "), "", w.Namespace, "")
 			}
 		}
 		return t

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ func newWorkloadList(c *cli) *cobra.Command {
 					case w.Note != "":
 						state += "; " + w.Note
 					}
-					t.add(w.Name, w.Address, w.Interface, w.MAC, w.MTU, w.Namespace, state)
+					t.add(w.Name, strings.Join(w.Addresses, ", "), w.Interface, w.MAC, w.MTU, w.Namespace, state)
 				}
 				return t
 			})
@@ -44,15 +45,16 @@ func newWorkloadList(c *cli) *cobra.Command {
 }
 
 // workloadKeys are the configuration's keys of a workload, and who takes their value.
-var workloadKeys = []string{"address", "interface", "namespace", "mtu"}
+var workloadKeys = []string{"address", "addresses", "interface", "namespace", "mtu"}
 
 func newWorkloadAdd(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use: "add NAME address ADDRESS/LENGTH [interface NAME] [namespace PATH] [mtu N]", Short: "Attach a namespace",
-		Long: "The words are the keys of the configuration. Without a path it is the namespace that `ip netns` calls NAME;\n" +
+		Use: "add NAME address ADDRESS/LENGTH… [interface NAME] [namespace PATH] [mtu N]", Short: "Attach a namespace",
+		Long: "The words are the keys of the configuration: `address` for one, more than once for several, or `addresses`\n" +
+			"with a comma between them. Without a path it is the namespace that `ip netns` calls NAME;\n" +
 			"it is made if it is not there. The workload stays until the router stops, or `vrouter workload del`;\n" +
 			"`vrouter show config` prints the file that has it.",
-		Example: "  vrouter workload add ns3 address 10.70.1.3/24",
+		Example: "  vrouter workload add ns3 address 10.70.1.3/24\n  vrouter workload add ns4 address 10.70.1.4/24 address fd00:70:1::4/128",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			w, err := parseWorkload(args)
 			if err != nil {
@@ -80,8 +82,8 @@ func parseWorkload(args []string) (w control.NewWorkload, err error) {
 		key := args[0]
 		switch {
 		case !slices.Contains(workloadKeys, key):
-			return w, &control.WordError{Word: key, Reason: "there is address, interface, namespace and mtu"}
-		case seen[key]:
+			return w, &control.WordError{Word: key, Reason: "there is address, addresses, interface, namespace and mtu"}
+		case seen[key] && key != "address":
 			return w, &control.WordError{Word: key, Reason: "it was said already"}
 		case len(args) == 1:
 			return w, &control.WordError{Word: key, Reason: "its value is missing"}
@@ -97,7 +99,9 @@ func parseWorkload(args []string) (w control.NewWorkload, err error) {
 func setKey(w *control.NewWorkload, key, value string) error {
 	switch key {
 	case "address":
-		w.Address = value
+		w.Addresses = append(w.Addresses, value)
+	case "addresses":
+		w.Addresses = append(w.Addresses, strings.Split(value, ",")...)
 	case "interface":
 		w.Interface = value
 	case "namespace":

@@ -17,30 +17,45 @@ var special = []struct {
 	{netip.MustParsePrefix("224.0.0.0/4"), "is a multicast address"},
 	{netip.MustParsePrefix("255.255.255.255/32"), "is the broadcast address"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "is a reserved address"},
+	{netip.MustParsePrefix("::/128"), "means that there is no address"},
+	{netip.MustParsePrefix("::1/128"), "is a loopback address"},
+	{netip.MustParsePrefix("ff00::/8"), "is a multicast address"},
 }
-
-var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
 
 func (c *checker) addr(s scalar) netip.Addr {
 	addr, err := netip.ParseAddr(s.text)
 	if err != nil {
-		c.fail(s.place, "%s is not an IPv4 address: write it like 192.168.0.12", quote(s.text))
+		c.fail(s.place, "%s is not an IP address: write it like 192.168.0.12 or fd00:192::12", quote(s.text))
 		return netip.Addr{}
 	}
-	return c.ipv4(s, addr)
+	return c.oneSpelling(s, addr)
 }
 
-func (c *checker) ipv4(s scalar, addr netip.Addr) netip.Addr {
-	if !addr.Is4() {
-		c.fail(s.place, "%s is IPv6, and vrouter forwards IPv4: give an IPv4 address", quote(s.text))
-		return netip.Addr{}
+// oneSpelling refuses what could be written in another way, and is another thing then to who compares.
+func (c *checker) oneSpelling(s scalar, addr netip.Addr) netip.Addr {
+	switch {
+	case addr.Is4In6():
+		c.fail(s.place, "%s is an IPv4 address in the form of IPv6: write %v", quote(s.text), addr.Unmap())
+	case addr.Zone() != "":
+		c.fail(s.place, "%s names an interface: leave out what follows the %%", quote(s.text))
+	default:
+		return addr
 	}
-	return addr
+	return netip.Addr{}
 }
 
 func (c *checker) unicast(s scalar) netip.Addr {
 	addr := c.addr(s)
 	c.refuseSpecial(s.place, addr)
+	return addr
+}
+
+// routed is an address that others than neighbours know.
+func (c *checker) routed(s scalar) netip.Addr {
+	addr := c.unicast(s)
+	if addr.Is6() && addr.IsLinkLocalUnicast() {
+		c.fail(s.place, "%v is a link-local address, which means something else on each link: give one from another network", addr)
+	}
 	return addr
 }
 
@@ -68,10 +83,10 @@ func (c *checker) prefix(s scalar) netip.Prefix {
 func (c *checker) single(s scalar) netip.Prefix {
 	addr, err := netip.ParseAddr(s.text)
 	if err != nil {
-		c.fail(s.place, "%s is not an IPv4 network or address: write it like 10.70.2.0/24; all destinations are 0.0.0.0/0", quote(s.text))
+		c.fail(s.place, "%s is not an IP network or address: write it like 10.70.2.0/24 or fd00:70:2::/64; all destinations are 0.0.0.0/0 and ::/0", quote(s.text))
 		return netip.Prefix{}
 	}
-	if !c.ipv4(s, addr).IsValid() {
+	if !c.oneSpelling(s, addr).IsValid() {
 		return netip.Prefix{}
 	}
 	return netip.PrefixFrom(addr, addr.BitLen())
@@ -80,10 +95,10 @@ func (c *checker) single(s scalar) netip.Prefix {
 func (c *checker) withLength(s scalar) netip.Prefix {
 	p, err := netip.ParsePrefix(s.text)
 	if err != nil {
-		c.fail(s.place, "%s is not an IPv4 address with a prefix length: write it like 10.70.2.0/24", quote(s.text))
+		c.fail(s.place, "%s is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64", quote(s.text))
 		return netip.Prefix{}
 	}
-	if !c.ipv4(s, p.Addr()).IsValid() {
+	if !c.oneSpelling(s, p.Addr()).IsValid() {
 		return netip.Prefix{}
 	}
 	return p
@@ -92,8 +107,12 @@ func (c *checker) withLength(s scalar) netip.Prefix {
 // hostAddress is the address of an interface, with the length of its subnet.
 func (c *checker) hostAddress(s scalar) netip.Prefix {
 	if addr, err := netip.ParseAddr(s.text); err == nil {
-		c.ipv4(s, addr)
-		c.fail(s.place, "%v has no prefix length: write %v/24, or /32 for an address without a subnet", addr, addr)
+		c.oneSpelling(s, addr)
+		usual := 24
+		if addr.Is6() {
+			usual = 64
+		}
+		c.fail(s.place, "%v has no prefix length: write %v/%d, or /%d for an address without a subnet", addr, addr, usual, addr.BitLen())
 		return netip.Prefix{}
 	}
 	p := c.withLength(s)
@@ -101,30 +120,32 @@ func (c *checker) hostAddress(s scalar) netip.Prefix {
 		return p
 	}
 	if p.Bits() == 0 {
-		c.fail(s.place, "%v has prefix length 0: write one from 1 to 32, such as %v/24", p, p.Addr())
+		c.fail(s.place, "%v has prefix length 0: write one from 1 to %d, such as %v/%d", p, p.Addr().BitLen(), p.Addr(), p.Addr().BitLen()*3/4)
 	}
 	c.refuseSpecial(s.place, p.Addr())
-	if linkLocal.Contains(p.Addr()) {
+	if p.Addr().IsLinkLocalUnicast() {
 		c.fail(s.place, "%v is a link-local address, which is never routed: give one from another network", p.Addr())
 	}
 	c.refuseEnds(s.place, p.Addr(), p)
 	return p
 }
 
-// refuseEnds refuses the addresses that a subnet keeps for itself; RFC 3021 frees those of a /31.
+// refuseEnds refuses the addresses that a subnet keeps for itself; RFC 3021 frees those of a /31, RFC 6164 those of a /127.
 func (c *checker) refuseEnds(at place, addr netip.Addr, subnet netip.Prefix) {
-	if subnet.Bits() >= 31 {
-		return
-	}
-	switch addr {
-	case subnet.Masked().Addr():
+	first := subnet.Masked().Addr()
+	switch {
+	case subnet.Bits() >= subnet.Addr().BitLen()-1:
+	case addr.Is6() && addr == first: // RFC 4291 2.6.1
+		c.fail(at, "%v is the anycast address of all routers in %v: give another address of that subnet, such as %v", addr, subnet.Masked(), addr.Next())
+	case addr.Is6():
+	case addr == first:
 		c.fail(at, "%v is the network address of %v: give another address of that subnet, such as %v", addr, subnet.Masked(), addr.Next())
-	case Broadcast(subnet):
+	case addr == Broadcast(subnet):
 		c.fail(at, "%v is the broadcast address of %v: give another address of that subnet, such as %v", addr, subnet.Masked(), addr.Prev())
 	}
 }
 
-// Broadcast is the last address of a subnet, for all that are in it (RFC 922 7).
+// Broadcast is the last address of an IPv4 subnet, for all that are in it (RFC 922 7).
 func Broadcast(subnet netip.Prefix) netip.Addr {
 	ip := subnet.Addr().As4()
 	last := binary.BigEndian.Uint32(ip[:]) | uint32(1<<(32-subnet.Bits())-1)
@@ -145,4 +166,12 @@ func (c *checker) mac(s scalar) net.HardwareAddr {
 		c.fail(s.place, "%v is no address: write it like %s", mac, DefaultGatewayMAC)
 	}
 	return mac
+}
+
+// linkLocalOf is the address that a station with this MAC has on its link, whoever else is there (RFC 4291 A).
+func linkLocalOf(mac net.HardwareAddr) netip.Addr {
+	if len(mac) != 6 {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
 }

@@ -189,15 +189,15 @@ func (b *block) read(r *report) {
 
 // block checks the routes of a block.
 func (c *checker) block(b *block) Routes {
-	routes := Routes{make([]packedRoute, 0, b.count)}
+	routes := Routes{list: make([]packedRoute, 0, b.count)}
 	failed := b.each(func(r *report, raw *rawRoute) {
-		one := checker{report: r}
+		one := checker{report: r, mode: c.mode}
 		if t := one.route(raw); r.err == nil {
 			routes.append(t)
 		}
 	})
 	if first, again, ok := routes.duplicate(); ok {
-		t := routes.list[again].route()
+		t := routes.at(again)
 		c.taken(routeKey(&t), b.route(c.report, again).to.place, b.route(c.report, first).to.place, routeAdvice)
 	}
 	if failed >= 0 {

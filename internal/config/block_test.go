@@ -61,6 +61,12 @@ var plainLists = []string{
 	"  - {to: 10.1.0.0/15, via: 192.168.0.12}\n",
 	"  - {to: 10.8.0.0/33, via: 192.168.0.12}\n",
 	"  - {to: 'fd00::/64', via: 192.168.0.12}\n",
+	"  - {to: 'fd00::/64', via: 192.168.0.12, encap: ipip}\n",
+	"  - {to: fd00:1::/64, via: fd00:192::12}\n",
+	"  - to: fd00:2::1\n    via: fe80::1\n",
+	"  - {to: fd00:3::/64, via: 0::1}\n",
+	"  - {to: 1:2:3, via: fe80::1}\n",
+	"  - {to: fd00:4:5:6:7:8:9:a, via: fd00:192::12, metric: 1:2}\n",
 	"  - {to: 10.70.0.0/16, via: 192.168.0.12, metric: 5}\n",
 	"  - {via: 192.168.0.12}\n",
 	"  - to: 10.8.0.0/33   \n    via: 192.168.0.12\n",
@@ -140,7 +146,7 @@ func TestLargeFile(t *testing.T) {
 		{"rpf: [\n", "400004:6: not valid YAML: sequence end token ']' not found: check the indentation, quotes and brackets here"},
 		{"# \xff\n", "400004:3: byte 0xff is not UTF-8: save the file as UTF-8 text"},
 		{"  - {to: 11.0.1.0/24, via: 192.168.0.12}\n", "400004:10: routes[400000].to: 11.0.1.0/24 with metric 0 is already taken by routes[1].to in line 5: " + routeAdvice},
-		{"  - {to: 10.0.0.0/8, via: x}\n", `400004:27: routes[400000].via: "x" is not an IPv4 address: write it like 192.168.0.12`},
+		{"  - {to: 10.0.0.0/8, via: x}\n", `400004:27: routes[400000].via: "x" is not an IP address: write it like 192.168.0.12 or fd00:192::12`},
 		{"  - &a {to: 10.0.0.0/8}\n", "400004:5: in a file of more than 16777216 bytes the routes must be written plainly, and here they are not: " +
 			"write `- to: 10.70.2.0/24`, and below it `via: 192.168.0.12`"},
 	})
@@ -157,7 +163,7 @@ func TestBlockModel(t *testing.T) {
 		for range rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "edits") {
 			at := rapid.IntRange(0, len(text)).Draw(t, "at")
 			cut := rapid.IntRange(0, min(3, len(text)-at)).Draw(t, "cut")
-			put := rapid.SampledFrom([]string{"", " ", "\n", "-", "- ", "#", " #", ":", ": ", "'", "\"", "{", "}", ",", "[", "]", "&a", "*a", "|", ">", "\t", "\r", "\\", "!", "%", "?", "~", "0", "é", "\xff", "---\n", "  "}).Draw(t, "put")
+			put := rapid.SampledFrom([]string{"", " ", "\n", "-", "- ", "#", " #", ":", ": ", "'", "\"", "{", "}", ",", "[", "]", "&a", "*a", "|", ">", "\t", "\r", "\\", "!", "%", "?", "~", "0", "é", "\xff", "---\n", "  ", "::", ":0", "fd00::"}).Draw(t, "put")
 			text = text[:at] + put + text[at+cut:]
 		}
 		all++

@@ -12,6 +12,7 @@ import (
 type checker struct {
 	*report
 	addresses claims
+	mode      string // ipip.mode; "": not known here
 }
 
 func newChecker(r *report) *checker { return &checker{report: r, addresses: claims{}} }
@@ -49,8 +50,8 @@ func (c *checker) standalone(raw *rawHost) Host {
 	if !raw.uplink.iface.given {
 		c.fail(raw.uplink.iface.place, "missing: name the interface towards the other hosts, such as ens160")
 	}
-	if raw.uplink.address.given {
-		c.fail(raw.uplink.address.place, "the address is read from the kernel: remove this line; only lab files have it")
+	if given, ok := raw.uplink.addresses.given(); ok {
+		c.fail(given, "the address is read from the kernel: remove this line; only lab files have it")
 	}
 	return c.host(raw)
 }
@@ -76,16 +77,27 @@ func (c *checker) host(raw *rawHost) Host {
 	if h.Kernel.Export && h.Uplink.Interface == HostInterface {
 		c.fail(raw.uplink.iface.place, "%s is what kernel.export calls the host's own interface: choose another uplink, or leave kernel.export out", HostInterface)
 	}
-	h.Workloads = c.workloads(raw.workloads, h.Gateway.Address, h.Uplink.Interface)
+	c.mode = h.IPIP.Mode
+	h.Workloads = c.workloads(raw.workloads, &h.Gateway, h.Uplink.Interface)
 	h.Routes = c.routes(raw.routes)
 	return h
 }
 
 func (c *checker) gateway(raw rawGateway) Gateway {
-	return Gateway{
+	g := Gateway{
 		Address: c.unicast(raw.address.or(DefaultGatewayAddress)),
 		MAC:     c.mac(raw.mac.or(DefaultGatewayMAC)),
 	}
+	if g.Address.Is6() {
+		c.fail(raw.address.place, "%v is IPv6: write it as gateway.address6, and here an IPv4 address such as %s", g.Address, DefaultGatewayAddress)
+	}
+	if g.Address6 = linkLocalOf(g.MAC); raw.address6.given {
+		g.Address6 = c.addr(raw.address6)
+	}
+	if !g.Address6.Is6() || !g.Address6.IsLinkLocalUnicast() { // RFC 4861 4.2: hosts know routers by these
+		c.fail(raw.address6.place, "%s is no link-local IPv6 address: write one of fe80::/10, or leave this out for %v", quote(raw.address6.text), linkLocalOf(g.MAC))
+	}
+	return g
 }
 
 func (c *checker) ipip(raw rawIPIP) IPIP {
@@ -95,15 +107,19 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 	}
 	taken := claims{}
 	for _, peer := range raw.peers {
-		addr := c.unicast(peer)
+		addr := c.routed(peer)
 		c.claim(taken, addr.String(), peer.place, "remove one of them")
 		t.Peers = append(t.Peers, addr)
 	}
 	if raw.minPathMTU.given {
 		t.MinPathMTU = c.number(raw.minPathMTU, minMTU, maxMTU, "an MTU in bytes")
 	}
-	if raw.source.given {
-		t.Source = Source{c.unicast(raw.source)}
+	for _, s := range raw.source {
+		source := c.routed(s)
+		if other := t.Source.Of(source); other.IsValid() && c.err == nil {
+			c.fail(s.place, "%v and %v are of one family: leave one of them out", other, source)
+		}
+		t.Source = append(t.Source, source)
 	}
 	return t
 }

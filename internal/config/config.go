@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -22,7 +23,7 @@ const (
 	DefaultWorkloadInterface  = "eth0"
 	DefaultLabUplinkInterface = "ens160"
 	DefaultGatewayAddress     = "169.254.1.1"
-	DefaultGatewayMAC         = "ee:ee:ee:ee:ee:ee"
+	DefaultGatewayMAC         = "ee:ee:ee:ee:ee:ee" // gateway.address6 follows from it
 	DefaultMetricsListen      = "127.0.0.1:9473"
 	DefaultControlSocket      = "/run/vrouter/vrouter.sock"
 
@@ -91,17 +92,27 @@ type Host struct {
 // Uplink is the interface towards the other hosts.
 type Uplink struct {
 	Interface string `yaml:"interface"`
-	// Address is set by lab files alone: a router reads it from the kernel, and follows its changes.
-	Address netip.Prefix `yaml:"-"`
+	// Addresses are set by lab files alone: a router reads them from the kernel, and follows their changes.
+	Addresses []netip.Prefix `yaml:"-"`
 }
 
 // Workload is a network namespace attached to the router.
 type Workload struct {
-	Name      string       `yaml:"name"`
-	Interface string       `yaml:"interface"`
-	Address   netip.Prefix `yaml:"address"` // its own address, with the length of its subnet
-	Namespace string       `yaml:"namespace,omitempty"`
-	MTU       int          `yaml:"mtu,omitempty"` // bytes; 0: what fits through the uplink
+	Name      string
+	Interface string
+	Addresses []netip.Prefix // its own, one at least, each with the length of its subnet
+	Namespace string
+	MTU       int // bytes; 0: what fits through the uplink
+}
+
+// Equal says whether two are the same.
+func (w Workload) Equal(o Workload) bool {
+	return w.Name == o.Name && w.Interface == o.Interface && w.Namespace == o.Namespace && w.MTU == o.MTU && slices.Equal(w.Addresses, o.Addresses)
+}
+
+// Has says whether an address is one of its own.
+func (w *Workload) Has(a netip.Addr) bool {
+	return slices.ContainsFunc(w.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // Route is a static route.
@@ -121,7 +132,7 @@ type IPIP struct {
 	// MinPathMTU in bytes is what a tunnel's path is believed to carry, whatever a router
 	// tells; 0: DefaultMinPathMTU.
 	MinPathMTU int    `yaml:"min_path_mtu,omitzero"`
-	Source     Source `yaml:"source,omitzero"` // of the outer header; zero: the uplink's towards the other end
+	Source     Source `yaml:"source,omitempty"` // of the outer header; none: the uplink's towards the other end
 }
 
 // DefaultMinPathMTU is Linux's (net.ipv4.route.min_pmtu).
@@ -130,16 +141,32 @@ const DefaultMinPathMTU = 552
 // LeastPathMTU is MinPathMTU with its default.
 func (t *IPIP) LeastPathMTU() int { return cmp.Or(t.MinPathMTU, DefaultMinPathMTU) }
 
-// Source is an address that may be left out, also when it is written.
-type Source struct{ netip.Addr }
+// Source is at most one address of each family.
+type Source []netip.Addr
 
-// IsZero says whether it is left out.
-func (s Source) IsZero() bool { return !s.IsValid() }
+// Of is that of the family of another address; invalid if there is none.
+func (s Source) Of(a netip.Addr) netip.Addr {
+	for _, own := range s {
+		if own.Is4() == a.Is4() {
+			return own
+		}
+	}
+	return netip.Addr{}
+}
 
 // Gateway is what workloads take for their router.
 type Gateway struct {
-	Address netip.Addr       `yaml:"address"`
-	MAC     net.HardwareAddr `yaml:"mac"`
+	Address  netip.Addr       `yaml:"address"`
+	Address6 netip.Addr       `yaml:"address6"`
+	MAC      net.HardwareAddr `yaml:"mac"`
+}
+
+// For is the gateway of packets to an address.
+func (g *Gateway) For(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return g.Address
+	}
+	return g.Address6
 }
 
 // Kernel is the relation to the host's own stack.

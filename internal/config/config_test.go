@@ -29,7 +29,7 @@ func defaults(node string) Host {
 		Node:    node,
 		Uplink:  Uplink{Interface: "ens160"},
 		IPIP:    IPIP{Mode: IPIPNever},
-		Gateway: Gateway{Address: addr("169.254.1.1"), MAC: net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}},
+		Gateway: Gateway{Address: addr("169.254.1.1"), Address6: addr("fe80::ecee:eeff:feee:eeee"), MAC: net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}},
 		Kernel:  Kernel{Guard: true},
 		RPF:     RPFStrict,
 		Offload: true,
@@ -77,8 +77,8 @@ func TestEveryKey(t *testing.T) {
 		Node:   "k8s-master-1",
 		Uplink: Uplink{Interface: "ens160"},
 		Workloads: []Workload{
-			{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24"), Namespace: "/run/netns/other", MTU: 1480},
-			{Name: "ns2", Interface: "net1", Address: prefix("10.70.1.2/32")},
+			{Name: "ns1", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.1.1/24")}, Namespace: "/run/netns/other", MTU: 1480},
+			{Name: "ns2", Interface: "net1", Addresses: []netip.Prefix{prefix("10.70.1.2/32")}},
 		},
 		Routes: NewRoutes([]Route{
 			{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
@@ -87,7 +87,7 @@ func TestEveryKey(t *testing.T) {
 			{To: prefix("0.0.0.0/0"), Type: RouteProhibit},
 		}),
 		IPIP:    IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, MinPathMTU: 1280, Source: Source{addr("192.168.0.50")}},
-		Gateway: Gateway{Address: addr("10.70.1.254"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
+		Gateway: Gateway{Address: addr("10.70.1.254"), Address6: addr("fe80::1034:56ff:fe01:203"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},
 		Kernel:  Kernel{Import: []string{"static", "bird", "186"}},
 		RPF:     RPFOff,
 		Control: Control{Socket: "/tmp/v.sock", Group: "adm"},
@@ -126,7 +126,7 @@ func TestWordsThatYAMLOnceTookForBooleansOrNumbers(t *testing.T) {
 	want := defaults("0x1F")
 	want.RPF = RPFOff
 	want.Uplink.Interface = "no"
-	want.Workloads = []Workload{{Name: "012", Interface: "1e3", Address: prefix("10.70.1.1/24")}}
+	want.Workloads = []Workload{{Name: "012", Interface: "1e3", Addresses: []netip.Prefix{prefix("10.70.1.1/24")}}}
 	checkHost(t, `{node: 0x1F, uplink: {interface: no}, rpf: off, workloads: [{name: 012, interface: 1e3, address: 10.70.1.1/24}]}`, want)
 }
 
@@ -139,8 +139,8 @@ func TestNobodyIsNotEverybody(t *testing.T) {
 func TestAnchors(t *testing.T) {
 	want := defaults("n")
 	want.Workloads = []Workload{
-		{Name: "a", Interface: "eth0", Address: prefix("10.70.1.1/24"), MTU: 1400},
-		{Name: "b", Interface: "eth0", Address: prefix("10.70.1.2/24"), MTU: 1400},
+		{Name: "a", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.1.1/24")}, MTU: 1400},
+		{Name: "b", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.1.2/24")}, MTU: 1400},
 	}
 	checkHost(t, `
 node: &node n
@@ -161,7 +161,7 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Load(file)
-	if want := file + ":2:10: uplink.interfac: unknown key: remove it, or use one of interface and address"; err == nil || err.Error() != want {
+	if want := file + ":2:10: uplink.interfac: unknown key: remove it, or use one of interface, address and addresses"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	for _, load := range []func(string) error{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"net"
+	"net/netip"
 
 	"github.com/goccy/go-yaml"
 )
@@ -59,4 +60,30 @@ func (t *Route) write(w *bufio.Writer) {
 	if t.Proto != "" {
 		fmt.Fprintf(w, "    proto: %q\n", t.Proto)
 	}
+}
+
+// MarshalYAML writes a workload: one address as it is, several as a list.
+func (w Workload) MarshalYAML() (any, error) {
+	file := struct {
+		Name      string         `yaml:"name"`
+		Interface string         `yaml:"interface"`
+		Address   *netip.Prefix  `yaml:"address,omitempty"`
+		Addresses []netip.Prefix `yaml:"addresses,omitempty"`
+		Namespace string         `yaml:"namespace,omitempty"`
+		MTU       int            `yaml:"mtu,omitempty"`
+	}{Name: w.Name, Interface: w.Interface, Namespace: w.Namespace, MTU: w.MTU}
+	if len(w.Addresses) == 1 {
+		file.Address = &w.Addresses[0]
+	} else {
+		file.Addresses = w.Addresses
+	}
+	return file, nil
+}
+
+// MarshalYAML writes one address as it is, two as a list.
+func (s Source) MarshalYAML() (any, error) {
+	if len(s) == 1 {
+		return s[0], nil
+	}
+	return []netip.Addr(s), nil
 }

@@ -12,8 +12,10 @@ import (
 
 func TestYAML(t *testing.T) {
 	h := defaults("k8s-master-1")
-	h.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Address: prefix("10.70.1.1/24")}}
+	h.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.1.1/24")}}}
+	h.Workloads = append(h.Workloads, Workload{Name: "ns2", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.1.2/24"), prefix("fd00:70:1::2/128")}})
 	h.Routes = NewRoutes([]Route{
+		{To: prefix("fd00:70:2::1/128"), Via: addr("fe80::1"), Type: RouteUnicast},
 		{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
 		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20, Proto: "bird"},
 	})
@@ -30,7 +32,15 @@ workloads:
   - name: ns1
     interface: eth0
     address: 10.70.1.1/24
+  - name: ns2
+    interface: eth0
+    addresses:
+      - 10.70.1.2/24
+      - fd00:70:1::2/128
 routes:
+  - to: fd00:70:2::1/128
+    via: fe80::1
+    type: unicast
   - to: 10.70.2.1/32
     via: 192.168.0.12
     type: unicast
@@ -44,6 +54,7 @@ ipip:
   peers: []
 gateway:
   address: 169.254.1.1
+  address6: fe80::ecee:eeff:feee:eeee
   mac: ee:ee:ee:ee:ee:ee
 kernel:
   export: false
@@ -94,7 +105,7 @@ func genHost(t *rapid.T) *Host {
 		Node:    genName.Draw(t, "node"),
 		Uplink:  Uplink{Interface: genIface.Draw(t, "uplink")},
 		IPIP:    genIPIP(t),
-		Gateway: Gateway{Address: genAddr(t, 192, 168, 1), MAC: net.HardwareAddr{2 * rapid.Byte().Draw(t, "mac"), 1, 2, 3, 4, rapid.Byte().Draw(t, "mac")}},
+		Gateway: Gateway{Address: genAddr(t, 192, 168, 1), Address6: genAddr6(t, "fe80::"), MAC: net.HardwareAddr{2 * rapid.Byte().Draw(t, "mac"), 1, 2, 3, 4, rapid.Byte().Draw(t, "mac")}},
 		Kernel:  Kernel{Import: genList(t, rapid.SampledFrom([]string{"static", "bird", "0", "255", "no", "null", "-"})), Guard: genBool.Draw(t, "guard")},
 		RPF:     rapid.SampledFrom([]string{RPFStrict, RPFOff}).Draw(t, "rpf"),
 		Offload: genBool.Draw(t, "offload"),
@@ -118,16 +129,25 @@ func genAddr(t *rapid.T, a, b, c byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{a, b, c, rapid.Byte().Draw(t, "address")})
 }
 
+func genAddr6(t *rapid.T, prefix string) netip.Addr {
+	a := netip.MustParseAddr(prefix).As16()
+	a[12], a[15] = rapid.Byte().Draw(t, "address"), rapid.ByteRange(1, 254).Draw(t, "address")
+	return netip.AddrFrom16(a)
+}
+
 func genIPIP(t *rapid.T) IPIP {
 	i := IPIP{Mode: rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "mode")}
 	if genBool.Draw(t, "has source") {
-		i.Source = Source{genAddr(t, 192, 168, 1)}
+		i.Source = append(i.Source, genAddr(t, 192, 168, 1))
+	}
+	if genBool.Draw(t, "has source6") {
+		i.Source = append(i.Source, genAddr6(t, "fd00:192::"))
 	}
 	switch rapid.IntRange(0, 2).Draw(t, "peers") {
 	case 1:
 		i.Peers = []netip.Addr{}
 	case 2:
-		i.Peers = []netip.Addr{genAddr(t, 192, 168, 2), genAddr(t, 192, 168, 3)}
+		i.Peers = []netip.Addr{genAddr(t, 192, 168, 2), genAddr(t, 192, 168, 3), genAddr6(t, "fd00:192:2::")}
 	}
 	return i
 }
@@ -144,11 +164,13 @@ func genWorkload(t *rapid.T, i int) Workload {
 	w := Workload{
 		Name:      fmt.Sprintf("%d%s", i, rapid.StringMatching(`[A-Za-z0-9._-]{0,20}`).Draw(t, "name")),
 		Interface: genIface.Draw(t, "interface"),
-		Address:   netip.PrefixFrom(genAddr(t, 10, 70, byte(i)), rapid.SampledFrom([]int{8, 16, 31, 32}).Draw(t, "length")),
 	}
-	if w.Address == w.Address.Masked() && w.Address.Bits() < 31 {
-		w.Address = netip.PrefixFrom(w.Address.Addr().Next(), w.Address.Bits())
+	four := netip.PrefixFrom(genAddr(t, 10, 70, byte(i)), rapid.SampledFrom([]int{8, 16, 31, 32}).Draw(t, "length"))
+	if four == four.Masked() && four.Bits() < 31 {
+		four = netip.PrefixFrom(four.Addr().Next(), four.Bits())
 	}
+	six := netip.PrefixFrom(genAddr6(t, fmt.Sprintf("fd00:70:%d::", i)), rapid.SampledFrom([]int{1, 64, 127, 128}).Draw(t, "length"))
+	w.Addresses = rapid.SampledFrom([][]netip.Prefix{{four}, {six}, {four, six}, {six, four, netip.PrefixFrom(six.Addr().Next(), 128)}}).Draw(t, "addresses")
 	if genBool.Draw(t, "has namespace") {
 		w.Namespace = fmt.Sprintf("/%d%s", i, genPath.Draw(t, "namespace"))
 	}
@@ -164,10 +186,16 @@ func genRoute(t *rapid.T, metric int) Route {
 		Type:   rapid.SampledFrom([]string{RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit}).Draw(t, "type"),
 		Metric: metric,
 	}
+	if genBool.Draw(t, "six") {
+		r.To = netip.PrefixFrom(genAddr6(t, "fd00:71::"), rapid.IntRange(1, 128).Draw(t, "length")).Masked()
+	}
 	if r.Type == RouteUnicast {
-		r.Via = genAddr(t, 192, 168, 4)
+		r.Via = rapid.SampledFrom([]netip.Addr{genAddr(t, 192, 168, 4), genAddr6(t, "fd00:192::")}).Draw(t, "via")
 		r.Proto = rapid.SampledFrom([]string{"", "bird", "12", "null", "-"}).Draw(t, "proto")
 		r.Encap = rapid.SampledFrom([]string{"", EncapNone, EncapIPIP}).Draw(t, "encap")
+		if r.To.Addr().Is6() && r.Via.Is4() {
+			r.Encap = EncapIPIP
+		}
 	}
 	return r
 }

@@ -84,7 +84,7 @@ func TestErrorsOfShape(t *testing.T) {
 		{"log: debug\n", "3:6: log: a single value stands where keys are expected: write key: value, with the keys level and format"},
 		{"kernel: {import: static}\n", `3:18: kernel.import: a single value stands where a list is expected: start each entry with "- "`},
 		{"workloads:\n  name: ns1\n", `4:3: workloads: a mapping stands where a list is expected: start each entry with "- "`},
-		{"workloads:\n  - ns1\n", "4:5: workloads[0]: a single value stands where keys are expected: write key: value, with the keys name, interface, address, namespace and mtu"},
+		{"workloads:\n  - ns1\n", "4:5: workloads[0]: a single value stands where keys are expected: write key: value, with the keys name, interface, address, addresses, namespace and mtu"},
 	})
 }
 
@@ -100,10 +100,16 @@ func TestErrorsOfSettings(t *testing.T) {
 		{"kernel: {import: [BIRD]}\n", `3:19: kernel.import[0]: "BIRD" is not a routing protocol: write a name, such as static or bird, or a number from 0 to 255`},
 		{"ipip: {mode: CrossSubnet}\n", `3:14: ipip.mode: "CrossSubnet" is not known: write never, always or cross-subnet`},
 		{"ipip:\n  peers:\n    - 192.168.0.12\n    - 192.168.0.12\n", "6:7: ipip.peers[1]: 192.168.0.12 is already taken by ipip.peers[0] in line 5: remove one of them"},
-		{"ipip: {peers: ['::1']}\n", `3:16: ipip.peers[0]: "::1" is IPv6, and vrouter forwards IPv4: give an IPv4 address`},
+		{"ipip: {peers: ['::1']}\n", "3:16: ipip.peers[0]: ::1 is a loopback address: give the address of one host"},
 		{"ipip: {peers: [127.0.0.1]}\n", "3:16: ipip.peers[0]: 127.0.0.1 is a loopback address: give the address of one host"},
+		{"ipip: {peers: ['fe80::1']}\n", "3:16: ipip.peers[0]: fe80::1 is a link-local address, which means something else on each link: give one from another network"},
+		{"ipip: {source: [192.168.0.11, 192.168.0.12]}\n", "3:31: ipip.source[1]: 192.168.0.11 and 192.168.0.12 are of one family: leave one of them out"},
+		{"ipip: {source: 'fe80::1'}\n", "3:16: ipip.source: fe80::1 is a link-local address, which means something else on each link: give one from another network"},
+		{"gateway: {address: 'fe80::1'}\n", "3:20: gateway.address: fe80::1 is IPv6: write it as gateway.address6, and here an IPv4 address such as 169.254.1.1"},
+		{"gateway: {address6: 'fd00::1'}\n", `3:21: gateway.address6: "fd00::1" is no link-local IPv6 address: write one of fe80::/10, or leave this out for fe80::ecee:eeff:feee:eeee`},
+		{"gateway: {address6: 169.254.1.1}\n", `3:21: gateway.address6: "169.254.1.1" is no link-local IPv6 address: write one of fe80::/10, or leave this out for fe80::ecee:eeff:feee:eeee`},
 		{"ipip: {min_path_mtu: 67}\n", `3:22: ipip.min_path_mtu: "67" is not an MTU in bytes: write a whole number from 68 to 65521`},
-		{"ipip: {peers: [~]}\n", `3:16: ipip.peers[0]: "" is not an IPv4 address: write it like 192.168.0.12`},
+		{"ipip: {peers: [~]}\n", `3:16: ipip.peers[0]: "" is not an IP address: write it like 192.168.0.12 or fd00:192::12`},
 		{"gateway: {address: 0.0.0.0}\n", "3:20: gateway.address: 0.0.0.0 means this network: give the address of one host"},
 		{"gateway: {mac: ee-ee}\n", `3:16: gateway.mac: "ee-ee" is not a MAC address of 6 bytes: write it like ee:ee:ee:ee:ee:ee`},
 		{"gateway: {mac: 02:00:5e:10:00:00:00:01}\n", `3:16: gateway.mac: "02:00:5e:10:00:00:00:01" is not a MAC address of 6 bytes: write it like ee:ee:ee:ee:ee:ee`},

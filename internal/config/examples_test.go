@@ -48,7 +48,7 @@ func TestTutorialLabIsTheTwoHostFiles(t *testing.T) {
 		}
 		hosts = append(hosts, *h)
 	}
-	if diff := cmp.Diff(hosts, lab.Hosts, equateNetip, cmpopts.IgnoreFields(Uplink{}, "Address")); diff != "" {
+	if diff := cmp.Diff(hosts, lab.Hosts, equateNetip, cmpopts.IgnoreFields(Uplink{}, "Addresses")); diff != "" {
 		t.Errorf("host files and lab differ (-hosts +lab):\n%s", diff)
 	}
 }

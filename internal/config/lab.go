@@ -20,13 +20,23 @@ func (c *checker) lab(raw *rawLab) Lab {
 		lab.Hosts = append(lab.Hosts, h)
 	}
 	for i := range raw.links {
-		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1, lab.Hosts[0].Uplink.Address.Masked()))
+		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1, firstSubnet(lab.Hosts)))
 	}
 	c.apart(raw.links, lab.Links)
 	for i := range lab.Hosts {
-		c.joined(raw.hosts[i].uplink.address.place, &lab, i)
+		for j, s := range raw.hosts[i].uplink.addresses.all(c.report) {
+			c.joined(s.place, &lab, i, j)
+		}
 	}
 	return lab
+}
+
+// firstSubnet is that of the first address of the first host.
+func firstSubnet(hosts []Host) netip.Prefix {
+	if len(hosts[0].Uplink.Addresses) == 0 {
+		return netip.Prefix{}
+	}
+	return hosts[0].Uplink.Addresses[0].Masked()
 }
 
 // labHost is a host whose uplink the lab makes, so that the file gives its address.
@@ -34,15 +44,19 @@ func (c *checker) labHost(raw *rawHost) Host {
 	if !raw.node.given {
 		c.fail(raw.node.place, "missing: a lab has many hosts on one machine; name each of them")
 	}
-	address := raw.uplink.address
-	if !address.given {
-		c.fail(address.place, "missing: give the address of the uplink, such as 192.168.0.11/24")
+	addresses := raw.uplink.addresses.all(c.report)
+	if len(addresses) == 0 {
+		c.fail(raw.uplink.addresses.one.place, "missing: give the address of the uplink, such as 192.168.0.11/24")
 	}
 	raw.uplink.iface = raw.uplink.iface.or(DefaultLabUplinkInterface)
-	uplink := c.hostAddress(address)
-	c.claim(c.addresses, uplink.Addr().String(), address.place, "give each host its own address")
+	var uplink []netip.Prefix
+	for _, s := range addresses {
+		a := c.hostAddress(s)
+		c.claim(c.addresses, a.Addr().String(), s.place, "give each host its own address")
+		uplink = append(uplink, a)
+	}
 	h := c.host(raw)
-	h.Uplink.Address = uplink
+	h.Uplink.Addresses = uplink
 	return h
 }
 
@@ -56,8 +70,8 @@ func (c *checker) link(raw *rawLink, gatewayNeeded bool, all netip.Prefix) Link 
 	default:
 		c.fail(raw.subnet.place, "missing: give the subnet of this link, such as 192.168.0.0/24")
 	}
-	if c.err == nil && (link.Subnet.Bits() == 0 || link.Subnet.Bits() == 32) {
-		c.fail(raw.subnet.place, "%v is not a subnet with hosts: write a prefix length from 1 to 31", link.Subnet)
+	if c.err == nil && (link.Subnet.Bits() == 0 || link.Subnet.IsSingleIP()) {
+		c.fail(raw.subnet.place, "%v is not a subnet with hosts: write a prefix length from 1 to %d", link.Subnet, link.Subnet.Addr().BitLen()-1)
 	}
 	if !raw.gateway.given {
 		if gatewayNeeded {
@@ -118,14 +132,21 @@ func (c *checker) apart(raw []rawLink, links []Link) {
 	}
 }
 
-// joined refuses a host that no cable of the lab would reach.
-func (c *checker) joined(at place, lab *Lab, i int) {
-	address := lab.Hosts[i].Uplink.Address
+// joined refuses an address of a host by which it would reach none of the others: a host's first one says on which
+// link it is, and others are of another family there.
+func (c *checker) joined(at place, lab *Lab, i, j int) {
+	if c.err != nil {
+		return
+	}
+	address := lab.Hosts[i].Uplink.Addresses[j]
 	if len(lab.Links) == 0 {
-		if first := lab.Hosts[0].Uplink.Address.Masked(); address.Masked() != first {
+		if first, whose := lab.firstOf(address.Addr()); address.Masked() != first {
 			c.fail(at, "%v is not in %v, the subnet of %s: give all hosts addresses of one subnet, or list the subnets in links",
-				address, first, lab.Hosts[0].Node)
+				address, first, whose)
 		}
+		return
+	}
+	if j > 0 {
 		return
 	}
 	for _, link := range lab.Links {
@@ -139,4 +160,16 @@ func (c *checker) joined(at place, lab *Lab, i int) {
 		return
 	}
 	c.fail(at, "%v is in none of the links: give it an address of one, or add a link for its subnet", address)
+}
+
+// firstOf is the subnet of the first address of a family, and the host that has it.
+func (l *Lab) firstOf(family netip.Addr) (netip.Prefix, string) {
+	for _, h := range l.Hosts {
+		for _, a := range h.Uplink.Addresses {
+			if a.Addr().Is4() == family.Is4() {
+				return a.Masked(), h.Node
+			}
+		}
+	}
+	return netip.Prefix{}, ""
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,7 +20,7 @@ func checkLab(t *testing.T, file string, want Lab) {
 
 func labHost(node, address string) Host {
 	h := defaults(node)
-	h.Uplink.Address = prefix(address)
+	h.Uplink.Addresses = []netip.Prefix{prefix(address)}
 	return h
 }
 
@@ -28,7 +29,7 @@ func TestLab(t *testing.T) {
 	a.Uplink.Interface = "eth9"
 	a.Metrics.Listen = ""
 	b.Control.Socket = "/tmp/b.sock"
-	b.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Address: prefix("10.70.2.1/24")}}
+	b.Workloads = []Workload{{Name: "ns1", Interface: "eth0", Addresses: []netip.Prefix{prefix("10.70.2.1/24")}}}
 	checkLab(t, `
 hosts:
   - node: a
@@ -119,10 +120,26 @@ links:
 		{"subnet: 192.168.0.0/24, gateway: 192.168.1.1}", "4:37: links[0].gateway: 192.168.1.1 is not in 192.168.0.0/24, the subnet of this link: give one of its addresses"},
 		{"subnet: 192.168.0.0/24, gateway: 192.168.0.255}", "4:37: links[0].gateway: 192.168.0.255 is the broadcast address of 192.168.0.0/24: give another address of that subnet, such as 192.168.0.254"},
 		{"subnet: 192.168.0.0/24, gateway: 192.168.0.11}", "4:37: links[0].gateway: 192.168.0.11 is already taken by hosts[0].uplink.address in line 2: give the gateway its own address"},
-		{"subnet: 192.168.0.0/24, gateway: x}", `4:37: links[0].gateway: "x" is not an IPv4 address: write it like 192.168.0.12`},
+		{"subnet: 192.168.0.0/24, gateway: x}", `4:37: links[0].gateway: "x" is not an IP address: write it like 192.168.0.12 or fd00:192::12`},
 		{"subnet: 192.168.0.0/16}", "2:31: hosts[0].uplink.address: 192.168.0.11/24 has another prefix length than its link 192.168.0.0/16: write 192.168.0.11/16"},
 		{"subnet: 192.168.1.0/24}", "2:31: hosts[0].uplink.address: 192.168.0.11/24 is in none of the links: give it an address of one, or add a link for its subnet"},
 		{"subnet: 192.168.0.0/24, gateway: 192.168.0.1}\n- {subnet: 192.168.0.128/25, gateway: 192.168.0.129}",
 			"5:12: links[1].subnet: 192.168.0.128/25 overlaps 192.168.0.0/24 of links[0].subnet in line 4: give each link its own addresses"},
+	})
+}
+
+// Hosts of a lab have addresses of both families, each in one subnet.
+func TestLabOfTwoFamilies(t *testing.T) {
+	a, b := labHost("a", "192.168.0.11/24"), labHost("b", "192.168.0.12/24")
+	a.Uplink.Addresses, b.Uplink.Addresses = append(a.Uplink.Addresses, prefix("fd00:192::11/64")), append(b.Uplink.Addresses, prefix("fd00:192::12/64"))
+	checkLab(t, `
+hosts:
+  - {node: a, uplink: {addresses: [192.168.0.11/24, "fd00:192::11/64"]}}
+  - {node: b, uplink: {addresses: [192.168.0.12/24, "fd00:192::12/64"]}}
+`, Lab{Hosts: []Host{a, b}})
+	checkLabErrors(t, "hosts:\n  - {node: a, uplink: {addresses: [192.168.0.11/24, 'fd00:192::11/64']}}\n  - {node: b, uplink: {", [][2]string{
+		{"addresses: [192.168.0.12/24, 'fd00:193::12/64']}}", "3:53: hosts[1].uplink.addresses[1]: fd00:193::12/64 is not in fd00:192::/64, the subnet of a: give all hosts addresses of one subnet, or list the subnets in links"},
+		{"addresses: [192.168.0.12/24, 'fd00:192::11/64']}}", "3:53: hosts[1].uplink.addresses[1]: fd00:192::11 is already taken by hosts[0].uplink.addresses[1] in line 2: give each host its own address"},
+		{"addresses: []}}", "3:23: hosts[1].uplink.address: missing: give the address of the uplink, such as 192.168.0.11/24"},
 	})
 }

@@ -142,9 +142,22 @@ func (p *plain) pair(e *plainEntry) bool {
 		e.pairs = append(e.pairs, t)
 		return p.skip(quote)
 	}
-	t.value = p.run(inWord)
+	t.value = p.word()
 	e.pairs = append(e.pairs, t)
 	return t.value != "" && !strings.EqualFold(t.value, "null") && isAlphanumeric(t.value[0])
+}
+
+// word is a value without quotes; a colon is part of it if more of it follows.
+func (p *plain) word() string {
+	begin := p.at
+	for p.at < len(p.text) {
+		c, last := p.text[p.at], p.at+1 == len(p.text)
+		if !inWord(c) && (c != ':' || last || !inWord(p.text[p.at+1]) && p.text[p.at+1] != ':') {
+			break
+		}
+		p.at++
+	}
+	return p.text[begin:p.at]
 }
 
 func inWord(c byte) bool { return isAlphanumeric(c) || c == '.' || c == '/' || c == '-' || c == '_' }

@@ -41,19 +41,54 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 	})
 }
 
-type rawUplink struct{ iface, address scalar }
-
-func (u *rawUplink) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"interface", &u.iface}, {"address", &u.address}})
+type rawUplink struct {
+	iface     scalar
+	addresses rawAddresses
 }
 
-type rawWorkload struct{ name, iface, address, namespace, mtu scalar }
+func (u *rawUplink) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"interface", &u.iface}, {"address", &u.addresses.one}, {"addresses", each(&u.addresses.list)}})
+}
+
+// rawAddresses is one address, or a list of them under another key.
+type rawAddresses struct {
+	one  scalar
+	list []scalar
+}
+
+// all are those that there are; both keys at once are an error.
+func (a *rawAddresses) all(r *report) []scalar {
+	if a.one.given && a.list != nil {
+		r.fail(a.one.place, "there is `addresses` too: write all of them there, and leave this out")
+	}
+	if a.one.given {
+		return []scalar{a.one}
+	}
+	return a.list
+}
+
+// given is where the first one stands.
+func (a *rawAddresses) given() (at place, ok bool) {
+	if a.one.given {
+		return a.one.place, true
+	}
+	if len(a.list) > 0 {
+		return a.list[0].place, true
+	}
+	return place{}, false
+}
+
+type rawWorkload struct {
+	name, iface, namespace, mtu scalar
+	addresses                   rawAddresses
+}
 
 func (w *rawWorkload) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{
 		{"name", &w.name},
 		{"interface", &w.iface},
-		{"address", &w.address},
+		{"address", &w.addresses.one},
+		{"addresses", each(&w.addresses.list)},
 		{"namespace", &w.namespace},
 		{"mtu", &w.mtu},
 	})
@@ -89,18 +124,34 @@ func (t *rawRoutes) read(r *reader, n ast.Node, at place) {
 }
 
 type rawIPIP struct {
-	mode, minPathMTU, source scalar
-	peers                    []scalar
+	mode, minPathMTU scalar
+	peers            []scalar
+	source           rawSource
 }
 
 func (t *rawIPIP) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{{"mode", &t.mode}, {"peers", each(&t.peers)}, {"min_path_mtu", &t.minPathMTU}, {"source", &t.source}})
 }
 
-type rawGateway struct{ address, mac scalar }
+// rawSource is an address, or a list of them.
+type rawSource []scalar
+
+func (s *rawSource) read(r *reader, n ast.Node, at place) {
+	n, at = r.resolve(n, at)
+	if _, list := n.(ast.ArrayNode); list {
+		each((*[]scalar)(s)).read(r, n, at)
+		return
+	}
+	var one scalar
+	if one.read(r, n, at); one.given {
+		*s = rawSource{one}
+	}
+}
+
+type rawGateway struct{ address, address6, mac scalar }
 
 func (g *rawGateway) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{{"address", &g.address}, {"mac", &g.mac}})
+	r.mapping(n, at, keys{{"address", &g.address}, {"address6", &g.address6}, {"mac", &g.mac}})
 }
 
 type rawKernel struct {

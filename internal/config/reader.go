@@ -105,6 +105,9 @@ func (s *scalar) read(r *reader, n ast.Node, at place) {
 	case *ast.StringNode:
 		s.text = n.Value
 	case ast.MapNode, ast.ArrayNode:
+		if m, ok := n.(*ast.MappingNode); ok && strings.HasSuffix(s.key, "]") && !m.IsFlowStyle { // that is what the library makes of fd00::1 in brackets
+			r.fail(s.place, "a mapping stands where one value is expected: put an IPv6 address in quotes here")
+		}
 		r.fail(s.place, "%s stands where one value is expected: write it after the colon", kindOf(n))
 	default:
 		// A number stays as it is spelled: what it means is for its key to say.

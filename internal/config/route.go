@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 func (c *checker) routes(raw rawRoutes) (routes Routes) {
 	if c.err != nil {
@@ -31,7 +34,7 @@ func (c *checker) route(raw *rawRoute) Route {
 		c.fail(raw.to.place, "missing: give the destination, such as 10.70.2.0/24")
 	}
 	t := Route{
-		To:   c.prefix(raw.to),
+		To:   c.destination(raw.to),
 		Type: c.routeType(raw.kind.or(RouteUnicast)),
 	}
 	c.rank(raw, &t)
@@ -42,6 +45,20 @@ func (c *checker) route(raw *rawRoute) Route {
 	}
 	return t
 }
+
+// destination is a prefix that packets are forwarded to.
+func (c *checker) destination(s scalar) netip.Prefix {
+	p := c.prefix(s)
+	for _, never := range unrouted {
+		if c.err == nil && p.Bits() >= never.Bits() && never.Contains(p.Addr()) {
+			c.fail(s.place, "%v is in %v, which is never forwarded to: give another destination", p, never)
+		}
+	}
+	return p
+}
+
+// unrouted is what no router forwards to: RFC 4291 2.5.6 and 2.7. IPv4 has such too; a route to them is without effect, as it ever was.
+var unrouted = []netip.Prefix{netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("ff00::/8")}
 
 func (c *checker) routeType(s scalar) string {
 	return c.oneOf(s, routeTypes...)
@@ -64,6 +81,16 @@ func (c *checker) nextHop(raw *rawRoute, t *Route) {
 	t.Via = c.unicast(raw.via)
 	if raw.encap.given {
 		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP)
+	}
+	if c.err != nil {
+		return
+	}
+	tunnel := t.Encap == EncapIPIP || t.Encap == "" && (c.mode == IPIPAlways || c.mode == "")
+	switch {
+	case t.To.Addr().Is6() && t.Via.Is4() && !tunnel:
+		c.fail(raw.via.place, "%v is IPv4, and knows no IPv6 packets but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop", t.Via)
+	case t.Encap == EncapIPIP && t.Via.Is6() && t.Via.IsLinkLocalUnicast():
+		c.fail(raw.via.place, "%v is a link-local address, which is no end of a tunnel: give one from another network", t.Via)
 	}
 }
 

@@ -3,21 +3,31 @@ package config
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"unique"
 )
 
-// Routes is a list of static routes. There may be a million, so each takes 24 bytes.
-type Routes struct{ list []packedRoute }
+// Routes is a list of static routes. There may be a million, so each takes 24 bytes, and 16 for each IPv6 address.
+type Routes struct {
+	list []packedRoute
+	wide [][16]byte // IPv6 addresses
+}
 
 type packedRoute struct {
-	to, via     [4]byte // via is zero for none
+	to, via     [4]byte // of IPv6 the place in wide; via is zero for none
 	metric      uint32
 	bits        uint8
 	kind, encap uint8 // places in routeTypes and encaps
+	six         uint8 // of which address there is only its place
 	proto       unique.Handle[string]
 }
+
+const (
+	toSix = 1 << iota
+	viaSix
+)
 
 var (
 	routeTypes = []string{RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit}
@@ -36,13 +46,43 @@ func NewRoutes(routes []Route) Routes {
 // append adds a route that the checker has made.
 func (r *Routes) append(t Route) {
 	p := packedRoute{
-		to: t.To.Addr().As4(), bits: uint8(t.To.Bits()), metric: uint32(t.Metric), proto: unique.Make(t.Proto),
+		bits: uint8(t.To.Bits()), metric: uint32(t.Metric), proto: unique.Make(t.Proto),
 		kind: uint8(slices.Index(routeTypes, t.Type)), encap: uint8(slices.Index(encaps, t.Encap)),
 	}
+	if p.to = r.pack(t.To.Addr()); t.To.Addr().Is6() {
+		p.six |= toSix
+	}
 	if t.Via.IsValid() {
-		p.via = t.Via.As4()
+		p.via = r.pack(t.Via)
+	}
+	if t.Via.Is6() {
+		p.six |= viaSix
 	}
 	r.list = append(r.list, p)
+}
+
+// pack is an address, or its place. Next hops are few, and those of neighbouring routes are mostly one.
+func (r *Routes) pack(a netip.Addr) (b [4]byte) {
+	if a.Is4() {
+		return a.As4()
+	}
+	wide := a.As16()
+	for i := len(r.wide) - 1; i >= max(0, len(r.wide)-4); i-- {
+		if r.wide[i] == wide {
+			binary.NativeEndian.PutUint32(b[:], uint32(i))
+			return b
+		}
+	}
+	binary.NativeEndian.PutUint32(b[:], uint32(len(r.wide)))
+	r.wide = append(r.wide, wide)
+	return b
+}
+
+func (r *Routes) unpack(b [4]byte, six bool) netip.Addr {
+	if !six {
+		return netip.AddrFrom4(b)
+	}
+	return netip.AddrFrom16(r.wide[binary.NativeEndian.Uint32(b[:])])
 }
 
 // Len is how many there are.
@@ -51,19 +91,20 @@ func (r *Routes) Len() int { return len(r.list) }
 // All yields the routes in the order of the file.
 func (r *Routes) All(yield func(Route) bool) {
 	for i := range r.list {
-		if !yield(r.list[i].route()) {
+		if !yield(r.at(i)) {
 			return
 		}
 	}
 }
 
-func (p *packedRoute) route() Route {
+func (r *Routes) at(i int) Route {
+	p := &r.list[i]
 	t := Route{
-		To:   netip.PrefixFrom(netip.AddrFrom4(p.to), int(p.bits)),
+		To:   netip.PrefixFrom(r.unpack(p.to, p.six&toSix != 0), int(p.bits)),
 		Type: routeTypes[p.kind], Encap: encaps[p.encap], Proto: p.proto.Value(), Metric: int(p.metric),
 	}
-	if p.via != [4]byte{} {
-		t.Via = netip.AddrFrom4(p.via)
+	if p.via != [4]byte{} || p.six&viaSix != 0 {
+		t.Via = r.unpack(p.via, p.six&viaSix != 0)
 	}
 	return t
 }
@@ -91,5 +132,12 @@ func (r *Routes) duplicate() (first, again int, ok bool) {
 // compare orders by what only one route can have.
 func (r *Routes) compare(i, j int32) int {
 	a, b := &r.list[i], &r.list[j]
-	return cmp.Or(bytes.Compare(a.to[:], b.to[:]), cmp.Compare(a.bits, b.bits), cmp.Compare(a.metric, b.metric))
+	if a.six&toSix != b.six&toSix {
+		return cmp.Compare(a.six&toSix, b.six&toSix)
+	}
+	to := bytes.Compare(a.to[:], b.to[:])
+	if a.six&toSix != 0 {
+		to = r.unpack(a.to, true).Compare(r.unpack(b.to, true))
+	}
+	return cmp.Or(to, cmp.Compare(a.bits, b.bits), cmp.Compare(a.metric, b.metric))
 }

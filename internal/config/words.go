@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -48,16 +49,29 @@ func (w RouteWords) raw() *rawRoute {
 func said(key, text string) scalar { return scalar{place{key: key}, text, text != ""} }
 
 // WorkloadWords is a workload as a command says it; what is "" was not said.
-type WorkloadWords struct{ Name, Interface, Address, Namespace, MTU string }
+type WorkloadWords struct {
+	Name, Interface, Namespace, MTU string
+	Addresses                       []string
+}
 
 // CheckWorkload makes a workload of what was said, by the rules of a file. The
 // error is a *FieldError.
 func CheckWorkload(w WorkloadWords) (Workload, error) {
 	c := checker{report: &report{}}
-	v := c.workload(&rawWorkload{
-		name: said("name", w.Name), iface: said("interface", w.Interface), address: said("address", w.Address),
+	raw := &rawWorkload{
+		name: said("name", w.Name), iface: said("interface", w.Interface),
 		namespace: said("namespace", w.Namespace), mtu: said("mtu", w.MTU),
-	})
+	}
+	raw.addresses.one = said("address", "")
+	for _, a := range w.Addresses {
+		raw.addresses.list = append(raw.addresses.list, scalar{place{key: "address"}, a, true})
+	}
+	v := c.workload(raw)
+	for i, a := range v.Addresses {
+		if slices.ContainsFunc(v.Addresses[:i], func(o netip.Prefix) bool { return o.Addr() == a.Addr() }) && c.err == nil {
+			c.fail(place{key: "address"}, "%v is said twice: leave one of them out", a.Addr())
+		}
+	}
 	return v, c.err
 }
 
@@ -69,15 +83,16 @@ func (h *Host) Admits(w Workload) error {
 		return &FieldError{"name", fmt.Sprintf("%s is the uplink's name: give the workload another one", quote(w.Name))}
 	case w.Name == HostInterface:
 		return &FieldError{"name", fmt.Sprintf("%s is the name of the host's own port: give the workload another one", quote(w.Name))}
-	case w.Address.Addr() == h.Gateway.Address:
+	case w.Has(h.Gateway.Address):
 		return &FieldError{"address", fmt.Sprintf("%v is the address of the gateway: give the workload another one", h.Gateway.Address)}
 	}
 	for _, o := range h.Workloads {
+		shared := slices.IndexFunc(w.Addresses, func(p netip.Prefix) bool { return o.Has(p.Addr()) })
 		switch {
 		case o.Name == w.Name:
 			return &FieldError{"name", fmt.Sprintf("there is a workload %s: give this one another name, or delete that one first", w.Name)}
-		case o.Address.Addr() == w.Address.Addr():
-			return &FieldError{"address", fmt.Sprintf("%v is already taken by workload %s: give this one another address", w.Address.Addr(), o.Name)}
+		case shared >= 0:
+			return &FieldError{"address", fmt.Sprintf("%v is already taken by workload %s: give this one another address", w.Addresses[shared].Addr(), o.Name)}
 		case o.Interface == w.Interface && h.namespace(o) == h.namespace(w):
 			return &FieldError{"interface", fmt.Sprintf("%s in %s is already taken by workload %s: give this one another interface or namespace", w.Interface, h.namespace(w), o.Name)}
 		}

@@ -1,12 +1,11 @@
 package config
 
 import (
-	"net/netip"
 	"path"
 	"strings"
 )
 
-func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr, uplink string) []Workload {
+func (c *checker) workloads(raw []rawWorkload, gateway *Gateway, uplink string) []Workload {
 	var workloads []Workload
 	names, interfaces := claims{}, claims{}
 	for i := range raw {
@@ -20,10 +19,13 @@ func (c *checker) workloads(raw []rawWorkload, gateway netip.Addr, uplink string
 		c.claim(names, w.Name, raw[i].name.place, "give each workload its own name")
 		c.claim(interfaces, w.Interface+" in "+namespacePath(w), interfacePlace(&raw[i]),
 			"give one of them another interface or namespace")
-		if w.Address.Addr() == gateway {
-			c.fail(raw[i].address.place, "%v is the address of the gateway: give the workload another one", gateway)
+		for j, s := range raw[i].addresses.all(c.report) {
+			a := w.Addresses[j].Addr()
+			if a == gateway.Address {
+				c.fail(s.place, "%v is the address of the gateway: give the workload another one", a)
+			}
+			c.claim(c.addresses, a.String(), s.place, "give each workload its own address")
 		}
-		c.claim(c.addresses, w.Address.Addr().String(), raw[i].address.place, "give each workload its own address")
 		workloads = append(workloads, w)
 	}
 	return workloads
@@ -33,13 +35,16 @@ func (c *checker) workload(raw *rawWorkload) Workload {
 	if !raw.name.given {
 		c.fail(raw.name.place, "missing: name the workload, such as ns1")
 	}
-	if !raw.address.given {
-		c.fail(raw.address.place, "missing: give the workload its address, such as 10.70.1.1/24")
+	addresses := raw.addresses.all(c.report)
+	if len(addresses) == 0 {
+		c.fail(raw.addresses.one.place, "missing: give the workload its address, such as 10.70.1.1/24")
 	}
 	w := Workload{
 		Name:      c.name(raw.name),
 		Interface: c.interfaceName(raw.iface.or(DefaultWorkloadInterface)),
-		Address:   c.hostAddress(raw.address),
+	}
+	for _, s := range addresses {
+		w.Addresses = append(w.Addresses, c.hostAddress(s))
 	}
 	if raw.namespace.given {
 		w.Namespace = c.path(raw.namespace)

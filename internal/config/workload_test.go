@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -39,8 +41,8 @@ func TestErrorsOfWorkloadAddresses(t *testing.T) {
 		"10.70.1.255/24":       "10.70.1.255 is the broadcast address of 10.70.1.0/24: give another address of that subnet, such as 10.70.1.254",
 		"10.70.1.3/30":         "10.70.1.3 is the broadcast address of 10.70.1.0/30: give another address of that subnet, such as 10.70.1.2",
 		"10.70.1.1/0":          "10.70.1.1/0 has prefix length 0: write one from 1 to 32, such as 10.70.1.1/24",
-		"10.70.1.1/33":         `"10.70.1.1/33" is not an IPv4 address with a prefix length: write it like 10.70.2.0/24`,
-		"ten":                  `"ten" is not an IPv4 address with a prefix length: write it like 10.70.2.0/24`,
+		"10.70.1.1/33":         `"10.70.1.1/33" is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64`,
+		"ten":                  `"ten" is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64`,
 		"0.0.0.0/24":           "0.0.0.0 means this network: give the address of one host",
 		"127.0.0.1/8":          "127.0.0.1 is a loopback address: give the address of one host",
 		"224.0.0.1/24":         "224.0.0.1 is a multicast address: give the address of one host",
@@ -48,9 +50,16 @@ func TestErrorsOfWorkloadAddresses(t *testing.T) {
 		"255.255.255.255/32":   "255.255.255.255 is the broadcast address: give the address of one host",
 		"169.254.7.1/24":       "169.254.7.1 is a link-local address, which is never routed: give one from another network",
 		"10.9.9.9/24":          "10.9.9.9 is the address of the gateway: give the workload another one",
-		"fd00::1/64":           `"fd00::1/64" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
-		"fd00::1":              `"fd00::1" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
-		"::ffff:10.70.1.1/120": `"::ffff:10.70.1.1/120" is IPv6, and vrouter forwards IPv4: give an IPv4 address`,
+		"fd00::1":              "fd00::1 has no prefix length: write fd00::1/64, or /128 for an address without a subnet",
+		"fd00::1/0":            "fd00::1/0 has prefix length 0: write one from 1 to 128, such as fd00::1/96",
+		"fd00::1/129":          `"fd00::1/129" is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64`,
+		"fd00::/64":            "fd00:: is the anycast address of all routers in fd00::/64: give another address of that subnet, such as fd00::1",
+		"::/64":                ":: means that there is no address: give the address of one host",
+		"::1/128":              "::1 is a loopback address: give the address of one host",
+		"ff02::1/64":           "ff02::1 is a multicast address: give the address of one host",
+		"fe80::1/64":           "fe80::1 is a link-local address, which is never routed: give one from another network",
+		"fe80::1%eth0/64":      `"fe80::1%eth0/64" names an interface: leave out what follows the %`,
+		"::ffff:10.70.1.1/120": `"::ffff:10.70.1.1/120" is an IPv4 address in the form of IPv6: write 10.70.1.1`,
 	} {
 		t.Run(address, func(t *testing.T) {
 			_, err := Parse("f.yaml", []byte(minimal+"gateway: {address: 10.9.9.9}\nworkloads:\n  - name: ns1\n    address: '"+address+"'\n"))
@@ -60,7 +69,7 @@ func TestErrorsOfWorkloadAddresses(t *testing.T) {
 }
 
 func TestAddressesAtTheEndsOfTheSmallestSubnets(t *testing.T) {
-	for _, address := range []string{"10.70.1.0/31", "10.70.1.1/31", "10.70.1.0/32", "10.70.1.255/32", "10.70.1.2/30"} {
+	for _, address := range []string{"10.70.1.0/31", "10.70.1.1/31", "10.70.1.0/32", "10.70.1.255/32", "10.70.1.2/30", "'fd00::/127'", "'fd00::/128'", "'fd00::ffff:ffff:ffff:ffff/64'"} {
 		if _, err := Parse("f.yaml", []byte(minimal+"workloads: [{name: ns1, address: "+address+"}]\n")); err != nil {
 			t.Error(err)
 		}
@@ -83,5 +92,51 @@ func TestTwoInterfacesInOneNamespace(t *testing.T) {
 `))
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// A workload has one address or several, under one key or the other.
+func TestAddressesOfAWorkload(t *testing.T) {
+	h, err := Parse("f.yaml", []byte(minimal+`workloads:
+  - {name: a, addresses: [10.70.1.1/24, "fd00:70:1::1/128", "fd00:70:1::2/128"]}
+  - {name: b, addresses: [10.70.1.2/24]}
+  - name: c
+    address: fd00:70:1::3/64
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [][]netip.Prefix{{prefix("10.70.1.1/24"), prefix("fd00:70:1::1/128"), prefix("fd00:70:1::2/128")}, {prefix("10.70.1.2/24")}, {prefix("fd00:70:1::3/64")}}
+	for i, w := range h.Workloads {
+		if !slices.Equal(w.Addresses, want[i]) {
+			t.Errorf("%s has %v, want %v", w.Name, w.Addresses, want[i])
+		}
+	}
+	checkHostErrors(t, minimal+"workloads:\n- {name: a, address: 10.70.1.1/24}\n- {name: b, ", [][2]string{
+		{"addresses: []}", "5:3: workloads[1].address: missing: give the workload its address, such as 10.70.1.1/24"},
+		{"address: 10.70.1.2/24, addresses: [10.70.1.3/24]}", "5:22: workloads[1].address: there is `addresses` too: write all of them there, and leave this out"},
+		{"addresses: [10.70.1.2/24, fd00::1/128]}", "5:39: workloads[1].addresses[1]: a mapping stands where one value is expected: put an IPv6 address in quotes here"},
+		{"addresses: [10.70.1.2/24, 'fd00::1']}", "5:39: workloads[1].addresses[1]: fd00::1 has no prefix length: write fd00::1/64, or /128 for an address without a subnet"},
+		{"addresses: ['fd00::1/128', 'fd00::1/64']}", "5:40: workloads[1].addresses[1]: fd00::1 is already taken by workloads[1].addresses[0] in line 5: give each workload its own address"},
+		{"addresses: ['fd00::1/128', 10.70.1.1/32]}", "5:40: workloads[1].addresses[1]: 10.70.1.1 is already taken by workloads[0].address in line 4: give each workload its own address"},
+		{"addresses: ['fd00::1/128', 169.254.1.1/32]}", "5:40: workloads[1].addresses[1]: 169.254.1.1 is a link-local address, which is never routed: give one from another network"},
+	})
+}
+
+func TestWorkloadByCommand(t *testing.T) {
+	w, err := CheckWorkload(WorkloadWords{Name: "a", Addresses: []string{"10.70.1.1/24", "fd00::1/128"}})
+	if err != nil || len(w.Addresses) != 2 {
+		t.Errorf("%+v, %v", w, err)
+	}
+	for _, c := range []struct {
+		addresses []string
+		want      string
+	}{
+		{nil, "address: missing: give the workload its address, such as 10.70.1.1/24"},
+		{[]string{"fd00::1/128", "fd00::1/64"}, "address: fd00::1 is said twice: leave one of them out"},
+		{[]string{"10.70.1.1/24", "x"}, `address: "x" is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64`},
+	} {
+		_, err := CheckWorkload(WorkloadWords{Name: "a", Addresses: c.addresses})
+		checkError(t, err, c.want)
 	}
 }

@@ -204,14 +204,15 @@ type Tunnel struct {
 
 // Workload is a line of `vrouter workload list`.
 type Workload struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
-	Interface string `json:"interface"`
-	Address   string `json:"address"`
-	MAC       string `json:"mac"` // "" while it waits
-	MTU       int    `json:"mtu"`
-	Waits     string `json:"waits,omitempty"` // why it is not attached, so far
-	Note      string `json:"note,omitempty"`  // what the workload has made of its interface
+	Name      string   `json:"name"`
+	Namespace string   `json:"namespace"`
+	Interface string   `json:"interface"`
+	Address   string   `json:"address"` // the first of them
+	Addresses []string `json:"addresses"`
+	MAC       string   `json:"mac"` // "" while it waits
+	MTU       int      `json:"mtu"`
+	Waits     string   `json:"waits,omitempty"` // why it is not attached, so far
+	Note      string   `json:"note,omitempty"`  // what the workload has made of its interface
 }
 
 // Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
@@ -251,11 +252,12 @@ type RouteCounts struct {
 
 // NewWorkload is what POST /v1/workloads takes: the keys of the configuration.
 type NewWorkload struct {
-	Name      string `json:"name"`
-	Address   string `json:"address"`
-	Interface string `json:"interface,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	MTU       *int64 `json:"mtu,omitempty"`
+	Name      string   `json:"name"`
+	Address   string   `json:"address,omitempty"`   // one, or
+	Addresses []string `json:"addresses,omitempty"` // several
+	Interface string   `json:"interface,omitempty"`
+	Namespace string   `json:"namespace,omitempty"`
+	MTU       *int64   `json:"mtu,omitempty"`
 }
 
 // Failure is the body of every answer that is no success.

@@ -110,8 +110,12 @@ func (s *Server) addWorkload(r *http.Request) (any, error) {
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
+	addresses := q.Addresses
+	if q.Address != "" {
+		addresses = append([]string{q.Address}, addresses...)
+	}
 	w, err := config.CheckWorkload(config.WorkloadWords{
-		Name: q.Name, Address: q.Address, Interface: q.Interface, Namespace: q.Namespace, MTU: number(q.MTU),
+		Name: q.Name, Addresses: addresses, Interface: q.Interface, Namespace: q.Namespace, MTU: number(q.MTU),
 	})
 	if err != nil {
 		return nil, err

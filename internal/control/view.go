@@ -156,7 +156,10 @@ func workloads(n *node.Node) []Workload {
 	for _, w := range n.Workloads() {
 		v := Workload{
 			Name: w.Name, Namespace: w.Namespace, Interface: w.Interface,
-			Address: w.Address.String(), MTU: w.MTU,
+			Address: w.Addresses[0].String(), MTU: w.MTU,
+		}
+		for _, a := range w.Addresses {
+			v.Addresses = append(v.Addresses, a.String())
 		}
 		if w.Attached {
 			v.MAC, v.Note = w.MAC.String(), w.Reason

@@ -19,7 +19,8 @@ func (e *WordError) Error() string { return strconv.Quote(e.Word) + ": " + e.Rea
 // ParseRoute reads a route in the words of ip-route(8), as its commands take it and
 // its lists show it. What the router has no use for is an error, save for what
 // changes nothing: `src`, which is for packets that the host itself sends; the
-// main table; and a scope that follows from the rest.
+// main table; a scope that follows from the rest; and `pref`, which chooses among routers by their advertisements.
+// `default` is IPv6's if its next hop is, as `ip -6 route` shows it; `via inet6` is the next hop of an IPv4 route.
 func ParseRoute(op string, words []string) (RouteChange, error) {
 	p := routeParser{change: RouteChange{Op: op}, words: words, seen: make([]string, 0, 8)}
 	for len(p.words) > 0 && p.err == nil {
@@ -35,6 +36,8 @@ type routeParser struct {
 	change RouteChange
 	scope  string
 	words  []string // those to come
+	all    bool     // the destination is `default`
+	other  bool     // the next hop is of another family than the destination
 	seen   []string
 	err    error
 }
@@ -73,9 +76,11 @@ func (p *routeParser) word(w string) {
 	case "table":
 		p.oneOf(w, "there is one table here", "main", "254")
 	case "src":
-		if a := p.value(w); p.err == nil && !isIPv4(a) {
-			p.fail(a, "not an IPv4 address")
+		if a := p.value(w); p.err == nil && !isAddress(a) {
+			p.fail(a, "not an IP address")
 		}
+	case "pref":
+		p.oneOf(w, "no such preference", "low", "medium", "high")
 	default:
 		p.destination(w)
 	}
@@ -110,11 +115,12 @@ func (p *routeParser) oneOf(keyword, otherwise string, words ...string) string {
 
 func (p *routeParser) via() string {
 	v := p.value("via")
-	if v == "inet" && len(p.words) > 0 {
+	if (v == "inet" || v == "inet6") && len(p.words) > 0 {
+		p.other = v == "inet6"
 		v, p.words = p.words[0], p.words[1:]
 	}
-	if p.err == nil && !isIPv4(v) {
-		p.fail(v, "not the IPv4 address of a next hop")
+	if p.err == nil && !isAddress(v) {
+		p.fail(v, "not the address of a next hop")
 	}
 	return v
 }
@@ -134,8 +140,8 @@ func (p *routeParser) destination(w string) {
 	_, err := netip.ParsePrefix(w)
 	switch {
 	case w == "default":
-		w = "0.0.0.0/0"
-	case err != nil && !isIPv4(w):
+		w, p.all = anywhere, true
+	case err != nil && !isAddress(w):
 		p.fail(w, "neither a destination nor a word that is known here; a route is %s", RouteHelp)
 	}
 	if p.change.To != "" {
@@ -144,12 +150,17 @@ func (p *routeParser) destination(w string) {
 	p.change.To = w
 }
 
-func isIPv4(s string) bool {
-	a, err := netip.ParseAddr(s)
-	return err == nil && a.Is4()
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
+const anywhere = "0.0.0.0/0"
+
 func (p *routeParser) end() {
+	if via, err := netip.ParseAddr(p.change.Via); err == nil && via.Is6() && !p.other && p.all {
+		p.change.To = "::/0"
+	}
 	switch {
 	case p.change.To == "":
 		p.fail(p.change.Op, "the destination is missing; a route is %s", RouteHelp)

@@ -58,6 +58,7 @@ var checks = []check{
 	{"ip_forward", "the host's own stack forwards nothing that the router forwards", true, ipForward},
 	{"guard", "the host's own stack is kept out, or nothing needs that", true, guardInPlace},
 	{"ipip", "no tunnel of the host's own takes the router's IP-in-IP", true, kernelTunnels},
+	{"ipv6", "the host's own stack has IPv6 on the uplink, or nothing needs that", true, ipv6},
 	{"rp_filter", "the host accepts packets of the other hosts' workloads", true, rpFilter},
 	{"bridge_filter", "no netfilter of a bridge changes packets before the router", true, bridgeFilter},
 	{"workloads", "the router's workloads are attached, and set up as they are to be", true, workloads},

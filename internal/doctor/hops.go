@@ -16,18 +16,52 @@ import (
 
 // subnets are what an interface has on its link by its addresses, with the address there.
 func subnets(l netlink.Link) (all []subnet, err error) {
-	list, err := netlink.AddrList(l, unix.AF_INET)
-	for _, a := range list {
-		on := a.IPNet
-		if a.Peer != nil {
-			on = a.Peer
+	for _, family := range families {
+		list, err := netlink.AddrList(l, family)
+		if err != nil {
+			return all, err
 		}
-		own, _ := netip.AddrFromSlice(a.IP.To4())
-		base, _ := netip.AddrFromSlice(on.IP.To4())
-		bits, _ := on.Mask.Size()
-		all = append(all, subnet{netip.PrefixFrom(base, bits).Masked(), own})
+		for _, a := range list {
+			on := a.IPNet
+			if a.Peer != nil {
+				on = a.Peer
+			}
+			all = append(all, subnet{prefixOf(on, family).Masked(), prefixOf(a.IPNet, family).Addr()})
+		}
 	}
-	return all, err
+	return all, nil
+}
+
+var families = []int{unix.AF_INET, unix.AF_INET6}
+
+// prefixOf is everything of a family where there is none.
+func prefixOf(n *net.IPNet, family int) netip.Prefix {
+	if n == nil {
+		if family == unix.AF_INET6 {
+			return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	a, _ := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a.Unmap(), bits)
+}
+
+// speaksIPv6 says whether the configuration has anything of IPv6.
+func (h *Host) speaksIPv6() bool {
+	for _, w := range h.Config.Workloads {
+		for _, a := range w.Addresses {
+			if a.Addr().Is6() {
+				return true
+			}
+		}
+	}
+	for r := range h.Config.Routes.All {
+		if r.To.Addr().Is6() || r.Via.Is6() {
+			return true
+		}
+	}
+	return false
 }
 
 type subnet struct {
@@ -41,11 +75,16 @@ func (h *Host) hops(on []subnet) (plain, ends map[netip.Addr]netip.Prefix) {
 	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]netip.Prefix{}
 	workloads := map[netip.Addr]bool{}
 	for _, w := range h.Config.Workloads {
-		workloads[w.Address.Addr()] = true
+		for _, a := range w.Addresses {
+			workloads[a.Addr()] = true
+		}
 	}
 	for r := range h.Config.Routes.All {
 		if !r.Via.IsValid() || workloads[r.Via] {
 			continue
+		}
+		if r.Via.Is6() && r.Via.IsLinkLocalUnicast() {
+			continue // on the link, whoever that is
 		}
 		beyond := !slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(r.Via) })
 		if beyond && h.Config.IPIP.Mode == config.IPIPCrossSubnet {
@@ -129,7 +168,7 @@ func tunnelSource(h *Host) (found []Finding, err error) {
 	if err != nil || len(on) == 0 {
 		return nil, err
 	}
-	if source := h.Config.IPIP.Source.Addr; source.IsValid() {
+	for _, source := range h.Config.IPIP.Source {
 		if f, wrong := h.misplaced(source, l); wrong {
 			return []Finding{f}, nil
 		}
@@ -146,7 +185,7 @@ func tunnelSource(h *Host) (found []Finding, err error) {
 // misplaced says that ipip.source is not on the uplink.
 func (h *Host) misplaced(source netip.Addr, uplink netlink.Link) (Finding, bool) {
 	name := uplink.Attrs().Name
-	list, err := netlink.AddrList(nil, unix.AF_INET)
+	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	at := slices.IndexFunc(list, func(a netlink.Addr) bool { return a.IP.Equal(net.IP(source.AsSlice())) })
 	switch {
 	case err != nil:
@@ -154,7 +193,7 @@ func (h *Host) misplaced(source netip.Addr, uplink netlink.Link) (Finding, bool)
 	case at < 0:
 		return Finding{
 			State: Fail, Means: fmt.Sprintf("ipip.source %s is no address of this host: the answers do not come here", source),
-			Mend: fmt.Sprintf("ip addr add %s/32 dev %s   # or name an address of %s as ipip.source", source, name, name),
+			Mend: fmt.Sprintf("ip addr add %s/%d dev %s   # or name an address of %s as ipip.source", source, source.BitLen(), name, name),
 		}, true
 	case list[at].LinkIndex != uplink.Attrs().Index:
 		where, err := netlink.LinkByIndex(list[at].LinkIndex)
@@ -169,8 +208,11 @@ func (h *Host) misplaced(source netip.Addr, uplink netlink.Link) (Finding, bool)
 	return Finding{}, false
 }
 
-// nearest are the smallest subnets that contain an address; all, if none does.
+// nearest are the smallest subnets that contain an address; all of its family, if none does.
 func nearest(a netip.Addr, on []subnet) (near []subnet) {
+	on = slices.DeleteFunc(slices.Clone(on), func(s subnet) bool {
+		return s.own.Is4() != a.Is4() || s.own.Is6() && s.own.IsLinkLocalUnicast()
+	})
 	for _, s := range on {
 		switch {
 		case !s.Contains(a) || len(near) > 0 && s.Bits() < near[0].Bits():
@@ -189,8 +231,9 @@ func nearest(a netip.Addr, on []subnet) (near []subnet) {
 // knownAs says that the other end of a tunnel may know this host by another address than its
 // packets come from: by that in the same subnet.
 func (h *Host) knownAs(end netip.Addr, on []subnet) (Finding, bool) {
-	near, source := nearest(end, on), h.Config.IPIP.Source.Addr
+	near, source := nearest(end, on), h.Config.IPIP.Source.Of(end)
 	switch {
+	case len(near) == 0: // of an end that there is no way to another check speaks
 	case !source.IsValid() && len(near) > 1:
 		return Finding{
 			State: Warn, Means: fmt.Sprintf("IP-in-IP to %s comes from %s, and this host is %s as well: if %s knows it by that, it drops it (ipip_unknown_peer)", end, near[0].own, near[1].own, end),

@@ -32,11 +32,14 @@ func owner(ifname string) string {
 func addresses(h *Host) (found []Finding, err error) {
 	whose := map[netip.Addr]string{h.Config.Gateway.Address: "the gateway"}
 	for _, w := range h.Config.Workloads {
-		whose[w.Address.Addr()] = "workload " + w.Name
+		for _, a := range w.Addresses {
+			whose[a.Addr()] = "workload " + w.Name
+		}
 	}
-	list, err := netlink.AddrList(nil, unix.AF_INET)
+	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	for _, a := range list {
-		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		ip, _ := netip.AddrFromSlice(a.IP)
+		ip = ip.Unmap()
 		l, lerr := netlink.LinkByIndex(a.LinkIndex)
 		if whose[ip] == "" || lerr != nil {
 			continue
@@ -66,7 +69,7 @@ func routes(h *Host) (found []Finding, err error) {
 	}
 	list, err := mainTable()
 	for _, r := range list {
-		prefix := destination(&r)
+		prefix := prefixOf(r.Dst, r.Family)
 		out, lerr := netlink.LinkByIndex(r.LinkIndex)
 		exported := lerr == nil && h.Config.Kernel.Export && out.Attrs().Name == config.HostInterface // the router's own (kernel.export)
 		if lerr != nil || r.Type != unix.RTN_UNICAST || r.LinkIndex == l.Attrs().Index || prefix.Bits() == 0 || exported {
@@ -82,9 +85,11 @@ func routes(h *Host) (found []Finding, err error) {
 // claimed says what it means that the host has a route to prefix by another interface.
 func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
 	for _, w := range h.Config.Workloads {
-		if prefix.Contains(w.Address.Addr()) {
-			return Finding{State: Fail, Means: fmt.Sprintf("the host's own table leads %s, workload %s, by %s (%s): somebody else has that address, and the host's own packets for it go there",
-				w.Address.Addr(), w.Name, out, owner(out))}, true
+		for _, a := range w.Addresses {
+			if prefix.Contains(a.Addr()) {
+				return Finding{State: Fail, Means: fmt.Sprintf("the host's own table leads %s, workload %s, by %s (%s): somebody else has that address, and the host's own packets for it go there",
+					a.Addr(), w.Name, out, owner(out))}, true
+			}
 		}
 	}
 	for r := range h.Config.Routes.All {
@@ -101,22 +106,28 @@ func (h *Host) claimed(prefix netip.Prefix, out string) (Finding, bool) {
 func mendRoute(f Finding, r netlink.Route, prefix netip.Prefix, out netlink.Link) Finding {
 	if r.Protocol == unix.RTPROT_KERNEL {
 		f.State = Warn
-		f.Mend = fmt.Sprintf("ip addr del %s/%d dev %s   # if nothing needs it; else give the workloads other addresses", r.Src, prefix.Bits(), out.Attrs().Name)
+		own := r.Src
+		if own == nil { // IPv6's do not say of which address they are
+			own = prefix.Addr().AsSlice()
+		}
+		f.Mend = fmt.Sprintf("ip addr del %s/%d dev %s   # if nothing needs it; else give the workloads other addresses", own, prefix.Bits(), out.Attrs().Name)
 		return f
 	}
 	f.Mend = fmt.Sprintf("ip route del %s dev %s", prefix, out.Attrs().Name)
 	return f
 }
 
-func mainTable() ([]netlink.Route, error) {
-	return netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-}
-
-func destination(r *netlink.Route) netip.Prefix {
-	if r.Dst == nil {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+func mainTable() (all []netlink.Route, err error) {
+	for _, family := range families {
+		list, err := netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return all, err
+		}
+		for _, r := range list {
+			if family == unix.AF_INET || !prefixOf(r.Dst, family).Addr().IsLinkLocalUnicast() {
+				all = append(all, r)
+			}
+		}
 	}
-	a, _ := netip.AddrFromSlice(r.Dst.IP.To4())
-	bits, _ := r.Dst.Mask.Size()
-	return netip.PrefixFrom(a, bits)
+	return all, nil
 }

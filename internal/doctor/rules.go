@@ -1,8 +1,8 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -18,9 +18,26 @@ func rules(h *Host) (found []Finding, err error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := netlink.RuleList(unix.AF_INET)
+	for _, family := range families {
+		some, err := h.rulesOf(family, l.Attrs().Index)
+		if found = append(found, some...); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+func (h *Host) rulesOf(family, uplink int) (found []Finding, err error) {
+	list, err := netlink.RuleList(family)
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // a kernel without rules for it
+	}
 	if err != nil {
 		return nil, err
+	}
+	command := "ip"
+	if family == unix.AF_INET6 {
+		command = "ip -6"
 	}
 	for _, r := range list {
 		if r.Table == unix.RT_TABLE_MAIN && r.Src == nil && r.Dst == nil && r.Mark == 0 && r.IifName == "" {
@@ -29,14 +46,14 @@ func rules(h *Host) (found []Finding, err error) {
 		if r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_LOCAL || r.Table == 0 || r.IifName == "lo" {
 			continue
 		}
-		table, err := netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: r.Table}, netlink.RT_FILTER_TABLE)
+		table, err := netlink.RouteListFiltered(family, &netlink.Route{Table: r.Table}, netlink.RT_FILTER_TABLE)
 		if err != nil {
 			return found, err
 		}
-		if whose := h.takes(&r, table, l.Attrs().Index); whose != "" {
+		if whose := h.takes(&r, table, family, uplink); whose != "" {
 			found = append(found, Finding{
 				State: Warn, Means: fmt.Sprintf("the policy rule %d, %s, comes before the main table, and takes packets of %s elsewhere: the router knows the main table alone", r.Priority, ruleWords(&r), whose),
-				Mend: fmt.Sprintf("ip rule del priority %d   # or enter the routes of table %d into the main table", r.Priority, r.Table),
+				Mend: fmt.Sprintf("%s rule del priority %d   # or enter the routes of table %d into the main table", command, r.Priority, r.Table),
 			})
 		}
 	}
@@ -44,11 +61,11 @@ func rules(h *Host) (found []Finding, err error) {
 }
 
 // takes names the first whose packets meet a rule whose table leads them elsewhere than by the uplink; "" if there is none.
-func (h *Host) takes(r *netlink.Rule, table []netlink.Route, uplink int) string {
-	src, dst := selector(r.Src), selector(r.Dst)
+func (h *Host) takes(r *netlink.Rule, table []netlink.Route, family, uplink int) string {
+	src, dst := prefixOf(r.Src, family), prefixOf(r.Dst, family)
 	leads := func(to netip.Prefix) bool {
 		for _, t := range table {
-			if destination(&t).Overlaps(to) && t.LinkIndex != uplink && dst.Overlaps(to) {
+			if prefixOf(t.Dst, family).Overlaps(to) && t.LinkIndex != uplink && dst.Overlaps(to) {
 				out, err := netlink.LinkByIndex(t.LinkIndex)
 				return err != nil || out.Attrs().Name != config.HostInterface
 			}
@@ -56,8 +73,10 @@ func (h *Host) takes(r *netlink.Rule, table []netlink.Route, uplink int) string 
 		return false
 	}
 	for _, w := range h.Config.Workloads {
-		if own := netip.PrefixFrom(w.Address.Addr(), 32); src.Bits() > 0 && src.Overlaps(own) && len(table) > 0 || src.Bits() == 0 && leads(own) {
-			return "workload " + w.Name
+		for _, a := range w.Addresses {
+			if own := netip.PrefixFrom(a.Addr(), a.Addr().BitLen()); src.Bits() > 0 && src.Overlaps(own) && len(table) > 0 || src.Bits() == 0 && leads(own) {
+				return "workload " + w.Name
+			}
 		}
 	}
 	for t := range h.Config.Routes.All {
@@ -66,16 +85,6 @@ func (h *Host) takes(r *netlink.Rule, table []netlink.Route, uplink int) string 
 		}
 	}
 	return ""
-}
-
-// selector is what a rule asks for; nil is everything.
-func selector(n *net.IPNet) netip.Prefix {
-	if n == nil {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	}
-	a, _ := netip.AddrFromSlice(n.IP.To4())
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(a, bits)
 }
 
 func ruleWords(r *netlink.Rule) string {

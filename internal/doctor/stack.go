@@ -23,6 +23,10 @@ func interfaceSetting(ifname, key string) setting {
 	return setting("/proc/sys/net/ipv4/conf/" + ifname + "/" + key)
 }
 
+func interfaceSetting6(ifname, key string) setting {
+	return setting("/proc/sys/net/ipv6/conf/" + ifname + "/" + key)
+}
+
 // value is 0 where the kernel has no such setting.
 func (s setting) value() int {
 	b, err := os.ReadFile(string(s))
@@ -48,13 +52,62 @@ func ipForward(h *Host) ([]Finding, error) {
 	if _, err := h.link(); err != nil {
 		return nil, err
 	}
-	if h.Config.Kernel.Guard || h.forwards().value() == 0 {
+	if h.Config.Kernel.Guard {
 		return nil, nil
 	}
-	return []Finding{h.forwards().mend(Finding{
-		State: Fail, Means: "the host's own stack forwards what comes in by " + h.Config.Uplink.Interface + ", and kernel.guard is false: packets it has a route for are sent twice",
-	}, 0)}, nil
+	var found []Finding
+	if h.forwards().value() != 0 {
+		found = append(found, h.forwards().mend(Finding{
+			State: Fail, Means: "the host's own stack forwards what comes in by " + h.Config.Uplink.Interface + ", and kernel.guard is false: packets it has a route for are sent twice",
+		}, 0))
+	}
+	if h.forwards6() {
+		found = append(found, interfaceSetting6("all", "forwarding").mend(Finding{
+			State: Fail, Means: "the host's own stack forwards IPv6, and kernel.guard is false: packets it has a route for are sent twice",
+		}, 0))
+	}
+	return found, nil
 }
+
+// forwards6 says whether the host forwards IPv6 beside a router that does.
+func (h *Host) forwards6() bool {
+	return h.speaksIPv6() && guard.Needed6(h.Config.Uplink.Interface)
+}
+
+// ipv6 is whether the host's own stack lets the uplink have its addresses and routes of that family.
+func ipv6(h *Host) (found []Finding, err error) {
+	l, err := h.link()
+	if err != nil || !h.speaksIPv6() {
+		return nil, err
+	}
+	name := h.Config.Uplink.Interface
+	if disabled := interfaceSetting6(name, "disable_ipv6"); disabled.value() != 0 {
+		found = append(found, disabled.mend(Finding{
+			State: Fail, Means: "IPv6 is disabled on " + name + ": it has no address of it, and no neighbour is found there",
+		}, 0))
+		return found, nil
+	}
+	on, err := subnets(l)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(on, func(s subnet) bool { return s.own.Is6() && s.own.IsLinkLocalUnicast() }) {
+		found = append(found, Finding{
+			State: Fail, Means: name + " has no link-local IPv6 address that is in use: Neighbor Discovery has none to ask from",
+			Mend: "ip -6 addr show dev " + name + "   # tentative, or dadfailed, it is another station's too; else: ip link set " + name + " addrgenmode eui64",
+		})
+	}
+	// RFC 4861 6.2.1: a router takes no advertisements, unless it is told to.
+	const always = 2
+	if ra := interfaceSetting6(name, "accept_ra"); ra.value() == 1 && interfaceSetting6(name, "forwarding").value() != 0 && imports6(h) {
+		found = append(found, ra.mend(Finding{
+			State: Warn, Means: "the host forwards IPv6 on " + name + ", so it takes no router advertisements, and has no routes of protocol ra to import",
+		}, always))
+	}
+	return found, nil
+}
+
+func imports6(h *Host) bool { return slices.Contains(h.Config.Kernel.Import, "ra") }
 
 func guardInPlace(h *Host) ([]Finding, error) {
 	name := h.Config.Uplink.Interface
@@ -62,7 +115,7 @@ func guardInPlace(h *Host) ([]Finding, error) {
 		return unguardedTunnels(h)
 	}
 	worst := Warn
-	if h.forwards().value() != 0 || h.Config.Tunnels() {
+	if h.forwards().value() != 0 || h.forwards6() || h.Config.Tunnels() {
 		worst = Fail
 	}
 	guarded, err := guard.Interfaces()
@@ -157,16 +210,29 @@ func rpFilter(h *Host) ([]Finding, error) {
 	return nil, nil
 }
 
-const bridgeCalls = setting("/proc/sys/net/bridge/bridge-nf-call-iptables")
+const (
+	bridgeCalls  = setting("/proc/sys/net/bridge/bridge-nf-call-iptables")
+	bridgeCalls6 = setting("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+)
 
 // bridgeFilter: a bridge with br_netfilter runs iptables' PREROUTING, connection tracking
 // and reassembly on frames before they come to the packet socket on the bridge.
 func bridgeFilter(h *Host) ([]Finding, error) {
 	l, err := h.link()
-	if err != nil || l.Type() != "bridge" || bridgeCalls.value() == 0 {
+	if err != nil || l.Type() != "bridge" {
 		return nil, err
 	}
-	return []Finding{bridgeCalls.mend(Finding{
-		State: Warn, Means: h.Config.Uplink.Interface + " is a bridge and br_netfilter is on: iptables may change, reassemble or drop packets before the router reads them",
-	}, 0)}, nil
+	var found []Finding
+	for _, of := range []struct {
+		setting
+		program string
+		matters bool
+	}{{bridgeCalls, "iptables", true}, {bridgeCalls6, "ip6tables", h.speaksIPv6()}} {
+		if of.matters && of.value() != 0 {
+			found = append(found, of.mend(Finding{
+				State: Warn, Means: h.Config.Uplink.Interface + " is a bridge and br_netfilter is on: " + of.program + " may change, reassemble or drop packets before the router reads them",
+			}, 0))
+		}
+	}
+	return found, nil
 }

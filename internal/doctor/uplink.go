@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -56,10 +57,10 @@ func uplink(h *Host) ([]Finding, error) {
 			})
 		}
 	}
-	list, err := netlink.AddrList(l, unix.AF_INET)
-	if err == nil && len(list) == 0 {
+	on, err := subnets(l)
+	if err == nil && !slices.ContainsFunc(on, func(s subnet) bool { return s.own.Is4() || !s.own.IsLinkLocalUnicast() }) {
 		found = append(found, Finding{
-			State: Fail, Means: name + " has no IPv4 address: nothing can be sent by it, unless by routes that say who is on its link", Mend: "ip addr add ADDRESS/LENGTH dev " + name,
+			State: Fail, Means: name + " has no address: nothing can be sent by it, unless by routes that say who is on its link", Mend: "ip addr add ADDRESS/LENGTH dev " + name,
 		})
 	}
 	return found, err
@@ -73,7 +74,7 @@ func mtu(h *Host) (found []Finding, err error) {
 	}
 	fits := l.Attrs().MTU
 	if h.Config.Tunnels() {
-		fits -= packet.IPv4MinLen // the outer header
+		fits -= h.outerHeader(l)
 	}
 	for _, w := range h.Config.Workloads {
 		want := fits
@@ -98,6 +99,20 @@ func mtu(h *Host) (found []Finding, err error) {
 	}
 	return found, nil
 }
+
+// outerHeader is the length of the longest that any packet gets.
+func (h *Host) outerHeader(uplink netlink.Link) int {
+	on, _ := subnets(uplink)
+	_, ends := h.hops(on)
+	for end := range ends {
+		if end.Is6() {
+			return ipv6HeaderLen
+		}
+	}
+	return packet.IPv4MinLen
+}
+
+const ipv6HeaderLen = 40 // RFC 8200 3
 
 // setMTU is for an interface that a router has made, or has taken over.
 func (h *Host) setMTU(ns workload.Namespace, name string, mtu int) func() error {

@@ -164,8 +164,11 @@ func frame(l ...gopacket.SerializableLayer) *packet.Frame {
 		panic(err)
 	}
 	f := packet.FrameOf(buf.Bytes())
-	if ip, ok := l[1].(*layers.IPv4); ok {
-		f.Trim(int(ip.Length)) // gopacket pads short frames
+	switch ip := l[1].(type) { // gopacket pads short frames
+	case *layers.IPv4:
+		f.Trim(int(ip.Length))
+	case *layers.IPv6:
+		f.Trim(packet.IPv6MinLen + int(ip.Length))
 	}
 	return f
 }

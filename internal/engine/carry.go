@@ -6,6 +6,7 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 )
 
@@ -51,13 +52,16 @@ func (w *worker) carryOut(t *transit) {
 	}
 }
 
-// answer sends what the router says to a packet that it took. An ARP request is
-// counted by how it is answered, even by silence.
+// answer sends what the router says to a packet that it took. An ARP request or a neighbour
+// solicitation is counted by how it is answered, even by silence.
 func (w *worker) answer(t *transit, c *forwarder.Consequence) {
 	if c.Asked {
 		t.in.arpRequests[c.ARP].Add(1)
 	}
-	if c.ARP == arpproxy.Conflict {
+	if c.Solicited {
+		t.in.solicitations[c.ND].Add(1)
+	}
+	if isClaim(c) {
 		w.complain(t, c)
 		if c.Frame != nil && !t.in.defence.allow(w.now(), defenceRate, 1) {
 			c.Withheld = forwarder.TooSoon
@@ -67,6 +71,11 @@ func (w *worker) answer(t *transit, c *forwarder.Consequence) {
 	if c.Withheld == forwarder.NotWithheld {
 		w.cause(t, c)
 	}
+}
+
+// isClaim says whether it is about another station that claims an address of the router.
+func isClaim(c *forwarder.Consequence) bool {
+	return c.ARP == arpproxy.Conflict || c.ND == ndproxy.Conflict
 }
 
 // complain tells of a claim to an address of the router (RFC 5227 2.4 (c)): of the
@@ -92,7 +101,7 @@ func (w *worker) tell(t *transit, c *forwarder.Consequence) {
 		w.router.withheld[c.Withheld].Add(1)
 		return
 	}
-	w.router.told[c.Meaning].Add(1)
+	w.router.told[forwarder.FamilyOf(c.Addr)][c.Meaning].Add(1)
 	w.cause(t, c)
 }
 
@@ -128,7 +137,7 @@ func (w *worker) probe(t *transit, c *forwarder.Consequence) {
 	t.note(c)
 }
 
-// learn enters what an ARP message says about its sender, and lets go on what has
+// learn enters what ARP or Neighbor Discovery says about somebody, and lets go on what has
 // waited for it.
 func (w *worker) learn(t *transit, c *forwarder.Consequence) {
 	known, released := w.router.neighbors.Learn(w.now(), t.In.ID, c.Addr, c.MAC, c.Create)
@@ -160,11 +169,11 @@ func (w *worker) begetBy(q, cause *transit) {
 	}
 }
 
-// request asks for a neighbour whom no packet waits for in this batch: to everybody, or
-// to the one station whose address is to be confirmed.
+// request asks for a neighbour whom no packet waits for in this batch: everybody, or
+// the one station whose address is to be confirmed.
 func (w *worker) request(out *forwarder.Port, a neigh.Ask) {
 	q := w.newPacket()
-	q.BeginOwn(w.path.Request(out, a.Target, a.To), forwarder.ARPRequest, out)
+	w.path.BeginRequest(&q.Packet, out, a.Target, a.To)
 	w.begetBy(q, nil)
 	w.forward(q, forwarder.TX)
 }

@@ -16,7 +16,8 @@ type Tally struct {
 	Packets uint64 // received
 	Bytes   uint64
 	Waits   [NumWaits]Wait
-	Ways    Ways // of those that have a verdict
+	Ways    Ways   // of those that have a verdict
+	Six     uint64 // of those that were forwarded, IPv6
 	// Durations of the steps of sampled packets.
 	Durations [forwarder.NumSteps]Histogram
 }
@@ -96,12 +97,14 @@ func (c *Verdicts) enter(w trace.Way, packets uint64) {
 	}
 }
 
-// countLate enters the way of a packet that has waited.
-func (c *ledger) countLate(waited int, w trace.Way, packets uint64) {
+// countLate enters the way of a packet that has waited; six are those that were forwarded
+// and are IPv6.
+func (c *ledger) countLate(waited int, w trace.Way, packets, six uint64) {
 	c = c.lock()
 	defer c.mu.Unlock()
 	c.Waits[waited].Resumed += packets
 	c.Ways.add(w, packets)
+	c.Six += six
 }
 
 // lock takes the ledger that counts for this one, and returns it.
@@ -142,6 +145,7 @@ func (c *Tally) add(o *Tally) {
 		c.Waits[i].Resumed += o.Waits[i].Resumed
 	}
 	c.Ways.addAll(&o.Ways)
+	c.Six += o.Six
 	for s := range c.Durations {
 		c.Durations[s].add(&o.Durations[s])
 	}
@@ -170,6 +174,12 @@ func (c *Verdicts) Ended() (forwarded, consumed, dropped uint64) {
 		dropped += c.Steps[s][verdict.Drop]
 	}
 	return forwarded, consumed, dropped
+}
+
+// Forwarded is how many packets were sent on, by family.
+func (c *Counters) Forwarded() [forwarder.NumFamilies]uint64 {
+	all, _, _ := c.Ended()
+	return [...]uint64{forwarder.FamilyIPv4: all - c.Six, forwarder.FamilyIPv6: c.Six}
 }
 
 // imbalance is received − (forwarded + consumed + dropped), without what waits: 0, always.

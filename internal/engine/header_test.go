@@ -36,7 +36,7 @@ func headerRows(from string, good *packet.Frame) []row {
 		{name: "H1_header_over_frame", send: broken(good, func(f *packet.Frame) { f.Payload()[0] = 0x4f; f.Trim(20) }), reason: "ip_bad_length"},
 		{name: "H1_bad_checksum", send: bad(func(ip packet.IPv4) { ip[10] ^= 1 }), reason: "ip_bad_checksum"},
 		{name: "H1_checksum_of_zero", send: bad(func(ip packet.IPv4) { ip[10], ip[11] = 0, 0 }), reason: "ip_bad_checksum"},
-		{name: "H1_ipv6", send: broken(good, func(f *packet.Frame) { copy(f.Bytes()[12:], "\x86\xdd") }), reason: "unknown_ethertype"},
+		{name: "H1_mpls", send: broken(good, func(f *packet.Frame) { copy(f.Bytes()[12:], "\x88\x47") }), reason: "unknown_ethertype"},
 		{name: "H1_vlan", send: broken(good, func(f *packet.Frame) { copy(f.Bytes()[12:], "\x81\x00") }), reason: "unknown_ethertype"},
 		{name: "H1_another_station", send: broken(good, func(f *packet.Frame) { f.Bytes()[5] ^= 1 }), reason: "not_for_router"},
 		{name: "H2_broadcast_frame", send: broken(good, func(f *packet.Frame) { copy(f.Bytes(), packet.Broadcast[:]) }), reason: "l2_broadcast"},

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/internal/neigh"
-	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // Held is what waits for one thing: packets for a next hop, or the fragments of a
@@ -18,7 +17,7 @@ type Held struct {
 	Port     string     // by which they are to leave, or by which the fragments came
 	NextHop  netip.Addr // ForNextHop
 	Src, Dst netip.Addr // ForRest: whose datagram, as is the next
-	ID       uint16
+	ID       uint32
 	Protocol byte
 	Packets  int
 	Bytes    int           // of memory
@@ -54,7 +53,7 @@ func (r *reassembler) held(now time.Time) (list []Held) {
 	for k, d := range r.datagrams {
 		list = append(list, Held{
 			For: ForRest, Port: d.parts[0].In.Name, Src: k.src, Dst: k.dst, ID: k.id, Protocol: k.protocol,
-			Packets: len(d.parts), Bytes: d.bytes, Age: now.Sub(d.since), Missing: progressOf(d.headers()).String(),
+			Packets: len(d.parts), Bytes: d.bytes, Age: now.Sub(d.since), Missing: progressOf(d.fragments()).String(),
 		})
 	}
 	return list
@@ -69,11 +68,11 @@ type progress struct {
 // String is what is missing: "2 of 3, from byte 2960".
 func (p progress) String() string { return fmt.Sprintf("%d of %d, from byte %d", p.have, p.of, p.from) }
 
-// progressOf is that of a datagram, by the headers of its fragments in order.
-func progressOf(parts []packet.IPv4) progress {
+// progressOf is that of a datagram, by its fragments in order.
+func progressOf(parts []fragment) progress {
 	p, end, longest := progress{have: len(parts), of: len(parts), from: -1}, 0, 1
-	for _, ip := range parts {
-		longest = max(longest, len(ip.Payload()))
+	for _, f := range parts {
+		longest = max(longest, len(f.data))
 	}
 	gap := func(to int) {
 		if p.from < 0 {
@@ -81,21 +80,14 @@ func progressOf(parts []packet.IPv4) progress {
 		}
 		p.of += max(1, (to-end+longest-1)/longest)
 	}
-	for _, ip := range parts {
-		if ip.FragOffset() > end {
-			gap(ip.FragOffset())
+	for _, f := range parts {
+		if f.from > end {
+			gap(f.from)
 		}
-		end = fragmentEnd(ip)
+		end = f.end()
 	}
-	if parts[len(parts)-1].MF() {
+	if parts[len(parts)-1].more {
 		gap(end)
 	}
 	return p
-}
-
-func (d *datagram) headers() (list []packet.IPv4) {
-	for _, q := range d.parts {
-		list = append(list, q.IP)
-	}
-	return list
 }

@@ -23,7 +23,7 @@ func TestHeld(t *testing.T) {
 		b.ns1.Send(ping("10.81.0.9"), ping("10.81.0.10"))
 		pass(1500 * time.Millisecond)
 		want := []engine.Held{
-			{For: engine.ForRest, Port: "ns1", Src: addr(ns1IP), Dst: addr(gateway), ID: packet.IPv4(parts[0].Payload()).ID(), Protocol: 1, Packets: 2,
+			{For: engine.ForRest, Port: "ns1", Src: addr(ns1IP), Dst: addr(gateway), ID: uint32(packet.IPv4(parts[0].Payload()).ID()), Protocol: 1, Packets: 2,
 				Age: 2500 * time.Millisecond, Missing: "2 of 3, from byte 2960"},
 			{For: engine.ForNextHop, Port: "ens160", NextHop: addr("192.168.0.77"), Packets: 2,
 				Age: 1500 * time.Millisecond, Missing: "an answer; 2 of 3 requests are sent"},

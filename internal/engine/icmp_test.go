@@ -10,6 +10,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -138,7 +139,7 @@ func TestICMPLimit(t *testing.T) {
 		if n := s.Withheld["rate_limit"]; n != 400 {
 			t.Errorf("%d errors are counted as held back, want 400", n)
 		}
-		if n := s.Told[verdict.MeansTTLExceeded]; n != 501 {
+		if n := s.Told[forwarder.FamilyIPv4][verdict.MeansTTLExceeded]; n != 501 {
 			t.Errorf("%d errors are counted as sent, want 501", n)
 		}
 		b.dropsAre("ns1", "ttl_exceeded", 900)

@@ -219,7 +219,7 @@ func TestOffloadCWR(t *testing.T) {
 	}
 }
 
-// An IPv6 superframe is so many packets of a type that is not routed.
+// An IPv6 superframe is so many packets of a source that is not the workload's.
 func TestSuperframeOfIPv6(t *testing.T) {
 	for _, flags := range []uint8{0, 1, 2} {
 		b := newBed(t)
@@ -235,7 +235,7 @@ func TestSuperframeOfIPv6(t *testing.T) {
 			in.Offload.CsumStart, in.Offload.CsumOffset = 54, 16
 		}
 		b.ns1.Send(in)
-		b.dropsAre("ns1", "unknown_ethertype", 10)
+		b.dropsAre("ns1", "rpf_failed", 10)
 		if p := b.sentBy("ns1").Received; p.Packets != 10 || p.Bytes != 10*(74+1000) {
 			t.Errorf("%d packets, %d bytes", p.Packets, p.Bytes)
 		}

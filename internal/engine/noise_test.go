@@ -30,6 +30,16 @@ func fromLAN(src, dst string, proto layers.IPProtocol, data ...gopacket.Serializ
 	return frame(append([]gopacket.SerializableLayer{ether(otherMAC, uplinkMAC), ip4(src, dst, proto)}, data...)...)
 }
 
+// toGroup6 is an ICMPv6 message to a group, from a station of the link.
+func toGroup6(group string, kind byte, rest []byte) *packet.Frame {
+	eth := ether(otherMAC, packet.GroupMAC(addr(group)))
+	eth.EthernetType = layers.EthernetTypeIPv6
+	ip := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, HopLimit: 255, SrcIP: addr("fe80::99").AsSlice(), DstIP: addr(group).AsSlice()}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(kind, 0)}
+	_ = icmp.SetNetworkLayerForChecksum(ip)
+	return frame(eth, ip, icmp, payload(rest))
+}
+
 func datagramTo(port uint16) gopacket.Payload { return transport(port, port) }
 
 // noise is what any link carries, and what a trace says of it.
@@ -45,8 +55,8 @@ var noise = []struct {
 	{"LLDP", raw("0180c200000e", "88cc 0207"), "", "LLDP"},
 	{"LACP", raw("0180c2000002", "8809 01"), "", "LACP"},
 	{"pause", raw("0180c2000001", "8808 0001ffff"), "", "flow control"},
-	{"IPv6_router_solicitation", raw("333300000002", "86dd 6000"), "", "IPv6"},
-	{"IPv6_listener_report", raw("333300000016", "86dd 6000"), "", "IPv6"},
+	{"IPv6_router_solicitation", toGroup6("ff02::2", 133, make([]byte, 4)), "", "router advertisements"},
+	{"IPv6_listener_report", toGroup6("ff02::16", 143, make([]byte, 4)), "", "MLD"},
 	{"a_group_that_nobody_knows", raw("0300cafe0001", "1234"), "", "ethertype 0x1234"},
 	{"loop_test", raw("ffffffffffff", "8899 23"), "unknown_ethertype", "a loop test of a switch"},
 	{"wake_up", raw("ffffffffffff", "0842 ffff"), "unknown_ethertype", "wake a station up"},
@@ -117,7 +127,7 @@ func TestNoiseByReason(t *testing.T) {
 		return broken(fromPeer(), func(f *packet.Frame) { change(f.Payload()) })
 	}
 	frames := map[verdict.Reason]*packet.Frame{
-		verdict.UnknownEthertype:   broken(fromPeer(), func(f *packet.Frame) { copy(f.Bytes()[12:], "\x86\xdd") }),
+		verdict.UnknownEthertype:   broken(fromPeer(), func(f *packet.Frame) { copy(f.Bytes()[12:], "\x88\x47") }),
 		verdict.ARPMalformed:       broken(arp(packet.ARPRequest, peerMAC, peerIP, packet.MAC{}, hostIP, uplinkMAC), func(f *packet.Frame) { f.Payload()[1] = 6 }),
 		verdict.ARPIgnored:         arp(packet.ARPRequest, peerMAC, peerIP, packet.MAC{}, ns1IP, uplinkMAC),
 		verdict.NotForRouter:       fromLAN(otherIP, hostIP, layers.IPProtocolICMPv4, echo(1)),
@@ -171,7 +181,6 @@ func TestAdvice(t *testing.T) {
 		frame *packet.Frame
 		says  string
 	}{
-		"IPv6":      {raw("02000000000b", "86dd 6000"), "IPv4 alone is routed; `sysctl"},
 		"a_VLAN":    {raw("02000000000b", "8100 0001 0800"), "VLAN"},
 		"the_types": {raw("02000000000b", "1234"), "ethertype 0x1234"},
 		"its_own":   {withSrc(fromPeer(), hostIP), "another station have this host's address"},

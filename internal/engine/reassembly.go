@@ -37,16 +37,57 @@ const (
 // ReassemblyWords are the results' words in the metrics.
 var ReassemblyWords = [NumReassemblyResults]string{"ok", "timeout", "limit"}
 
-// datagramKey tells datagrams apart (RFC 791 3.2).
+// datagramKey tells datagrams apart (RFC 791 3.2). IPv6 has no protocol in it, as the
+// identification is long (RFC 8200 4.5).
 type datagramKey struct {
 	src, dst netip.Addr
-	id       uint16
+	id       uint32
 	protocol byte
 }
 
-func keyOf(ip packet.IPv4) datagramKey {
-	return datagramKey{ip.Src(), ip.Dst(), ip.ID(), ip.Protocol()}
+// fragment is what a packet says of its place in a datagram.
+type fragment struct {
+	key    datagramKey
+	header int    // bytes in front of the data, as the datagram has them
+	named  int    // IPv6: where in them the fragment header is named, in place of next
+	next   byte   // IPv6: the header that follows them
+	from   int    // where the data belongs
+	data   []byte // of the datagram
+	more   bool   // others follow
 }
+
+func fragmentOf(p packet.IP) fragment {
+	if p.Version() == 6 {
+		return fragmentOf6(packet.IPv6(p))
+	}
+	ip := packet.IPv4(p)
+	return fragment{
+		key:    datagramKey{ip.Src(), ip.Dst(), uint32(ip.ID()), ip.Protocol()},
+		header: ip.HeaderLen(), from: ip.FragOffset(), data: ip.Payload(), more: ip.MF(),
+	}
+}
+
+func fragmentOf6(ip packet.IPv6) fragment {
+	at := ip.Upper().Fragment
+	h := packet.FragmentHeader(ip[at:])
+	return fragment{
+		key:    datagramKey{src: ip.Src(), dst: ip.Dst(), id: h.ID()},
+		header: at, named: namedAt(ip, at), next: h.NextHeader(),
+		from: h.Offset(), data: ip[at+packet.FragmentHeaderLen:], more: h.More(),
+	}
+}
+
+// namedAt is where the header at a place is named.
+func namedAt(ip packet.IPv6, at int) int {
+	named := 6
+	for before := packet.IPv6MinLen; before < at; before += 8 + 8*int(ip[before+1]) {
+		named = before
+	}
+	return named
+}
+
+// end is the first byte of the datagram behind a fragment.
+func (f *fragment) end() int { return f.from + len(f.data) }
 
 // datagram is the fragments that came so far, by offset.
 type datagram struct {
@@ -88,24 +129,24 @@ func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
 func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, lend func() *packet.Frame) (whole *packet.Frame, parts, failed []*transit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := keyOf(p.IP)
-	d := r.datagrams[key]
+	f := fragmentOf(p.IP)
+	d := r.datagrams[f.key]
 	if d == nil {
 		d = &datagram{since: now}
 		if len(r.datagrams) >= MaxReassemblies {
 			failed = r.dropOldest()
 		}
-		r.datagrams[key] = d
+		r.datagrams[f.key] = d
 	}
-	at, why := d.place(p.IP)
+	at, why := d.place(&f)
 	if why != "" {
 		r.results[ReassemblyRefused].Add(1)
-		return nil, nil, append(append(failed, because(why, r.take(key))...), because(why, []*transit{p})...)
+		return nil, nil, append(append(failed, because(why, r.take(f.key))...), because(why, []*transit{p})...)
 	}
-	if all := d.complete(p, at); all != nil {
-		whole = join(all, lend())
+	if all := d.complete(f, at); all != nil {
+		whole = join(d.first(p, at), all, lend())
 		r.results[ReassemblyOK].Add(1)
-		return whole, r.take(key), failed
+		return whole, r.take(f.key), failed
 	}
 	q := p.keep(ForFragments, p.in.hub)
 	q.note(c)
@@ -123,18 +164,19 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 func (r *reassembler) judge(p *transit, lend func() *packet.Frame) (whole *packet.Frame, why string, then progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := r.datagrams[keyOf(p.IP)]
+	f := fragmentOf(p.IP)
+	d := r.datagrams[f.key]
 	if d == nil {
 		d = &datagram{}
 	}
-	at, why := d.place(p.IP)
+	at, why := d.place(&f)
 	if why != "" {
 		return nil, why, then
 	}
-	if all := d.complete(p, at); all != nil {
-		whole = join(all, lend())
+	if all := d.complete(f, at); all != nil {
+		whole = join(d.first(p, at), all, lend())
 	}
-	return whole, "", progressOf(slices.Insert(d.headers(), at, p.IP))
+	return whole, "", progressOf(slices.Insert(d.fragments(), at, f))
 }
 
 // because notes why fragments are dropped.
@@ -148,59 +190,88 @@ func because(why string, list []*transit) []*transit {
 // place finds where a fragment belongs, or says why it does not fit: it overlaps
 // another one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
 // longer than IPv4 can say, or is one too many.
-func (d *datagram) place(ip packet.IPv4) (at int, why string) {
-	from, to := ip.FragOffset(), fragmentEnd(ip)
-	header, end := ip.HeaderLen(), to
-	for _, q := range d.parts { // the first fragment's header may be longer than the others'
-		header, end = max(header, q.IP.HeaderLen()), max(end, fragmentEnd(q.IP))
+func (d *datagram) place(f *fragment) (at int, why string) {
+	parts := d.fragments()
+	header, end := f.header, f.end()
+	for i := range parts { // the first fragment's header may be longer than the others'
+		header, end = max(header, parts[i].header), max(end, parts[i].end())
 	}
 	switch {
-	case to == from:
+	case len(f.data) == 0:
 		return 0, "a fragment without data"
-	case header+end > packet.IPv4MaxLen:
+	case !fits(f.key.src, header+end):
 		return 0, "the datagram would be longer than 65,535 bytes"
-	case ip.MF() && (to-from)%8 != 0:
+	case f.more && len(f.data)%8 != 0:
 		return 0, "more fragments follow one whose length is no multiple of 8"
-	case len(d.parts) >= maxFragments:
+	case len(parts) >= maxFragments:
 		return 0, "too many fragments of one datagram"
 	}
-	at, _ = slices.BinarySearchFunc(d.parts, from, func(q *transit, off int) int { return cmp.Compare(q.IP.FragOffset(), off) })
-	before, after := at > 0, at < len(d.parts)
+	at, _ = slices.BinarySearchFunc(parts, f.from, func(q fragment, off int) int { return cmp.Compare(q.from, off) })
+	before, after := at > 0, at < len(parts)
 	switch {
-	case before && fragmentEnd(d.parts[at-1].IP) > from, after && d.parts[at].IP.FragOffset() < to:
+	case before && parts[at-1].end() > f.from, after && parts[at].from < f.end():
 		return 0, "it overlaps another fragment of its datagram"
-	case before && !d.parts[at-1].IP.MF(), after && !ip.MF():
+	case before && !parts[at-1].more, after && !f.more:
 		return 0, "a fragment behind the last one"
 	}
 	return at, ""
 }
 
-func fragmentEnd(ip packet.IPv4) int { return ip.FragOffset() + len(ip.Payload()) }
+// fits says whether a datagram may be so long: of IPv6, without its first header (RFC 8200 4.5).
+func fits(src netip.Addr, length int) bool {
+	if src.Is6() {
+		length -= packet.IPv6MinLen
+	}
+	return length <= packet.IPv4MaxLen
+}
 
-// complete returns all fragments of the datagram, in order, if p, which belongs at a
+// fragments are what those say that came so far, by offset.
+func (d *datagram) fragments() []fragment {
+	list := make([]fragment, len(d.parts), len(d.parts)+1)
+	for i, q := range d.parts {
+		list[i] = fragmentOf(q.IP)
+	}
+	return list
+}
+
+// first is the first packet of the datagram, with p at its place.
+func (d *datagram) first(p *transit, at int) *transit {
+	if at == 0 {
+		return p
+	}
+	return d.parts[0]
+}
+
+// complete returns all fragments of the datagram, in order, if f, which belongs at a
 // place, is the last one missing.
-func (d *datagram) complete(p *transit, at int) []*transit {
-	all := slices.Insert(slices.Clone(d.parts), at, p)
+func (d *datagram) complete(f fragment, at int) []fragment {
+	all := slices.Insert(d.fragments(), at, f)
 	end := 0
-	for _, q := range all {
-		if q.IP.FragOffset() != end {
+	for i := range all {
+		if all[i].from != end {
 			return nil
 		}
-		end = fragmentEnd(q.IP)
+		end = all[i].end()
 	}
-	if all[len(all)-1].IP.MF() {
+	if all[len(all)-1].more {
 		return nil
 	}
 	return all
 }
 
 // join puts a datagram together in a frame. The header is the first fragment's.
-func join(all []*transit, f *packet.Frame) *packet.Frame {
-	hl, end := all[0].IP.HeaderLen(), fragmentEnd(all[len(all)-1].IP)
+func join(first *transit, all []fragment, f *packet.Frame) *packet.Frame {
+	hl, end := all[0].header, all[len(all)-1].end()
 	f.Reset(packet.EthernetLen + hl + end)
-	copy(f.Bytes(), all[0].Frame.Bytes()[:packet.EthernetLen+hl])
-	for _, q := range all {
-		copy(f.Payload()[hl+q.IP.FragOffset():], q.IP.Payload())
+	copy(f.Bytes(), first.Frame.Bytes()[:packet.EthernetLen+hl])
+	for i := range all {
+		copy(f.Payload()[hl+all[i].from:], all[i].data)
+	}
+	if all[0].key.src.Is6() {
+		ip := f.Payload()
+		binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-packet.IPv6MinLen))
+		ip[all[0].named] = all[0].next
+		return f
 	}
 	ip := packet.IPv4(f.Payload())
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))

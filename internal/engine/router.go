@@ -51,9 +51,9 @@ type Router struct {
 	state atomic.Pointer[state]
 
 	made     [forwarder.NumOrigins]struct{ total, lost atomic.Uint64 }
-	told     [verdict.NumMeanings]atomic.Uint64   // ICMP errors, by what they say
-	withheld [forwarder.NumWithheld]atomic.Uint64 // that were due and not sent
-	gone     ledger                               // of ports that were removed: what was counted stays counted
+	told     [forwarder.NumFamilies][verdict.NumMeanings]atomic.Uint64 // ICMP errors, by what they say
+	withheld [forwarder.NumWithheld]atomic.Uint64                      // that were due and not sent
+	gone     ledger                                                    // of ports that were removed: what was counted stays counted
 
 	recorded time.Time // when housekeeping last had drops recorded
 
@@ -200,9 +200,9 @@ func (r *Router) SetNeighbor(id int, a netip.Addr, mac packet.MAC) {
 // ForgetNeighbor takes back what SetNeighbor entered.
 func (r *Router) ForgetNeighbor(id int, a netip.Addr) { r.neighbors.Forget(id, a) }
 
-// RouteOf is the route that an IPv4 packet would take, nil if there is none: of a
+// RouteOf is the route that a packet would take, nil if there is none: of a
 // multipath, the path of its flow.
-func (r *Router) RouteOf(ip packet.IPv4) *rib.Route {
+func (r *Router) RouteOf(ip packet.IP) *rib.Route {
 	x := forwarder.Path{State: &r.state.Load().State, FIB: r.rib.FIB()}
 	return x.RouteTo(ip.Dst(), ip)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/link"
+	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -27,19 +28,20 @@ type port struct {
 
 // portState lives as long as the port does.
 type portState struct {
-	queues      []*queue
-	hub         *trace.Hub
-	unrecorded  [2]atomic.Uint64 // losses, noise; bit n: the next packet that is dropped for reason n is recorded
-	late        ledger           // of packets that came in here and had to wait
-	tx          txCounters
-	arpRequests [arpproxy.NumAnswers]atomic.Uint64
-	limiter     limiter // of ICMP errors about what comes in here
-	defence     limiter // of the router's addresses, against who claims them here
-	conflicts   atomic.Uint64
-	readErrors  atomic.Uint64
-	pace        pace
-	past        slowPast // under lane.mu, as is the next one
-	removed     bool
+	queues        []*queue
+	hub           *trace.Hub
+	unrecorded    [2]atomic.Uint64 // losses, noise; bit n: the next packet that is dropped for reason n is recorded
+	late          ledger           // of packets that came in here and had to wait
+	tx            txCounters
+	arpRequests   [arpproxy.NumAnswers]atomic.Uint64
+	solicitations [ndproxy.NumAnswers]atomic.Uint64
+	limiter       limiter // of ICMP errors about what comes in here
+	defence       limiter // of the router's addresses, against who claims them here
+	conflicts     atomic.Uint64
+	readErrors    atomic.Uint64
+	pace          pace
+	past          slowPast // under lane.mu, as is the next one
+	removed       bool
 }
 
 // queue is a socket or device through which a port's frames come and go. One

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -15,10 +16,10 @@ import (
 type Stats struct {
 	Counters     // of all ports, those that are gone among them
 	Ports        []PortStats
-	Made         [forwarder.NumOrigins]uint64 // packets that the router made itself
-	MadeLost     [forwarder.NumOrigins]uint64 // of them, those that could not be sent
-	Told         [verdict.NumMeanings]uint64  // ICMP errors, by what they say
-	Withheld     map[string]uint64            // that were due and not sent, by why
+	Made         [forwarder.NumOrigins]uint64                       // packets that the router made itself
+	MadeLost     [forwarder.NumOrigins]uint64                       // of them, those that could not be sent
+	Told         [forwarder.NumFamilies][verdict.NumMeanings]uint64 // ICMP errors, by what they say
+	Withheld     map[string]uint64                                  // that were due and not sent, by why
 	Workers      []WorkerStats
 	Tunnels      []TunnelStats
 	Reassemblies [NumReassemblyResults]uint64
@@ -28,18 +29,19 @@ type Stats struct {
 // PortStats are the counters of one port.
 type PortStats struct {
 	forwarder.PortConfig
-	ID          int
-	Received    Counters // of the packets that came in here
-	TxPackets   uint64
-	TxBytes     uint64
-	Fragments   uint64
-	Lost        uint64 // in the kernel, before they could be read
-	ReadErrors  uint64 // that passed
-	Slow        bool   // it is written by the slow lane
-	SlowLost    uint64 // packets that the slow lane took and could not write
-	ARPRequests [arpproxy.NumAnswers]uint64
-	Neighbors   [neigh.NumStates]int
-	Queues      []QueueStats
+	ID            int
+	Received      Counters // of the packets that came in here
+	TxPackets     uint64
+	TxBytes       uint64
+	Fragments     uint64
+	Lost          uint64 // in the kernel, before they could be read
+	ReadErrors    uint64 // that passed
+	Slow          bool   // it is written by the slow lane
+	SlowLost      uint64 // packets that the slow lane took and could not write
+	ARPRequests   [arpproxy.NumAnswers]uint64
+	Solicitations [ndproxy.NumAnswers]uint64 // of neighbours
+	Neighbors     [neigh.NumStates]int
+	Queues        []QueueStats
 }
 
 // QueueStats are what came in by one queue of a port, and which worker reads it.
@@ -98,8 +100,10 @@ func (r *Router) Stats() *Stats {
 	for o := range s.Made {
 		s.Made[o], s.MadeLost[o] = r.made[o].total.Load(), r.made[o].lost.Load()
 	}
-	for m := range s.Told {
-		s.Told[m] = r.told[m].Load()
+	for f := range s.Told {
+		for m := range s.Told[f] {
+			s.Told[f][m] = r.told[f][m].Load()
+		}
 	}
 	for why := forwarder.AboutError; int(why) < forwarder.NumWithheld; why++ {
 		s.Withheld[why.String()] = r.withheld[why].Load()
@@ -134,6 +138,9 @@ func (s *Stats) addPort(p *port) {
 	ps.Slow, ps.SlowLost = p.pace.slow.Load(), p.pace.lost.Load()
 	for a := range ps.ARPRequests {
 		ps.ARPRequests[a] = p.arpRequests[a].Load()
+	}
+	for a := range ps.Solicitations {
+		ps.Solicitations[a] = p.solicitations[a].Load()
 	}
 	s.Ports = append(s.Ports, ps)
 }

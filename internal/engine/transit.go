@@ -79,15 +79,24 @@ func (t *transit) end(s *forwarder.Step, v verdict.Verdict) {
 	switch {
 	case t.queue != nil:
 		t.queue.counts.Ways.add(way, t.weight)
+		t.queue.counts.Six += t.six(v)
 		t.countRoute()
 	case t.late != nil:
-		t.late.countLate(int(t.waits), way, t.weight)
+		t.late.countLate(int(t.waits), way, t.weight, t.six(v))
 	default:
 		return
 	}
 	if v.Kind == verdict.Drop && t.in.wants(v) {
 		t.keepRecord(way)
 	}
+}
+
+// six is how many packets it is that were forwarded and are IPv6.
+func (t *transit) six(v verdict.Verdict) uint64 {
+	if v.Kind == verdict.Pass && t.IP.Version() == 6 {
+		return t.weight
+	}
+	return 0
 }
 
 // keepRecord has the record of a dropped packet kept; one that nobody has watched

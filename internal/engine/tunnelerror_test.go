@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -174,7 +175,7 @@ func TestTunnelRelayIsLimited(t *testing.T) {
 			b.t.Errorf("%d errors after a tenth of a second, want 100", n)
 		}
 		s := b.router.Stats()
-		if s.Withheld["rate_limit"] != 300 || s.Told[verdict.MeansNoHost] != 300 {
+		if s.Withheld["rate_limit"] != 300 || s.Told[forwarder.FamilyIPv4][verdict.MeansNoHost] != 300 {
 			b.t.Errorf("withheld %v, sent %v", s.Withheld, s.Told)
 		}
 	})

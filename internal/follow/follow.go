@@ -249,8 +249,8 @@ func open(ctx context.Context, s Source, expr string) (*stream, error) {
 	return &stream{h, t}, nil
 }
 
-// selection is what the hosts record, and what of it was asked for. They record ARP and
-// ICMP too, as an error about a packet, and the ARP that it waits for, are not of its kind.
+// selection is what the hosts record, and what of it was asked for. They record ARP, ICMP and
+// ICMPv6 too, as an error about a packet, and what it waits for, are not of its kind.
 type selection struct {
 	filter string
 	wide   *filter.Filter
@@ -262,7 +262,7 @@ func newSelection(expr string) (s selection, err error) {
 		return s, err
 	}
 	if s.filter = s.narrow.String(); s.filter != "" {
-		s.filter = "(" + s.filter + ") or arp or icmp"
+		s.filter = "(" + s.filter + ") or arp or icmp or icmp6"
 	}
 	s.wide, err = filter.Parse(s.filter)
 	return s, err

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -38,6 +39,15 @@ func table(ifname string) *nftables.Table {
 //	ether type ip, ip protocol 4                              drop
 //	ether type ip, meta pkttype host, ip daddr not in own     drop
 //
+// and, if there is an IPv6 address among them, as else the host's IPv6 is none of the router's business:
+//
+//	ether type ip, ip protocol 41                                                    drop
+//	ether type ip6, ip6 nexthdr 4                                                    drop
+//	ether type ip6, ip6 nexthdr 41                                                   drop
+//	ether type ip6, meta pkttype host, ip6 daddr not in fe80::/10, nor in own6       drop
+//
+// What is link-local, Neighbor Discovery above all, is the host's own stack's.
+//
 // Every packet of the uplink passes here, so the rules do as little as they can:
 // they do not count, as the router has counted each packet already.
 func Set(ifname, device string, own []netip.Addr) error {
@@ -53,16 +63,18 @@ func Set(ifname, device string, own []netip.Addr) error {
 		Name: chainName, Table: t, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
-	set := &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}
-	var elements []nftables.SetElement
-	for _, a := range distinct(own) {
-		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
+	for _, f := range familiesOf(t, own) {
+		var elements []nftables.SetElement
+		for _, a := range f.own {
+			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
+		}
+		if err := c.AddSet(f.set, elements); err != nil {
+			return fmt.Errorf("guard on %s: %w", ifname, err)
+		}
+		for _, exprs := range f.rules {
+			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs})
+		}
 	}
-	if err := c.AddSet(set, elements); err != nil {
-		return fmt.Errorf("guard on %s: %w", ifname, err)
-	}
-	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: tunnelled()})
-	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: transit(set)})
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("guard on %s: nftables: %w", ifname, err)
 	}
@@ -89,21 +101,51 @@ func Intact(ifname string, own []netip.Addr) (bool, error) {
 		return false, fmt.Errorf("guard on %s: %w", ifname, err)
 	}
 	t := table(ifname)
-	set := &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}
+	families, want := familiesOf(t, own), [][]expr.Any(nil)
+	for _, f := range families {
+		want = append(want, f.rules...)
+	}
 	rules, err := c.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
-	if err != nil || len(rules) != 2 || !same(rules[0].Exprs, tunnelled()) || !same(rules[1].Exprs, transit(set)) {
+	if err != nil || !slices.EqualFunc(rules, want, func(r *nftables.Rule, exprs []expr.Any) bool { return same(r.Exprs, exprs) }) {
 		return false, absent(ifname, err)
 	}
-	elements, err := c.GetSetElements(set)
-	if err != nil || len(elements) != len(distinct(own)) {
-		return false, absent(ifname, err)
-	}
-	for _, e := range elements {
-		if a, ok := netip.AddrFromSlice(e.Key); !ok || !slices.Contains(own, a) {
-			return false, nil
+	for _, f := range families {
+		elements, err := c.GetSetElements(f.set)
+		if err != nil || len(elements) != len(f.own) {
+			return false, absent(ifname, err)
+		}
+		for _, e := range elements {
+			if a, ok := netip.AddrFromSlice(e.Key); !ok || !slices.Contains(f.own, a) {
+				return false, nil
+			}
 		}
 	}
 	return true, nil
+}
+
+// family is what the guard has of one.
+type family struct {
+	own   []netip.Addr
+	set   *nftables.Set
+	rules [][]expr.Any
+}
+
+func familiesOf(t *nftables.Table, own []netip.Addr) []family {
+	four, six := family{set: &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}}, family{set: &nftables.Set{Table: t, Name: "own6", KeyType: nftables.TypeIP6Addr}}
+	for _, a := range distinct(own) {
+		if a.Is4() {
+			four.own = append(four.own, a)
+		} else {
+			six.own = append(six.own, a)
+		}
+	}
+	const protocolIPv6 = 41
+	four.rules = [][]expr.Any{tunnelled(packet.ProtocolIPIP), transit(four.set)}
+	if six.own == nil {
+		return []family{four}
+	}
+	six.rules = [][]expr.Any{tunnelled(protocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(protocolIPv6), transit6(six.set)}
+	return []family{four, six}
 }
 
 func absent(ifname string, err error) error {
@@ -144,31 +186,65 @@ func Needed(device string) bool {
 	return err != nil || strings.TrimSpace(string(b)) != "0"
 }
 
-// isIPv4 goes on if the frame is IPv4.
-func isIPv4() []expr.Any {
-	etherType := binary.BigEndian.AppendUint16(nil, packet.EtherTypeIPv4)
+// Needed6 is Needed for IPv6, where the setting for all decides, or since Linux 6.17 another one of the interface.
+func Needed6(device string) bool {
+	for _, file := range []string{"all/forwarding", device + "/force_forwarding"} {
+		if b, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + file); err == nil && strings.TrimSpace(string(b)) != "0" {
+			return true
+		}
+	}
+	return false
+}
+
+// is goes on if the frame is of an EtherType.
+func is(etherType uint16) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: etherType},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, etherType)},
+	}
+}
+
+var toThisStation = []expr.Any{
+	&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: 1},
+	&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.PACKET_HOST}},
+}
+
+// notIn drops what is addressed to none of a set.
+func notIn(own *nftables.Set, offset, length uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Lookup{SourceRegister: 1, SetName: own.Name, SetID: own.ID, Invert: true},
+		&expr.Verdict{Kind: expr.VerdictDrop},
 	}
 }
 
 // transit drops what is addressed to this station but not to this host.
 func transit(own *nftables.Set) []expr.Any {
-	return append(isIPv4(),
-		&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.PACKET_HOST}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
-		&expr.Lookup{SourceRegister: 1, SetName: own.Name, SetID: own.ID, Invert: true},
+	return slices.Concat(is(packet.EtherTypeIPv4), toThisStation, notIn(own, 16, 4))
+}
+
+// transit6 is transit for IPv6, but for what is link-local.
+func transit6(own *nftables.Set) []expr.Any {
+	linkLocal := []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 16, Mask: net.CIDRMask(10, 128), Xor: make([]byte, 16)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: netip.MustParseAddr("fe80::").AsSlice()},
+	}
+	return slices.Concat(is(etherTypeIPv6), toThisStation, linkLocal, notIn(own, 24, 16))
+}
+
+// tunnelled drops what is in IPv4 packets, which the router unpacks.
+func tunnelled(protocol byte) []expr.Any { return inside(packet.EtherTypeIPv4, 9, protocol) }
+
+// tunnelled6 is the same of IPv6 packets.
+func tunnelled6(protocol byte) []expr.Any { return inside(etherTypeIPv6, 6, protocol) }
+
+func inside(etherType uint16, offset uint32, protocol byte) []expr.Any {
+	return append(is(etherType),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	)
 }
 
-// tunnelled drops IP-in-IP, which the router unpacks.
-func tunnelled() []expr.Any {
-	return append(isIPv4(),
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 9, Len: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{packet.ProtocolIPIP}},
-		&expr.Verdict{Kind: expr.VerdictDrop},
-	)
-}
+const etherTypeIPv6 = unix.ETH_P_IPV6

@@ -71,10 +71,14 @@ func atMost(each func([]byte) bool) func([]byte) bool {
 	}
 }
 
-// addresses yields the IPv4 addresses of an interface.
-func addresses(index int, each func(netip.Prefix) bool) error {
+// addresses yields those of an interface, of a family.
+func addresses(family uint8, index int, each func(netip.Prefix) bool) error {
+	kind := uint16(unix.IFA_LOCAL)
+	if family == unix.AF_INET6 { // where IFA_LOCAL is said of addresses with a peer alone
+		kind = unix.IFA_ADDRESS
+	}
 	header := make([]byte, unix.SizeofIfAddrmsg)
-	header[0] = unix.AF_INET
+	header[0] = family
 	binary.NativeEndian.PutUint32(header[4:], uint32(index))
 	return dump(unix.RTM_GETADDR, header, atMost(func(body []byte) bool {
 		if len(body) < unix.SizeofIfAddrmsg || binary.NativeEndian.Uint32(body[4:]) != uint32(index) {
@@ -82,7 +86,7 @@ func addresses(index int, each func(netip.Prefix) bool) error {
 		}
 		attrs, err := nl.ParseRouteAttr(body[unix.SizeofIfAddrmsg:])
 		for _, a := range attrs {
-			if ip, ok := netip.AddrFromSlice(a.Value); err == nil && ok && a.Attr.Type == unix.IFA_LOCAL {
+			if ip, ok := netip.AddrFromSlice(a.Value); err == nil && ok && a.Attr.Type == kind {
 				return each(netip.PrefixFrom(ip, int(body[1])))
 			}
 		}
@@ -103,12 +107,16 @@ type Route struct {
 	source   netip.Addr
 }
 
-// parseRoute reads an IPv4 route without a type of service of the main table.
+// parseRoute reads a route without a type of service of the main table.
 func parseRoute(body []byte) (r Route, ok bool) {
-	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET || body[3] != 0 {
+	if len(body) < unix.SizeofRtMsg || body[0] != unix.AF_INET && body[0] != unix.AF_INET6 || body[3] != 0 {
 		return r, false
 	}
-	r = Route{Raw: append([]byte(nil), body...), protocol: body[5], prefix: netip.PrefixFrom(netip.IPv4Unspecified(), int(body[1]))}
+	any := netip.IPv4Unspecified()
+	if body[0] == unix.AF_INET6 {
+		any = netip.IPv6Unspecified()
+	}
+	r = Route{Raw: append([]byte(nil), body...), protocol: body[5], prefix: netip.PrefixFrom(any, int(body[1]))}
 	table := uint32(body[4])
 	attrs, err := nl.ParseRouteAttr(body[unix.SizeofRtMsg:])
 	if err != nil {
@@ -151,17 +159,26 @@ func (r Route) inWords() Route {
 			s += " dev #" + strconv.Itoa(r.index)
 		}
 	}
-	if r.metric != 0 {
+	if r.metric != usualMetric(r.prefix.Addr()) {
 		s += fmt.Sprintf(" metric %d", r.metric)
 	}
 	r.Text = s
 	return r
 }
 
-// routes yields the IPv4 routes of the main table, by their addresses.
-func routes(each func(Route) bool) error {
+// usualMetric is that of a route of which nobody has said one: a family's routes have none, or IP6_RT_PRIO_USER of
+// linux/ipv6_route.h.
+func usualMetric(family netip.Addr) uint32 {
+	if family.Is4() {
+		return 0
+	}
+	return 1024
+}
+
+// routes yields the routes of the main table: those of IPv4 by their addresses, of IPv6 the longer prefixes first.
+func routes(family uint8, each func(Route) bool) error {
 	header := make([]byte, unix.SizeofRtMsg)
-	header[0], header[4] = unix.AF_INET, unix.RT_TABLE_MAIN
+	header[0], header[4] = family, unix.RT_TABLE_MAIN
 	return dump(unix.RTM_GETROUTE, header, atMost(func(body []byte) bool {
 		r, ok := parseRoute(body)
 		return !ok || each(r)
@@ -169,9 +186,9 @@ func routes(each func(Route) bool) error {
 }
 
 // routesOut yields those that lead out of an interface, all of them.
-func routesOut(index int, each func(Route)) error {
+func routesOut(family uint8, index int, each func(Route)) error {
 	header := make([]byte, unix.SizeofRtMsg)
-	header[0], header[4] = unix.AF_INET, unix.RT_TABLE_MAIN
+	header[0], header[4] = family, unix.RT_TABLE_MAIN
 	header = binary.NativeEndian.AppendUint16(header, 8)
 	header = binary.NativeEndian.AppendUint16(header, unix.RTA_OIF)
 	header = binary.NativeEndian.AppendUint32(header, uint32(index))
@@ -183,12 +200,21 @@ func routesOut(index int, each func(Route)) error {
 	})
 }
 
+func familyOf(a netip.Addr) uint8 {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+var families = []uint8{unix.AF_INET, unix.AF_INET6}
+
 // routeTo is the route that the kernel would take to an address.
 func routeTo(a netip.Addr) (r Route, ok bool) {
 	header := make([]byte, unix.SizeofRtMsg)
-	header[0], header[1] = unix.AF_INET, 32
+	header[0], header[1] = familyOf(a), uint8(a.BitLen())
 	binary.NativeEndian.PutUint32(header[8:], unix.RTM_F_FIB_MATCH|unix.RTM_F_LOOKUP_TABLE)
-	header = binary.NativeEndian.AppendUint16(header, 8)
+	header = binary.NativeEndian.AppendUint16(header, uint16(unix.SizeofRtAttr+a.BitLen()/8))
 	header = binary.NativeEndian.AppendUint16(header, unix.RTA_DST)
 	header = append(header, a.AsSlice()...)
 	request := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)

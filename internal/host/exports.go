@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 
@@ -20,7 +19,15 @@ const ExportProtocol = netlink.RouteProtocol(118)
 type Exports struct {
 	Device string
 	To     []netip.Addr
-	Source netip.Addr // what the host sends from, as else it might be any of its addresses
+	// What the host sends from, as else it might be any of its addresses.
+	Source, Source6 netip.Addr
+}
+
+func (x *Exports) source(to netip.Addr) netip.Addr {
+	if to.Is4() {
+		return x.Source
+	}
+	return x.Source6
 }
 
 // ID implements Object.
@@ -37,12 +44,14 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 		return nil, &Waits{fmt.Errorf("%s is not there", x.Device)}
 	}
 	have := map[netip.Addr]netip.Addr{}
-	if err := routesOut(dev.Index, func(r Route) {
-		if netlink.RouteProtocol(r.protocol) == ExportProtocol {
-			have[r.prefix.Addr()] = r.source
+	for _, family := range families {
+		if err := routesOut(family, dev.Index, func(r Route) {
+			if netlink.RouteProtocol(r.protocol) == ExportProtocol {
+				have[r.prefix.Addr()] = r.source
+			}
+		}); err != nil {
+			return nil, fmt.Errorf("kernel.export: listing the host's routes: %w", err)
 		}
-	}); err != nil {
-		return nil, fmt.Errorf("kernel.export: listing the host's routes: %w", err)
 	}
 	entry := Entry{Netns: it.host.record.Owner.Netns}
 	if it.entry != nil {
@@ -51,11 +60,11 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 	d := &deeds{entry: &entry}
 	var enter, withdraw []netip.Addr
 	for _, a := range x.To {
-		if src, ok := have[a]; ok && src == x.Source {
+		if src, ok := have[a]; ok && src == x.source(a) {
 			continue
 		}
 		enter = append(enter, a)
-		if r, ok := routeTo(a); ok && r.prefix.Bits() == 32 && r.metric == 0 && netlink.RouteProtocol(r.protocol) != ExportProtocol {
+		if r, ok := routeTo(a); ok && r.prefix.IsSingleIP() && r.metric == usualMetric(a) && netlink.RouteProtocol(r.protocol) != ExportProtocol {
 			entry.replace(r.inWords())
 		}
 	}
@@ -97,8 +106,8 @@ func (x *Exports) look(it *Item) (*deeds, error) {
 
 func (x *Exports) enter(a netip.Addr, index int) error {
 	r := exportRoute(a, index)
-	if x.Source.IsValid() {
-		r.Src = x.Source.AsSlice()
+	if src := x.source(a); src.IsValid() {
+		r.Src = src.AsSlice()
 	}
 	if err := netlink.RouteReplace(r); err != nil {
 		return fmt.Errorf("kernel.export: entering the host's route to %s: %w", a, err)
@@ -109,7 +118,7 @@ func (x *Exports) enter(a netip.Addr, index int) error {
 func exportRoute(a netip.Addr, index int) *netlink.Route {
 	return &netlink.Route{
 		LinkIndex: index, Protocol: ExportProtocol, Scope: netlink.SCOPE_LINK,
-		Dst: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(32, 32)},
+		Dst: ipNet(netip.PrefixFrom(a, a.BitLen())),
 	}
 }
 
@@ -125,11 +134,13 @@ func removeExports(e *Entry) error {
 	var errs []error
 	if l, err := netlink.LinkByName(e.Name); err == nil {
 		var all []netip.Addr
-		errs = append(errs, routesOut(l.Attrs().Index, func(r Route) {
-			if netlink.RouteProtocol(r.protocol) == ExportProtocol {
-				all = append(all, r.prefix.Addr())
-			}
-		}))
+		for _, family := range families {
+			errs = append(errs, routesOut(family, l.Attrs().Index, func(r Route) {
+				if netlink.RouteProtocol(r.protocol) == ExportProtocol {
+					all = append(all, r.prefix.Addr())
+				}
+			}))
+		}
 		for _, a := range all {
 			errs = append(errs, withdrawExport(a, l.Attrs().Index))
 			written()

@@ -270,7 +270,7 @@ func (h *Host) settleKind(items []*Item, repair bool) error {
 
 func (h *Host) finish(p plan) {
 	it := p.Item
-	mac, mtu := it.MAC, it.mtu
+	mac, mtu, linkLocal := it.MAC, it.mtu, it.LinkLocal
 	if it.Err = p.do(); it.Err != nil {
 		return
 	}
@@ -279,7 +279,7 @@ func (h *Host) finish(p plan) {
 		h.repairs[it.id().Kind].Add(1)
 		h.log.Warn("somebody has changed what the router has on this host; it is as it was again", "object", it.id(), "done", p.String())
 	}
-	if p.stood && mac == it.MAC && mtu == it.mtu {
+	if p.stood && mac == it.MAC && mtu == it.mtu && slices.Equal(linkLocal, it.LinkLocal) {
 		return
 	}
 	it.Stands = true

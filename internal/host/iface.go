@@ -16,13 +16,16 @@ import (
 )
 
 // Interface is a port's network end: a TAP whose other end the router reads. A workload's has the set-up of the
-// tutorial: an address, the link route to the gateway and the default route by way of it.
+// tutorial: addresses; with IPv4 the link route to the gateway and the default route by way of it, with IPv6 the
+// default route by way of the gateway's link-local address.
 type Interface struct {
 	Namespace workload.Namespace // "": the host's own
 	Name      string
-	Address   netip.Prefix // invalid: it has none of the router's
+	Addresses []netip.Prefix // none: it has none of the router's
 	Gateway   netip.Addr
-	MTU       int // bytes
+	Gateway6  netip.Addr
+	IPv6      bool // the host's own speaks it; a workload's does if it has an address
+	MTU       int  // bytes
 	Offload   bool
 	Workload  string
 	Command   bool
@@ -47,6 +50,11 @@ func in(ns workload.Namespace, f func() error) error {
 	return ns.Do(f)
 }
 
+// has says whether it is to have addresses of a family.
+func (i *Interface) has(family uint8) bool {
+	return slices.ContainsFunc(i.Addresses, func(a netip.Prefix) bool { return familyOf(a.Addr()) == family })
+}
+
 // inode is zero for the host's own namespace, which no router outlives.
 func inodeOf(ns workload.Namespace) (workload.Inode, error) {
 	if ns == "" {
@@ -66,7 +74,7 @@ func (i *Interface) look(it *Item) (d *deeds, err error) {
 	s := setup{Interface: i, item: it, deeds: &deeds{}}
 	s.do = func() error {
 		if it.Stands && len(s.steps) == 0 {
-			it.MAC, it.Device = s.mac, s.device
+			it.MAC, it.Device, it.LinkLocal = s.mac, s.device, s.linkLocal
 			return nil
 		}
 		err := s.in(s.carryOut)
@@ -89,13 +97,15 @@ func (i *Interface) look(it *Item) (d *deeds, err error) {
 type setup struct {
 	*Interface
 	*deeds
-	item   *Item
-	nl     *netlink.Handle // of the namespace
-	inode  workload.Inode
-	steps  []func(netlink.Link) error
-	fresh  *link.Draft
-	mac    packet.MAC // as it was found
-	device string
+	item  *Item
+	nl    *netlink.Handle // of the namespace
+	inode workload.Inode
+	steps []func(netlink.Link) error
+	fresh *link.Draft
+	// As it was found.
+	mac       packet.MAC
+	device    string
+	linkLocal []netip.Addr
 }
 
 // in does it in the namespace that was looked at, not in another one that has its name by now.
@@ -211,11 +221,11 @@ func isTAP(l netlink.Link) bool {
 // ours says whether a TAP that no record tells of can only be a router's, of a version that wrote none: nobody
 // reads it, it stays by itself, and it has all that a router gives to a workload.
 func (s *setup) ours(l netlink.Link) bool {
-	if t := l.(*netlink.Tuntap); t.NonPersist || l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 || !s.Address.IsValid() {
+	if t := l.(*netlink.Tuntap); t.NonPersist || l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 || len(s.Addresses) == 0 {
 		return false
 	}
-	has := s.has(l)
-	return has.address && has.link && has.def
+	has := s.there(l)
+	return len(has.missing) == 0 && len(has.routes) == 0
 }
 
 // removeInterface removes what the router made, takes its set-up back from what it found, and puts back
@@ -259,11 +269,9 @@ func (e *Entry) takeBack() error {
 	s := setup{Interface: &Interface{Name: l.Attrs().Name}, nl: nl}
 	var errs []error
 	for _, to := range e.Routes {
-		r := netlink.Route{LinkIndex: e.Index, Dst: ipNet(to), Scope: netlink.SCOPE_LINK}
-		if to.Bits() == 0 {
-			r.Scope, r.Gw = netlink.SCOPE_UNIVERSE, e.Gateway.AsSlice()
-		}
-		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+		r := routeOf(to, e.gateway(to.Addr()))
+		r.LinkIndex = e.Index
+		if err := netlink.RouteDel(r); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, err)
 		}
 	}
@@ -272,9 +280,9 @@ func (e *Entry) takeBack() error {
 	}
 	written()
 	for _, a := range e.Former {
-		s.Address = a
-		errs = append(errs, s.addAddress(l))
+		errs = append(errs, s.addAddress(l, a))
 	}
+	e.putBackSettings(l.Attrs().Name)
 	return errors.Join(errs...)
 }
 

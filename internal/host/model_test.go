@@ -36,6 +36,7 @@ type wish struct {
 	// Of the workloads the last byte of the address; 0: there is none. Found is in a namespace that somebody has
 	// made; Named is in one by its name; Other has another interface's name.
 	Found, Named, Other int
+	Families            int  // of the workloads' addresses: 1 IPv4, 2 IPv6, 3 both
 	Net0                bool // Other's interface
 	Command             bool // a command asked for Named
 	Kill                int  // after so many writes; 0: it takes everything back
@@ -46,7 +47,8 @@ var drawWish = rapid.Custom(func(t *rapid.T) wish {
 	return wish{
 		Guard: rapid.Bool().Draw(t, "guard"), Export: rapid.Bool().Draw(t, "export"),
 		Found: rapid.IntRange(0, 2).Draw(t, "found"), Named: rapid.IntRange(0, 2).Draw(t, "named"), Other: rapid.IntRange(0, 2).Draw(t, "other"),
-		Net0: rapid.Bool().Draw(t, "net0"), Kill: rapid.IntRange(1, 40).Draw(t, "kill"), Down: rapid.IntRange(0, 4).Draw(t, "down") == 0,
+		Families: rapid.SampledFrom([]int{1, 2, 3, 3}).Draw(t, "families"),
+		Net0:     rapid.Bool().Draw(t, "net0"), Kill: rapid.IntRange(1, 40).Draw(t, "kill"), Down: rapid.IntRange(0, 4).Draw(t, "down") == 0,
 	}
 })
 
@@ -61,6 +63,21 @@ func addr(kind, last int) netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf("10.70.%d.%d/24", kind, last))
 }
 
+func addr6(kind, last int) netip.Prefix {
+	return netip.MustParsePrefix(fmt.Sprintf("fd00:70:%d::%d/128", kind, last))
+}
+
+// addresses are those of a workload.
+func (w *wish) addresses(kind, last int) (all []netip.Prefix) {
+	if w.Families&1 != 0 {
+		all = append(all, addr(kind, last))
+	}
+	if w.Families&2 != 0 {
+		all = append(all, addr6(kind, last))
+	}
+	return all
+}
+
 func (w *wish) objects() (all []Object) {
 	l, err := netlink.LinkByName(uplink)
 	if err != nil {
@@ -70,22 +87,26 @@ func (w *wish) objects() (all []Object) {
 		all = append(all, &Guard{Uplink: uplink, Device: uplink, Index: l.Attrs().Index, Own: []netip.Addr{netip.MustParseAddr("192.168.0.11")}})
 	}
 	x := &Exports{Device: "vrouter0"}
-	add := func(path workload.Namespace, named bool, name string, a netip.Prefix) {
+	add := func(path workload.Namespace, named bool, name string, kind, last int) {
+		a := w.addresses(kind, last)
 		all = append(all, &Namespace{Path: path, Make: named, Workload: string(path)},
-			&Interface{Namespace: path, Name: name, Address: a, Gateway: netip.MustParseAddr("169.254.1.1"), MTU: 1400, Offload: true, Workload: string(path)})
-		x.To = append(x.To, a.Addr())
+			&Interface{Namespace: path, Name: name, Addresses: a, MTU: 1400, Offload: true, Workload: string(path),
+				Gateway: netip.MustParseAddr("169.254.1.1"), Gateway6: netip.MustParseAddr("fe80::ecee:eeff:feee:eeee")})
+		for _, to := range a {
+			x.To = append(x.To, to.Addr())
+		}
 	}
 	if w.Found != 0 {
-		add(foundNS, false, "eth0", addr(1, w.Found))
+		add(foundNS, false, "eth0", 1, w.Found)
 	}
 	if w.Named != 0 {
-		add(namedNS, true, "eth0", addr(2, w.Named))
+		add(namedNS, true, "eth0", 2, w.Named)
 	}
 	if w.Other != 0 {
-		add(otherNS, true, w.other(), addr(3, w.Other))
+		add(otherNS, true, w.other(), 3, w.Other)
 	}
 	if w.Export {
-		all = append(all, &Interface{Name: "vrouter0", MTU: 1400, Offload: true}, x)
+		all = append(all, &Interface{Name: "vrouter0", IPv6: w.Families&2 != 0, MTU: 1400, Offload: true}, x)
 	}
 	return all
 }
@@ -160,23 +181,27 @@ func facts(ns workload.Namespace) (all []string) {
 		for _, l := range links {
 			a := l.Attrs()
 			words := fmt.Sprintf("%s %s", l.Type(), a.Name)
-			addrs, _ := netlink.AddrList(l, unix.AF_INET)
-			for _, x := range addrs {
-				if a.Name != "lo" {
-					words += " " + x.IPNet.String()
-				}
+			for _, family := range families {
+				_ = addresses(family, a.Index, func(x netip.Prefix) bool {
+					if a.Name != "lo" && !x.Addr().IsLinkLocalUnicast() {
+						words += " " + x.String()
+					}
+					return true
+				})
 			}
 			if a.Flags&net.FlagUp == 0 {
 				words += " down"
 			}
 			all = append(all, words)
 		}
-		_ = routes(func(r Route) bool {
-			if text := r.inWords().Text; !strings.Contains(text, "dev "+uplink) {
-				all = append(all, text)
-			}
-			return true
-		})
+		for _, family := range families {
+			_ = routes(family, func(r Route) bool {
+				if text := r.inWords().Text; !strings.Contains(text, "dev "+uplink) && r.prefix != netip.MustParsePrefix("fe80::/64") {
+					all = append(all, text)
+				}
+				return true
+			})
+		}
 		return nil
 	})
 	slices.Sort(all)
@@ -192,8 +217,17 @@ func wantFacts(t *testing.T, when string, ns workload.Namespace, want ...string)
 }
 
 // workloadFacts are those of a namespace with one.
-func workloadFacts(name string, a netip.Prefix) []string {
-	return []string{fmt.Sprintf("tuntap %s %s", name, a), "default via 169.254.1.1 dev " + name, "169.254.1.1/32 dev " + name, fmt.Sprintf("%s dev %s", a.Masked(), name)}
+func (w *wish) workloadFacts(name string, kind, last int) (facts []string) {
+	words := "tuntap " + name
+	for _, a := range w.addresses(kind, last) {
+		words += " " + a.String()
+		if a.Addr().Is4() {
+			facts = append(facts, "default via 169.254.1.1 dev "+name, "169.254.1.1/32 dev "+name, fmt.Sprintf("%s dev %s", a.Masked(), name))
+		} else {
+			facts = append(facts, "default via fe80::ecee:eeff:feee:eeee dev "+name, fmt.Sprintf("%s dev %s metric 256", a.Masked(), name))
+		}
+	}
+	return append(facts, words)
 }
 
 // check holds the host to a wish that was fulfilled, and to what somebody else has there.
@@ -203,13 +237,18 @@ func (w wish) check(t *testing.T, users map[workload.Namespace]uint64) {
 		w = wish{}
 	}
 	lo := "device lo"
-	own := []string{lo + " down", "bridge mine 10.9.0.2/24", "10.9.0.0/24 dev mine"}
-	if w.Found == 0 {
-		wantFacts(t, "somebody's namespace without a workload", foundNS, append(own, "default via 10.9.0.1 dev mine")...)
-	} else {
-		wantFacts(t, "somebody's namespace", foundNS, append(own, workloadFacts("eth0", addr(1, w.Found))...)...)
+	own := []string{lo + " down", "bridge mine 10.9.0.2/24 fd00:9::2/64", "10.9.0.0/24 dev mine", "fd00:9::/64 dev mine metric 256"}
+	if w.Found == 0 || w.Families&1 == 0 {
+		own = append(own, "default via 10.9.0.1 dev mine")
 	}
-	named := func(ns workload.Namespace, name string, a netip.Prefix, there bool) {
+	if w.Found == 0 || w.Families&2 == 0 {
+		own = append(own, "default via fd00:9::1 dev mine")
+	}
+	if w.Found != 0 {
+		own = append(own, w.workloadFacts("eth0", 1, w.Found)...)
+	}
+	wantFacts(t, "somebody's namespace", foundNS, own...)
+	named := func(ns workload.Namespace, name string, kind, last int, there bool) {
 		cookie, err := ns.Cookie()
 		users := users[ns]
 		switch {
@@ -218,27 +257,32 @@ func (w wish) check(t *testing.T, users map[workload.Namespace]uint64) {
 		case users == 0 && !there && !errors.Is(err, workload.ErrNone):
 			t.Errorf("%s is left: %v", ns, err)
 		case there && users != 0:
-			wantFacts(t, "attached to somebody's", ns, append(workloadFacts(name, a), lo+" down", "bridge more down")...)
+			wantFacts(t, "attached to somebody's", ns, append(w.workloadFacts(name, kind, last), lo+" down", "bridge more down")...)
 		case there:
-			wantFacts(t, "attached", ns, append(workloadFacts(name, a), lo)...)
+			wantFacts(t, "attached", ns, append(w.workloadFacts(name, kind, last), lo)...)
 		case users != 0:
 			wantFacts(t, "somebody's again", ns, lo+" down", "bridge more down")
 		}
 	}
-	named(namedNS, "eth0", addr(2, max(w.Named, 1)), w.Named != 0)
-	named(otherNS, w.other(), addr(3, max(w.Other, 1)), w.Other != 0)
-	hostFacts := []string{lo + " down", "bridge " + uplink + " 192.168.0.11/24", "bridge other 10.8.0.1/24", "10.8.0.0/24 dev other"}
-	theirs := "10.70.1.1/32 via 10.8.0.2 dev other"
+	named(namedNS, "eth0", 2, max(w.Named, 1), w.Named != 0)
+	named(otherNS, w.other(), 3, max(w.Other, 1), w.Other != 0)
+	hostFacts := []string{lo + " down", "bridge " + uplink + " 192.168.0.11/24", "bridge other 10.8.0.1/24 fd00:8::1/64", "10.8.0.0/24 dev other", "fd00:8::/64 dev other metric 256"}
+	theirs := []string{"10.70.1.1/32 via 10.8.0.2 dev other", "fd00:70:1::1/128 via fd00:8::2 dev other"}
 	if w.Export {
 		hostFacts = append(hostFacts, "tuntap vrouter0")
 		for kind, last := range []int{0, w.Found, w.Named, w.Other} {
-			if last != 0 {
-				hostFacts = append(hostFacts, fmt.Sprintf("%s/32 dev vrouter0", addr(kind, last).Addr()))
+			if last == 0 {
+				continue
+			}
+			for _, a := range w.addresses(kind, last) {
+				hostFacts = append(hostFacts, fmt.Sprintf("%s dev vrouter0", netip.PrefixFrom(a.Addr(), a.Addr().BitLen())))
 			}
 		}
 	}
-	if !w.Export || w.Found != 1 {
-		hostFacts = append(hostFacts, theirs)
+	for i, r := range theirs {
+		if !w.Export || w.Found != 1 || w.Families&(1<<i) == 0 {
+			hostFacts = append(hostFacts, r)
+		}
 	}
 	wantFacts(t, "the host", "", hostFacts...)
 	guards, err := guard.Interfaces()
@@ -257,17 +301,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// bridge makes one that is up, with an address; "" for none, and then it is down.
-func bridge(name, address string) error {
+// bridge makes one that is up, with addresses; with none it is down.
+func bridge(name string, addresses ...string) error {
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
-	if err := netlink.LinkAdd(br); err != nil || address == "" {
+	if err := netlink.LinkAdd(br); err != nil || addresses == nil {
 		return err
 	}
-	a, err := netlink.ParseAddr(address)
-	if err != nil {
-		return err
+	err := netlink.LinkSetUp(br)
+	for _, address := range addresses {
+		a, aerr := netlink.ParseAddr(address)
+		if aerr == nil && a.IP.To4() == nil {
+			a.Flags = unix.IFA_F_NODAD
+		}
+		err = errors.Join(err, aerr, netlink.AddrAdd(br, a))
 	}
-	return errors.Join(netlink.AddrAdd(br, a), netlink.LinkSetUp(br))
+	return err
 }
 
 func gateway(to, via, dev string) error {
@@ -301,10 +349,12 @@ func userNamespace(t *testing.T, ns workload.Namespace, f func() error) uint64 {
 // that was somebody else's.
 func TestKilledBetweenAnyTwoWrites(t *testing.T) {
 	must(t, bridge(uplink, "192.168.0.11/24"))
-	must(t, bridge("other", "10.8.0.1/24"))
+	must(t, bridge("other", "10.8.0.1/24", "fd00:8::1/64"))
 	must(t, gateway("10.70.1.1/32", "10.8.0.2", "other"))
+	must(t, gateway("fd00:70:1::1/128", "fd00:8::2", "other"))
 	userNamespace(t, foundNS, func() error {
-		return errors.Join(bridge("mine", "10.9.0.2/24"), gateway("0.0.0.0/0", "10.9.0.1", "mine"))
+		return errors.Join(bridge("mine", "10.9.0.2/24", "fd00:9::2/64"), gateway("0.0.0.0/0", "10.9.0.1", "mine"), gateway("::/0", "fd00:9::1", "mine"),
+			setting{"disable_ipv6", "1"}.set("default"))
 	})
 	kills := 0
 	for seed := *life1; seed < *life1+*lives; seed++ {
@@ -318,7 +368,7 @@ func TestKilledBetweenAnyTwoWrites(t *testing.T) {
 			if (seed+step)%5 == 0 { // somebody takes a name for himself
 				if users[namedNS] == 0 {
 					_ = workload.Namespace(namedNS).Delete()
-					users[namedNS] = userNamespace(t, namedNS, func() error { return bridge("more", "") })
+					users[namedNS] = userNamespace(t, namedNS, func() error { return bridge("more") })
 				}
 			}
 			if (seed+step)%4 == 0 { // or takes an interface away

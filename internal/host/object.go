@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"time"
@@ -84,6 +85,8 @@ type Item struct {
 	Index  int
 	MAC    packet.MAC
 	Device string // its name at present
+	// LinkLocal are its IPv6 addresses of that kind, where it has others.
+	LinkLocal []netip.Addr
 
 	entry  *Entry
 	inode  workload.Inode // of its namespace

@@ -3,7 +3,9 @@ package host
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Planned is what would be done about an object.
@@ -52,7 +54,7 @@ func (h *Host) Plan(want []Object, later ...ID) (all []Planned) {
 			p.What = d.String()
 			makes[p.ID] = d.draft != nil
 		case ofWorkload && errors.As(err, &waits) && makes[ID{Kind: KindNamespace, Name: string(i.Namespace)}]:
-			p.What = fmt.Sprintf("make interface %s in %s, set mtu %d of %s, give %s to %s", i.Name, i.Namespace, i.MTU, i.Name, i.Address, i.Name)
+			p.What = fmt.Sprintf("make interface %s in %s, set mtu %d of %s, give %s to %s", i.Name, i.Namespace, i.MTU, i.Name, listed(i.Addresses), i.Name)
 		case errors.As(err, &waits):
 			p.Waits = err.Error()
 		default:
@@ -86,4 +88,12 @@ func compare(a, b ID) int {
 		return 1
 	}
 	return 0
+}
+
+func listed(addresses []netip.Prefix) string {
+	var words []string
+	for _, a := range addresses {
+		words = append(words, a.String())
+	}
+	return strings.Join(words, " and ")
 }

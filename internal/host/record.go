@@ -42,12 +42,22 @@ type Entry struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"`
 	Routes    []netip.Prefix `json:"routes,omitempty"`
 	Gateway   netip.Addr     `json:"gateway,omitzero"`
+	Gateway6  netip.Addr     `json:"gateway6,omitzero"`
 	// Replaced and Former are the routes and addresses that had their place before; they are put back.
 	Replaced []Route        `json:"replaced,omitempty"`
 	Former   []netip.Prefix `json:"replaced_addresses,omitempty"`
+	// Settings are those of net.ipv6.conf that an interface had before, which was found.
+	Settings map[string]string `json:"replaced_settings,omitempty"`
 
 	old  bool   // of an earlier run
 	line []byte // as it was written last
+}
+
+func (e *Entry) gateway(family netip.Addr) netip.Addr {
+	if family.Is4() {
+		return e.Gateway
+	}
+	return e.Gateway6
 }
 
 // Record is what was done to a host. It is written before anything is done.

@@ -17,44 +17,98 @@ import (
 
 // state is what there is of a workload's set-up.
 type state struct {
-	address, link, def bool
-	old                []netip.Prefix // addresses that the router gave it, and that it is not to have any more
-	others             []netip.Prefix // addresses that somebody else gave it
-	replaced           []Route        // by its routes
+	missing   []netip.Prefix // of its addresses
+	routes    []netip.Prefix // those of its routes that are not there
+	old       []netip.Prefix // addresses that the router gave it, and that it is not to have any more
+	others    []netip.Prefix // addresses that somebody else gave it
+	replaced  []Route        // by its routes
+	linkLocal []netip.Addr
 }
 
-func (s *setup) has(l netlink.Link) (st state) {
+// routesOf are the destinations of a workload's routes, in the order in which they are entered.
+func (i *Interface) routesOf(family uint8) []netip.Prefix {
+	switch {
+	case !i.has(family):
+		return nil
+	case family == unix.AF_INET:
+		return []netip.Prefix{netip.PrefixFrom(i.Gateway, 32), netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+	}
+	return []netip.Prefix{netip.PrefixFrom(netip.IPv6Unspecified(), 0)} // the gateway is on every link
+}
+
+func (i *Interface) wantsRoute(to netip.Prefix) bool {
+	return slices.Contains(i.routesOf(familyOf(to.Addr())), to)
+}
+
+// routeOf is one of them: on the link, or the default by way of the gateway.
+func routeOf(to netip.Prefix, gateway netip.Addr) *netlink.Route {
+	r := &netlink.Route{Dst: ipNet(to), Scope: netlink.SCOPE_LINK, Priority: int(usualMetric(to.Addr()))}
+	if to.Bits() == 0 {
+		r.Scope, r.Gw = netlink.SCOPE_UNIVERSE, gateway.AsSlice()
+	}
+	return r
+}
+
+func (i *Interface) gateway(family netip.Addr) netip.Addr {
+	if family.Is4() {
+		return i.Gateway
+	}
+	return i.Gateway6
+}
+
+func (s *setup) there(l netlink.Link) (st state) {
+	st.missing = slices.Clone(s.Addresses)
+	for _, family := range families {
+		s.readFamily(family, l, &st)
+	}
+	return st
+}
+
+// readFamily finds what there is of a family: where nothing of it is wanted, what the router has put there.
+func (s *setup) readFamily(family uint8, l netlink.Link, st *state) {
 	index := 0
 	if l != nil {
 		index = l.Attrs().Index
-		_ = addresses(index, func(a netip.Prefix) bool {
+		_ = addresses(family, index, func(a netip.Prefix) bool {
+			i := slices.Index(st.missing, a)
 			switch {
-			case a == s.Address:
-				st.address = true
+			case i >= 0:
+				st.missing = slices.Delete(st.missing, i, i+1)
+			case family == unix.AF_INET6 && a.Addr().IsLinkLocalUnicast():
+				st.linkLocal = append(st.linkLocal, a.Addr())
 			case s.entry != nil && slices.Contains(s.entry.Addresses, a):
 				st.old = append(st.old, a)
-			default:
+			case s.has(family):
 				st.others = append(st.others, a)
 			}
 			return true
 		})
 	}
-	gateway := netip.PrefixFrom(s.Gateway, 32)
-	_ = routes(func(r Route) bool {
-		switch {
-		case r.metric != 0:
-		case r.prefix == gateway:
-			if st.link = s.leadsHere(r.index, index) && !r.gateway.IsValid(); !st.link {
-				st.replaced = append(st.replaced, r.inWords())
-			}
-		case r.prefix.Bits() == 0:
-			if st.def = s.leadsHere(r.index, index) && r.gateway == s.Gateway; !st.def {
-				st.replaced = append(st.replaced, r.inWords())
-			}
+	missing, seen := s.routesOf(family), 0
+	if len(missing) == 0 {
+		return
+	}
+	_ = routes(family, func(r Route) bool {
+		seen++
+		i := slices.Index(missing, r.prefix)
+		if i < 0 || r.metric != usualMetric(r.prefix.Addr()) {
+			return family == unix.AF_INET6 || r.prefix.Addr().Compare(s.Gateway) <= 0
 		}
-		return r.prefix.Addr().Compare(s.Gateway) <= 0
+		want := netip.Addr{}
+		if r.prefix.Bits() == 0 {
+			want = s.gateway(r.prefix.Addr())
+		}
+		if s.leadsHere(r.index, index) && r.gateway == want {
+			missing = slices.Delete(missing, i, i+1)
+		} else {
+			st.replaced = append(st.replaced, r.inWords())
+		}
+		return true
 	})
-	return st
+	if seen >= dumpLimit && family == unix.AF_INET6 { // the default route comes last: who has so many others sees to it himself
+		missing = nil
+	}
+	st.routes = append(st.routes, missing...)
 }
 
 // leadsHere says whether a route leads out of the interface with this index or, where a namespace has several workloads,
@@ -83,22 +137,29 @@ func (s *setup) want(l netlink.Link) error {
 		it.Note = fmt.Sprintf("%s is a port of a bridge, or the like, of the workload's own, which has its address and its routes", s.Name)
 		return nil
 	}
-	if !s.Address.IsValid() {
+	if len(s.Addresses) == 0 {
+		if s.IPv6 {
+			s.speak(l)
+		}
 		if !it.Stands && (l == nil || l.Attrs().Flags&net.FlagUp == 0) {
 			s.step(s.setUp, "set %s up", s.Name)
 		}
 		return nil
 	}
-	st := s.has(l)
+	st := s.there(l)
+	s.linkLocal = st.linkLocal
 	if it.theirs = it.following && s.letBe(&st); it.theirs {
 		return nil
 	}
-	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return a != s.Address && !slices.Contains(st.old, a) })
-	if !st.address {
-		if !slices.Contains(s.entry.Addresses, s.Address) {
-			s.entry.Addresses = append(s.entry.Addresses, s.Address)
+	s.entry.Addresses = slices.DeleteFunc(s.entry.Addresses, func(a netip.Prefix) bool { return !slices.Contains(s.Addresses, a) && !slices.Contains(st.old, a) })
+	if s.has(unix.AF_INET6) {
+		s.speak(l)
+	}
+	for _, a := range st.missing {
+		if !slices.Contains(s.entry.Addresses, a) {
+			s.entry.Addresses = append(s.entry.Addresses, a)
 		}
-		s.step(s.addAddress, "give %s to %s", s.Address, s.Name)
+		s.step(func(l netlink.Link) error { return s.addAddress(l, a) }, "give %s to %s", a, s.Name)
 	}
 	// The new one first: with the last address of an interface the kernel takes its routes.
 	for _, a := range st.old {
@@ -123,9 +184,20 @@ func (s *setup) want(l netlink.Link) error {
 		s.say("replace the route %s", r.Text)
 		s.entry.replace(r)
 	}
-	s.entry.Gateway = s.Gateway
-	s.route(st.link, netip.PrefixFrom(s.Gateway, 32), &netlink.Route{Scope: netlink.SCOPE_LINK})
-	s.route(st.def, netip.PrefixFrom(netip.IPv4Unspecified(), 0), &netlink.Route{Gw: s.Gateway.AsSlice()})
+	for _, to := range s.entry.Routes {
+		if !s.wantsRoute(to) {
+			s.withdraw(to)
+		}
+	}
+	for _, r := range s.entry.Replaced { // by a route that went with its interface
+		if was, ok := parseRoute(r.Raw); ok && !s.wantsRoute(was.prefix) && !slices.Contains(s.entry.Routes, was.prefix) {
+			s.step(func(netlink.Link) error { return s.item.entry.putBack(was.prefix) }, "put back the route %s", r.Text)
+		}
+	}
+	s.entry.Gateway, s.entry.Gateway6 = s.Gateway, s.Gateway6
+	for _, to := range st.routes {
+		s.route(to)
+	}
 	return nil
 }
 
@@ -137,8 +209,8 @@ func (s *setup) letBe(st *state) bool {
 	switch {
 	case !s.item.Stands:
 		return false
-	case !st.address:
-		s.item.Note = fmt.Sprintf("%s has no longer %s", s.Name, s.Address) + mend
+	case len(st.missing) > 0:
+		s.item.Note = fmt.Sprintf("%s has no longer %s", s.Name, st.missing[0]) + mend
 	case len(st.replaced) > 0:
 		s.item.Note = "the namespace has the route " + st.replaced[0].Text + " in the place of the router's" + mend
 	default:
@@ -147,20 +219,32 @@ func (s *setup) letBe(st *state) bool {
 	return true
 }
 
-func (s *setup) route(there bool, to netip.Prefix, r *netlink.Route) {
-	if there {
-		return
-	}
+func (s *setup) route(to netip.Prefix) {
 	if !slices.Contains(s.entry.Routes, to) {
 		s.entry.Routes = append(s.entry.Routes, to)
 	}
 	s.step(func(l netlink.Link) error {
-		r.LinkIndex, r.Dst = l.Attrs().Index, ipNet(to)
+		r := routeOf(to, s.gateway(to.Addr()))
+		r.LinkIndex = l.Attrs().Index
 		if err := s.nl.RouteReplace(r); err != nil {
 			return fmt.Errorf("%s: adding route %s: %w", s.Name, to, err)
 		}
 		return nil
 	}, "route %s by %s", to, s.Name)
+}
+
+// withdraw takes a route back of a family of which the workload has no address any more.
+func (s *setup) withdraw(to netip.Prefix) {
+	r := routeOf(to, s.entry.gateway(to.Addr()))
+	s.step(func(l netlink.Link) error {
+		r.LinkIndex = l.Attrs().Index
+		if err := s.nl.RouteDel(r); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("%s: taking back route %s: %w", s.Name, to, err)
+		}
+		e := s.item.entry
+		e.Routes, e.line = slices.DeleteFunc(e.Routes, func(p netip.Prefix) bool { return p == to }), nil
+		return e.putBack(to)
+	}, "take back route %s by %s", to, s.Name)
 }
 
 func (s *setup) rename(from string) {
@@ -194,7 +278,9 @@ func (s *setup) carryOut() error {
 	}
 	it := s.item
 	if !it.Stands {
-		s.quiet()
+		if s.Namespace == "" && !s.IPv6 {
+			_ = mute.set(s.Name)
+		}
 		l, err := s.nl.LinkByIndex(s.entry.Index)
 		if err != nil {
 			return err
@@ -219,20 +305,13 @@ func (s *setup) carryOut() error {
 		it.closeUnlessStands()
 		return err
 	}
-	if e := it.entry; len(e.Addresses) > 1 { // the one that it is not to have any more is gone
-		e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Prefix) bool { return a != s.Address })
+	if e, kept := it.entry, func(a netip.Prefix) bool { return !slices.Contains(s.Addresses, a) }; slices.ContainsFunc(e.Addresses, kept) { // those that it is not to have any more are gone
+		e.Addresses = slices.DeleteFunc(e.Addresses, kept)
 		e.line = nil
 	}
+	it.LinkLocal = s.linkLocalOf(l)
 	it.Index, it.MAC, it.Device, it.mtu, it.inode = s.entry.Index, packet.MAC(l.Attrs().HardwareAddr), l.Attrs().Name, s.MTU, s.inode
 	return nil
-}
-
-// quiet keeps the host's own port from announcing what nobody asked for; where that can't be set, the
-// router drops it.
-func (s *setup) quiet() {
-	if s.Namespace == "" {
-		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+s.Name+"/disable_ipv6", []byte("1"), 0o644)
-	}
 }
 
 func (s *setup) setMTU(l netlink.Link) error {
@@ -249,9 +328,13 @@ func (s *setup) setUp(l netlink.Link) error {
 	return nil
 }
 
-func (s *setup) addAddress(l netlink.Link) error {
-	if err := s.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(s.Address)}); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("%s: adding address %s: %w", s.Name, s.Address, err)
+func (s *setup) addAddress(l netlink.Link, a netip.Prefix) error {
+	x := &netlink.Addr{IPNet: ipNet(a)}
+	if a.Addr().Is6() {
+		x.Flags = unix.IFA_F_NODAD // it can be used at once
+	}
+	if err := s.nl.AddrAdd(l, x); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%s: adding address %s: %w", s.Name, a, err)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (w *watch) take() (ids []ID) {
 func groups(id ID) (protocol int, mask uint32) {
 	switch {
 	case id.Kind == KindInterface && id.Namespace != "":
-		return unix.NETLINK_ROUTE, unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE
+		return unix.NETLINK_ROUTE, unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV6_ROUTE
 	case id.Kind == KindGuard:
 		return unix.NETLINK_NETFILTER, 1 << (unix.NFNLGRP_NFTABLES - 1)
 	}

@@ -113,6 +113,11 @@ func (t *Table) Apply(changes []Change) (touched Touched, sure bool) {
 func (t *Table) apply(k Key, op op, r Shared) (changed, sure bool) {
 	have := t.At(k)
 	at := slices.Index(have, r)
+	if v := r.Value(); v.Six && (len(have) > 1 || len(have) == 1 && at < 0 && (op != replaced || joins(&v) != joins(valueOf(have[0])))) {
+		// The kernel makes one route of several IPv6 routes with one key, or takes one of its next hops out, and
+		// tells of the part or of the whole; and it replaces only like by like.
+		return false, false
+	}
 	switch {
 	case op == removed && at < 0, op == replaced && at == 0, op != removed && op != replaced && at >= 0:
 		return false, true // seen already
@@ -139,6 +144,14 @@ func (t *Table) apply(k Key, op op, r Shared) (changed, sure bool) {
 	t.store(k, have)
 	t.buf = have
 	return true, true
+}
+
+// joins says whether the kernel makes an IPv6 route and another one with its key one route with several next hops.
+func joins(r *Route) bool { return r.nexthop == 0 && r.hops.len() > 0 && r.hops.at(0).Via.IsValid() }
+
+func valueOf(r Shared) *Route {
+	v := r.Value()
+	return &v
 }
 
 // over is a route with the nexthop object that it speaks of, which is told of before it, unless
@@ -210,9 +223,9 @@ func (t *Table) leave(k Key) (left bool) {
 }
 
 // Of is where the change may matter: one of a nexthop object, anywhere.
-func (c *Change) Of() netip.Prefix {
+func (c *Change) Of() (to netip.Prefix, anywhere bool) {
 	if c.object != nil {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		return to, true
 	}
-	return c.Prefix()
+	return c.Prefix(), false
 }

@@ -1,6 +1,7 @@
 package hostroutes
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,8 +13,9 @@ import (
 )
 
 var (
-	prefixes = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("0.0.0.0/0")}
-	markers  int // so far
+	prefixes  = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("0.0.0.0/0")}
+	prefixes6 = []netip.Prefix{netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("fd00:1:2::/64"), netip.MustParsePrefix("::/0")}
+	markers   int // so far
 )
 
 // text is the table in words: by key, its routes in their order.
@@ -62,38 +64,66 @@ func hear(t *rapid.T, s *Subscription) (changes []Change) {
 
 // something is a random command of ip-route(8) or ip-nexthop(8); the kernel may refuse it.
 func something(t *rapid.T) error {
-	objects := rapid.IntRange(1, 3)
+	objects, ids := rapid.IntRange(1, 3), []int{1, 2, 3, 11, 12, 13}
+	family, here, there := byte(unix.AF_INET), "192.168.0.1", "172.16.0.1"
+	six := rapid.Bool().Draw(t, "six")
+	if six {
+		family, here, there = unix.AF_INET6, rapid.SampledFrom([]string{"fd00:192::1", "fe80::1"}).Draw(t, "net"), "fd00:172::1"
+		objects, ids = rapid.IntRange(21, 23), []int{21, 22, 23, 31, 32, 33}
+	}
+	neighbor := func() string { return here + fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "via")) }
 	switch rapid.IntRange(0, 9).Draw(t, "what") {
 	case 0:
-		return blackhole(objects.Draw(t, "id"))
+		return blackhole(objects.Draw(t, "id"), family)
 	case 1, 2:
-		via, link := "192.168.0.1"+fmt.Sprint(objects.Draw(t, "via")), uplink
+		via, link := neighbor(), uplink
 		if rapid.IntRange(0, 3).Draw(t, "other") == 0 {
-			via, link = "172.16.0.1"+fmt.Sprint(objects.Draw(t, "via")), other
+			via, link = there+fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "via")), other
 		}
 		return gateway(objects.Draw(t, "id"), via, link)
 	case 3:
 		return group(10+objects.Draw(t, "id"), rapid.SliceOfNDistinct(objects, 1, 3, rapid.ID).Draw(t, "members")...)
 	case 4:
-		return removeObject(rapid.SampledFrom([]int{1, 2, 3, 11, 12, 13}).Draw(t, "id"))
+		return removeObject(rapid.SampledFrom(ids).Draw(t, "id"))
 	}
 	to := rapid.SampledFrom(prefixes).Draw(t, "to")
+	if six {
+		to = rapid.SampledFrom(prefixes6).Draw(t, "to6")
+	}
 	words := [][]byte{attr(unix.RTA_DST, to.Addr().AsSlice()), attr(unix.RTA_PRIORITY, u32(rapid.IntRange(1, 2).Draw(t, "metric")))}
 	protocol := rapid.SampledFrom([]byte{unix.RTPROT_BIRD, unix.RTPROT_STATIC}).Draw(t, "protocol")
 	head := rtmsg(to, protocol, unix.RTN_UNICAST, 0)
-	switch rapid.IntRange(0, 3).Draw(t, "way") {
+	way := rapid.IntRange(0, 3).Draw(t, "way")
+	if six && rapid.Bool().Draw(t, "several") {
+		way = 4
+	}
+	if six && way != 1 && way != 4 { // the kernel's list hides what has the key of one with several next hops, and is none itself
+		words[1] = attr(unix.RTA_PRIORITY, u32(rapid.IntRange(3, 4).Draw(t, "metric6")))
+	}
+	switch way {
+	case 4: // several next hops, or the second of several
+		var hops []byte
+		for range rapid.IntRange(1, 3).Draw(t, "hops") {
+			via := attr(unix.RTA_GATEWAY, ip(neighbor()))
+			hops = append(binary.NativeEndian.AppendUint16(hops, uint16(unix.SizeofRtNexthop+len(via))), 0, byte(rapid.IntRange(0, 2).Draw(t, "weight")))
+			hops = append(append(hops, u32(uplink)...), via...)
+		}
+		words = append(words, attr(unix.RTA_MULTIPATH, hops))
 	case 0:
 		head[7] = rapid.SampledFrom([]byte{unix.RTN_BLACKHOLE, unix.RTN_PROHIBIT, unix.RTN_THROW}).Draw(t, "type")
 	case 1:
-		words = append(words, attr(unix.RTA_GATEWAY, ip("192.168.0.1"+fmt.Sprint(objects.Draw(t, "via")))))
+		words = append(words, attr(unix.RTA_GATEWAY, ip(neighbor())), attr(unix.RTA_OIF, u32(uplink)))
 	default:
-		words = append(words, attr(rtaNexthopID, u32(rapid.SampledFrom([]int{1, 2, 3, 11, 12, 13}).Draw(t, "nhid"))))
+		words = append(words, attr(rtaNexthopID, u32(rapid.SampledFrom(ids).Draw(t, "nhid"))))
 	}
 	if rapid.Bool().Draw(t, "mtu") {
 		words = append(words, attr(unix.RTA_METRICS, attr(unix.RTAX_MTU, u32(1400))))
 	}
-	if rapid.IntRange(0, 3).Draw(t, "del") == 0 {
+	switch rapid.IntRange(0, 5).Draw(t, "del") {
+	case 0:
 		return tell(unix.RTM_DELROUTE, 0, head[:12], words[0], words[1])
+	case 1: // of IPv6 one next hop of several, perhaps
+		return tell(unix.RTM_DELROUTE, 0, head, words...)
 	}
 	flags := rapid.SampledFrom([]int{unix.NLM_F_EXCL, unix.NLM_F_APPEND, unix.NLM_F_REPLACE, 0}).Draw(t, "flags")
 	return tell(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|flags, head, words...)

@@ -67,22 +67,37 @@ func listObjects() (all map[uint32]objectState, err error) {
 
 // listRoutes has the routes as they were told: without the objects they lead over.
 func listRoutes(size int) (first map[Key]Shared, more map[Key][]Shared, err error) {
-	header := make([]byte, unix.SizeofRtMsg)
-	header[0] = unix.AF_INET
-	err = dump(unix.RTM_GETROUTE, header, unix.RTM_NEWROUTE,
-		func() { first, more = make(map[Key]Shared, size), map[Key][]Shared{} },
-		func(b []byte) {
-			k, r, ok := readRoute(b)
-			if !ok {
-				return
-			}
-			if _, there := first[k]; there {
-				more[k] = append(more[k], unique.Make(r))
-			} else {
-				first[k] = unique.Make(r)
-			}
-		})
-	return first, more, err
+	first, more = make(map[Key]Shared, size), map[Key][]Shared{}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		header := make([]byte, unix.SizeofRtMsg)
+		header[0] = family
+		of := netip.AddrFrom4([4]byte{})
+		if family == unix.AF_INET6 {
+			of = netip.IPv6Unspecified()
+		}
+		err = dump(unix.RTM_GETROUTE, header, unix.RTM_NEWROUTE,
+			func() { forget(first, of); forget(more, of) },
+			func(b []byte) {
+				k, r, ok := readRoute(b)
+				if !ok {
+					return
+				}
+				if _, there := first[k]; there {
+					more[k] = append(more[k], unique.Make(r))
+				} else {
+					first[k] = unique.Make(r)
+				}
+			})
+		if err != nil && !(family == unix.AF_INET6 && errors.Is(err, unix.EOPNOTSUPP)) { // a kernel without IPv6
+			return nil, nil, err
+		}
+	}
+	return first, more, nil
+}
+
+// forget drops what a dump has brought that begins anew.
+func forget[V any](m map[Key]V, family netip.Addr) {
+	maps.DeleteFunc(m, func(k Key, _ V) bool { return k.Prefix().Addr().Is4() == family.Is4() })
 }
 
 // replace makes these all there are.
@@ -166,11 +181,14 @@ type Way struct {
 // OnLink says whether the host reaches a by asking for it on the link.
 func (w *Way) OnLink(a netip.Addr) bool { return !w.Via.IsValid() || w.Via == a }
 
-// Get asks the kernel for the way to an IPv4 address.
+// Get asks the kernel for the way to an address.
 func Get(a netip.Addr) (w Way, err error) {
-	b := make([]byte, unix.SizeofRtMsg, unix.SizeofRtMsg+8)
-	b[0], b[1] = unix.AF_INET, 32
-	b = native.AppendUint16(native.AppendUint16(b, 8), unix.RTA_DST)
+	b := make([]byte, unix.SizeofRtMsg, unix.SizeofRtMsg+unix.SizeofRtAttr+16)
+	if b[0] = unix.AF_INET; a.Is6() {
+		b[0] = unix.AF_INET6
+	}
+	b[1] = uint8(a.BitLen())
+	b = native.AppendUint16(native.AppendUint16(b, uint16(unix.SizeofRtAttr+a.BitLen()/8)), unix.RTA_DST)
 	b = append(b, a.AsSlice()...)
 	err = ask(unix.RTM_GETROUTE, 0, b, unix.RTM_NEWROUTE, func(b []byte) {
 		if len(b) < unix.SizeofRtMsg {

@@ -39,13 +39,17 @@ func build() error {
 		return err
 	}
 	for _, l := range []struct {
-		name, address string
-		index         *int
-	}{{"ens160", "192.168.0.11/24", &uplink}, {"eth1", "172.16.0.11/24", &other}} {
+		name, address, address6 string
+		index                   *int
+	}{{"ens160", "192.168.0.11/24", "fd00:192::11/64", &uplink}, {"eth1", "172.16.0.11/24", "fd00:172::11/64", &other}} {
 		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: l.name}, PeerName: l.name + "-cable"}
 		peer := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: l.name + "-cable"}}
 		address, err := netlink.ParseAddr(l.address)
-		if err := errors.Join(err, netlink.LinkAdd(veth), netlink.AddrAdd(veth, address), netlink.LinkSetUp(veth), netlink.LinkSetUp(peer)); err != nil {
+		address6, err6 := netlink.ParseAddr(l.address6)
+		if err6 == nil {
+			address6.Flags = unix.IFA_F_NODAD
+		}
+		if err := errors.Join(err, err6, netlink.LinkAdd(veth), netlink.AddrAdd(veth, address), netlink.AddrAdd(veth, address6), netlink.LinkSetUp(veth), netlink.LinkSetUp(peer)); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 		i, err := net.InterfaceByName(l.name)
@@ -80,7 +84,11 @@ func ip(s string) []byte { return netip.MustParseAddr(s).AsSlice() }
 
 // rtmsg is the header of a route to a prefix.
 func rtmsg(to netip.Prefix, protocol, kind byte, tos byte) []byte {
-	return []byte{unix.AF_INET, byte(to.Bits()), 0, tos, unix.RT_TABLE_MAIN, protocol, unix.RT_SCOPE_UNIVERSE, kind, 0, 0, 0, 0}
+	family := byte(unix.AF_INET)
+	if to.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	return []byte{family, byte(to.Bits()), 0, tos, unix.RT_TABLE_MAIN, protocol, unix.RT_SCOPE_UNIVERSE, kind, 0, 0, 0, 0}
 }
 
 func nhmsg(family byte) []byte { return []byte{family, 0, unix.RTPROT_ZEBRA, 0, 0, 0, 0, 0} }
@@ -95,8 +103,8 @@ func gateway(id int, via string, link int) error {
 		attr(unix.NHA_ID, u32(id)), attr(unix.NHA_GATEWAY, ip(via)), attr(unix.NHA_OIF, u32(link)))
 }
 
-func blackhole(id int) error {
-	return tell(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, nhmsg(unix.AF_INET), attr(unix.NHA_ID, u32(id)), attr(unix.NHA_BLACKHOLE, nil))
+func blackhole(id int, family byte) error {
+	return tell(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, nhmsg(family), attr(unix.NHA_ID, u32(id)), attr(unix.NHA_BLACKHOLE, nil))
 }
 
 // group is one of several objects, the i-th with weight i+1.

@@ -61,17 +61,16 @@ func number(b []byte) uint32 {
 	return native.Uint32(b)
 }
 
-// address is an attribute with an IPv4 address; zero if it is none.
-func address(b []byte) (a [4]byte) {
-	if len(b) == 4 {
-		copy(a[:], b)
-	}
+// address is an attribute with an address of either family; invalid if it is none.
+func address(b []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(b)
 	return a
 }
 
-func addr(a [4]byte) netip.Addr {
-	if a == [4]byte{} {
+// given is an address, or none where all its bits are 0.
+func given(a netip.Addr) netip.Addr {
+	if a.IsValid() && a.IsUnspecified() {
 		return netip.Addr{}
 	}
-	return netip.AddrFrom4(a)
+	return a
 }

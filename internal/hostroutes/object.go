@@ -44,7 +44,7 @@ func readObject(b []byte) (id uint32, s objectState, ok bool) {
 		return 0, s, false
 	}
 	s.known = true
-	h, family := Hop{OnLink: native.Uint32(b[4:])&unix.RTNH_F_ONLINK != 0, Weight: 1}, b[0]
+	h := Hop{OnLink: native.Uint32(b[4:])&unix.RTNH_F_ONLINK != 0, Weight: 1}
 	for kind, v := range attributes(b[unix.SizeofNhmsg:]) {
 		switch kind {
 		case unix.NHA_ID:
@@ -56,10 +56,7 @@ func readObject(b []byte) (id uint32, s objectState, ok bool) {
 		case unix.NHA_OIF:
 			h.Link = int(number(v))
 		case unix.NHA_GATEWAY:
-			h.Via = addr(address(v))
-			if family == unix.AF_INET6 {
-				h.Fault = max(h.Fault, ViaInet6)
-			}
+			h.Via = given(address(v))
 		case unix.NHA_ENCAP_TYPE:
 			h.Fault = Encapsulated
 		}

@@ -1,4 +1,4 @@
-// Package hostroutes knows the host's main routing table, IPv4: the routes and the nexthop
+// Package hostroutes knows the host's main routing table, of both families: the routes and the nexthop
 // objects that they may lead over. It reads them from the kernel by rtnetlink(7), follows
 // what the kernel tells of changes, and asks it for the way to one address.
 package hostroutes
@@ -13,30 +13,31 @@ import (
 // Key is what the kernel tells routes apart by: routes with one key are in an order, in
 // which the first one is used. There may be a million, so it is kept small.
 type Key struct {
-	addr   [4]byte
+	addr   [16]byte // of IPv4 in the form of IPv6
 	bits   uint8
 	TOS    uint8
 	Metric uint32
 }
 
-// KeyOf is that of a route to an IPv4 prefix for any type of service.
+// KeyOf is that of a route to a prefix for any type of service.
 func KeyOf(p netip.Prefix, metric uint32) Key {
-	return Key{addr: p.Addr().As4(), bits: uint8(p.Bits()), Metric: metric}
+	return Key{addr: p.Addr().As16(), bits: uint8(p.Bits()), Metric: metric}
 }
 
 // Prefix is where the route leads to.
 func (k Key) Prefix() netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4(k.addr), int(k.bits))
+	return netip.PrefixFrom(netip.AddrFrom16(k.addr).Unmap(), int(k.bits))
 }
 
 // Route is what the host does with packets to a prefix. What changes while a route stays, as
 // that its link has no carrier, is left out.
 type Route struct {
+	Six      bool  // to an IPv6 prefix
 	Protocol uint8 // rtnetlink's number
 	rtype    uint8 // RTN_UNICAST, RTN_BLACKHOLE, …
 	tos      uint8
 	MTU      uint32  // 0: the link's
-	source   [4]byte // that the host sends from; zero: none is given
+	source   [4]byte // that the host sends from, by an IPv4 route; zero: none is given
 	nexthop  uint32  // ID of the nexthop object; 0: the hops are its own
 	object   *object // nil while it is not in a table
 	hops     hopList
@@ -66,13 +67,13 @@ type Fault uint8
 
 const (
 	NoFault      Fault = iota
-	ViaInet6           // the next hop is an IPv6 address
+	ViaOther           // the next hop is an address of another family than IPv4 and IPv6
 	Encapsulated       // the kernel encapsulates what goes there (lwtunnel)
 	NoObject           // its nexthop object is not known
 )
 
 var faultWords = [...]string{
-	NoFault: "", ViaInet6: "has an IPv6 next hop", Encapsulated: "has the kernel encapsulate what goes there",
+	NoFault: "", ViaOther: "has a next hop that is neither IPv4 nor IPv6", Encapsulated: "has the kernel encapsulate what goes there",
 	NoObject: "leads over a nexthop object that is gone",
 }
 
@@ -82,15 +83,15 @@ func (f Fault) String() string { return faultWords[f] }
 // hopList is next hops in a form that can be compared: hopSize bytes each.
 type hopList string
 
-const hopSize = 12
+const hopSize = 24
 
 // appendHop adds one: link, via, weight - 1 in two bytes, whether via is there and on the
 // link, fault.
 func appendHop(b []byte, h *Hop) []byte {
 	b = native.AppendUint32(b, uint32(h.Link))
-	via, flags := [4]byte{}, byte(0)
+	via, flags := [16]byte{}, byte(0)
 	if h.Via.IsValid() {
-		via, flags = h.Via.As4(), 1
+		via, flags = h.Via.As16(), 1
 	}
 	if h.OnLink {
 		flags |= 2
@@ -103,9 +104,9 @@ func (l hopList) len() int { return len(l) / hopSize }
 
 func (l hopList) at(i int) Hop {
 	b := []byte(l[i*hopSize:][:hopSize])
-	h := Hop{Link: int(native.Uint32(b)), OnLink: b[10]&2 != 0, Weight: int(native.Uint16(b[8:])) + 1, Fault: Fault(b[11])}
-	if b[10]&1 != 0 {
-		h.Via = netip.AddrFrom4([4]byte(b[4:8]))
+	h := Hop{Link: int(native.Uint32(b)), OnLink: b[22]&2 != 0, Weight: int(native.Uint16(b[20:])) + 1, Fault: Fault(b[23])}
+	if b[22]&1 != 0 {
+		h.Via = netip.AddrFrom16([16]byte(b[4:20])).Unmap()
 	}
 	return h
 }
@@ -113,8 +114,12 @@ func (l hopList) at(i int) Hop {
 // readRoute reads RTM_NEWROUTE or RTM_DELROUTE; not ok if it is about a route of another family
 // or table.
 func readRoute(b []byte) (k Key, r Route, ok bool) {
-	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET || native.Uint32(b[8:])&unix.RTM_F_CLONED != 0 {
+	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET && b[0] != unix.AF_INET6 || native.Uint32(b[8:])&unix.RTM_F_CLONED != 0 {
 		return k, r, false
+	}
+	to := netip.IPv4Unspecified()
+	if b[0] == unix.AF_INET6 {
+		to, r.Six = netip.IPv6Unspecified(), true
 	}
 	k.bits, k.TOS, r.tos, r.Protocol, r.rtype = b[1], b[3], b[3], b[5], b[7]
 	table := uint32(b[4])
@@ -124,11 +129,13 @@ func readRoute(b []byte) (k Key, r Route, ok bool) {
 		case unix.RTA_TABLE:
 			table = number(v)
 		case unix.RTA_DST:
-			k.addr = address(v)
+			to = address(v)
 		case unix.RTA_PRIORITY:
 			k.Metric = number(v)
 		case unix.RTA_PREFSRC:
-			r.source = address(v)
+			if a := address(v); a.Is4() {
+				r.source = a.As4()
+			}
 		case unix.RTA_METRICS:
 			r.MTU = routeMTU(v)
 		case rtaNexthopID:
@@ -148,8 +155,16 @@ func readRoute(b []byte) (k Key, r Route, ok bool) {
 	default:
 		r.hops = hopList(appendHop(nil, &h))
 	}
-	return k, r, table == unix.RT_TABLE_MAIN && k.bits <= 32
+	if !to.IsValid() || to.Is4() == r.Six || to.Is6() && never(to) {
+		return k, r, false
+	}
+	k.addr = to.As16()
+	return k, r, table == unix.RT_TABLE_MAIN && int(k.bits) <= to.BitLen()
 }
+
+// never says whether an IPv6 prefix with this address is one that nobody forwards to: each link has its own of fe80::/10, and
+// groups and IPv4 addresses in the form of IPv6 are on none.
+func never(a netip.Addr) bool { return a.IsLinkLocalUnicast() || a.IsMulticast() || a.Is4In6() }
 
 // rtaNexthopID is RTA_NH_ID of linux/rtnetlink.h.
 const rtaNexthopID = 30
@@ -160,9 +175,11 @@ func (h *Hop) read(kind int, v []byte) {
 	case unix.RTA_OIF:
 		h.Link = int(number(v))
 	case unix.RTA_GATEWAY:
-		h.Via = addr(address(v))
-	case unix.RTA_VIA:
-		h.Fault = max(h.Fault, ViaInet6)
+		h.Via = given(address(v))
+	case unix.RTA_VIA: // struct rtvia: a family, and an address of it
+		if h.Via = given(address(v[min(2, len(v)):])); !h.Via.IsValid() {
+			h.Fault = max(h.Fault, ViaOther)
+		}
 	case unix.RTA_ENCAP_TYPE:
 		h.Fault = Encapsulated
 	}

@@ -15,7 +15,7 @@ type News struct {
 	// Links are the indices of interfaces that changed, or whose addresses did; true: routes go
 	// without a word, as it went down, or away, or lost an address.
 	Links map[int]bool
-	Gone  []netip.Addr // addresses that an interface lost
+	Gone  []netip.Addr // IPv4 addresses that an interface lost
 }
 
 func (n *News) touch(link int, lost bool) {
@@ -56,7 +56,7 @@ func Subscribe() (*Subscription, error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
 	}
 	groups := uint32(0)
-	for _, g := range []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_NEXTHOP} {
+	for _, g := range []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_NEXTHOP} {
 		groups |= 1 << (g - 1)
 	}
 	if err == nil {
@@ -144,7 +144,7 @@ func (n *News) read(m *message) {
 		gone := m.kind == unix.RTM_DELADDR
 		n.touch(int(native.Uint32(m.body[4:])), gone)
 		for kind, v := range attributes(m.body[unix.SizeofIfAddrmsg:]) {
-			if a := addr(address(v)); gone && kind == unix.IFA_LOCAL && a.IsValid() {
+			if a := address(v); gone && kind == unix.IFA_LOCAL && a.Is4() {
 				n.Gone = append(n.Gone, a)
 			}
 		}

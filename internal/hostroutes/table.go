@@ -132,7 +132,7 @@ func (t *Table) Uses(link int) bool {
 // route goes, without a word.
 func (t *Table) SentFrom(sources []netip.Addr) bool {
 	for r := range t.users {
-		if v := r.Value(); v.source != [4]byte{} && slices.Contains(sources, addr(v.source)) {
+		if v := r.Value(); v.source != [4]byte{} && slices.Contains(sources, netip.AddrFrom4(v.source)) {
 			return true
 		}
 	}

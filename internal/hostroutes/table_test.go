@@ -97,14 +97,15 @@ func TestUsable(t *testing.T) {
 		{"blackhole", unix.RTN_BLACKHOLE, 0, nil, "", ""},
 		{"by another interface", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(other))}, "", "leaves by eth1, not by ens160"},
 		{"by one that is gone", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_OIF, u32(77))}, "", "leaves by interface 77, not by ens160"},
-		{"inet6", unix.RTN_UNICAST, 0, [][]byte{via6, attr(unix.RTA_OIF, u32(uplink))}, "", "has an IPv6 next hop"},
+		{"inet6", unix.RTN_UNICAST, 0, [][]byte{via6, attr(unix.RTA_OIF, u32(uplink))}, "fe80::1*1", ""},
+		{"of another family", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_VIA, []byte{28, 0, 0, 1, 2, 3, 4, 5, 6}), attr(unix.RTA_OIF, u32(uplink))}, "", "has a next hop that is neither IPv4 nor IPv6"},
 		{"encap", unix.RTN_UNICAST, 0, [][]byte{encap, attr(unix.RTA_OIF, u32(uplink))}, "", "has the kernel encapsulate what goes there"},
 		{"throw", unix.RTN_THROW, 0, nil, "", "is of type throw"},
 		{"new type", 99, 0, nil, "", "is of type 99"},
 		{"service", unix.RTN_UNICAST, 16, [][]byte{attr(unix.RTA_OIF, u32(uplink))}, "", "is for one type of service alone"},
 		{"some of several", unix.RTN_UNICAST, 0, [][]byte{attr(unix.RTA_MULTIPATH, slices.Concat(
 			hop(uplink, 2, attr(unix.RTA_GATEWAY, ip("192.168.0.12"))), hop(uplink, 0, via6), hop(uplink, 4, attr(unix.RTA_GATEWAY, ip("192.168.0.13")))))},
-			"192.168.0.12*3 192.168.0.13*5", "has an IPv6 next hop"},
+			"192.168.0.12*3 fe80::1*1 192.168.0.13*5", ""},
 		{"object", unix.RTN_UNICAST, 0, [][]byte{attr(rtaNexthopID, u32(9))}, "", "leads over a nexthop object that is gone"},
 	} {
 		head := rtmsg(to, unix.RTPROT_BIRD, test.kind, test.tos)
@@ -131,7 +132,9 @@ func TestUsable(t *testing.T) {
 func TestSlim(t *testing.T) {
 	table, a := NewTable(), viaHost(12)
 	const many = 100_000
-	key := func(i int) Key { return Key{addr: [4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)}, bits: 32} }
+	key := func(i int) Key {
+		return KeyOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)}), 32), 0)
+	}
 	for _, op := range []op{appended, removed} {
 		changes := make([]Change, many)
 		for i := range changes {

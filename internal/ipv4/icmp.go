@@ -32,7 +32,6 @@ var errors = [verdict.NumMeanings]ICMP{
 	verdict.MeansProhibited:   {packet.ICMPUnreachable, codeProhibited},
 	verdict.MeansTTLExceeded:  {packet.ICMPTimeExceeded, 0},
 	verdict.MeansNotAssembled: {packet.ICMPTimeExceeded, codeReassembly},
-	verdict.MeansBeyondScope:  {packet.ICMPUnreachable, packet.CodeHostUnreachable}, // in IPv6 alone
 	verdict.MeansBadField:     {packet.ICMPParameterProblem, 0},
 }
 

@@ -15,8 +15,9 @@ const (
 	// MinMTU in bytes is what every link carries (RFC 8200 5).
 	MinMTU = 1280
 	// OwnHopLimit is the hop limit of what this router sends itself (RFC 1700, "ASSIGNED NUMBERS").
-	OwnHopLimit    = 64
-	codeReassembly = 1
+	OwnHopLimit       = 64
+	codeReassembly    = 1
+	codeUnknownOption = 2
 	// codePolicy and codeReject are Unreachables that say why more narrowly than
 	// "prohibited" does (RFC 4443 3.1).
 	codePolicy = 5
@@ -38,6 +39,7 @@ var errors = [verdict.NumMeanings]ICMP{
 	verdict.MeansNotAssembled: {packet.ICMPv6TimeExceeded, codeReassembly},
 	verdict.MeansBeyondScope:  {packet.ICMPv6Unreachable, packet.CodeBeyondScope},
 	verdict.MeansBadField:     {packet.ICMPv6ParameterProblem, packet.CodeErroneousField},
+	verdict.MeansBadOption:    {packet.ICMPv6ParameterProblem, codeUnknownOption},
 }
 
 // ICMPOf is how a meaning is said.
@@ -79,7 +81,7 @@ func unreachable(e ICMP) verdict.Meaning {
 
 // PutError makes f the error that tells the source of a packet, of which about is the
 // start, from src. rest is what MeansTooBig says, in bytes, and where in the packet the
-// field is that MeansBadField speaks of. The quote is the packet as it came: where its hop
+// field or option is that MeansBadField or MeansBadOption speaks of. The quote is the packet as it came: where its hop
 // limit was lowered since, it is put right.
 func PutError(f *packet.Frame, src netip.Addr, m verdict.Meaning, rest int, about packet.IPv6, lowered bool) {
 	quote := about[:min(packet.IPv6MinLen+about.PayloadLen(), len(about), ErrorMax-packet.IPv6MinLen-packet.ICMPHeaderLen)]
@@ -91,7 +93,7 @@ func PutError(f *packet.Frame, src netip.Addr, m verdict.Meaning, rest int, abou
 	})
 	e := errors[m]
 	switch m {
-	case verdict.MeansTooBig, verdict.MeansBadField:
+	case verdict.MeansTooBig, verdict.MeansBadField, verdict.MeansBadOption:
 	case verdict.MeansNoProtocol:
 		rest = about.Upper().Named
 	default:

@@ -15,10 +15,10 @@ func TestMeanings(t *testing.T) {
 	want := map[verdict.Meaning]ICMP{
 		verdict.MeansNoRoute: {1, 0}, verdict.MeansNoHost: {1, 3}, verdict.MeansNoProtocol: {4, 1}, verdict.MeansNoPort: {1, 4},
 		verdict.MeansTooBig: {2, 0}, verdict.MeansProhibited: {1, 1}, verdict.MeansTTLExceeded: {3, 0}, verdict.MeansNotAssembled: {3, 1},
-		verdict.MeansBeyondScope: {1, 2}, verdict.MeansBadField: {4, 0},
+		verdict.MeansBeyondScope: {1, 2}, verdict.MeansBadField: {4, 0}, verdict.MeansBadOption: {4, 2},
 	}
 	for _, m := range verdict.Meanings() {
-		if got := ICMPOf(m); got != want[m] || MeaningOf(got) != m && m != verdict.MeansBadField {
+		if got := ICMPOf(m); got != want[m] || MeaningOf(got) != m && m != verdict.MeansBadField && m != verdict.MeansBadOption {
 			t.Errorf("%q is said as %v, want %v, and understood as %q", m, got, want[m], MeaningOf(got))
 		}
 	}

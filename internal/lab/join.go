@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/workload"
@@ -27,7 +28,7 @@ func (l *Lab) join(c *config.Lab) error {
 	}
 	for _, h := range l.Hosts {
 		gateway := netip.Addr{}
-		if link := linkOf(c, h.config.Uplink.Address); link != nil {
+		if link := linkOf(c, h.config.Uplink.Addresses[0]); link != nil {
 			gateway = link.Gateway
 		}
 		if err := workload.Named(h.Namespace).Do(func() error { return h.setUplink(gateway) }); err != nil {
@@ -68,7 +69,7 @@ func (l *Lab) bridges(c *config.Lab) error {
 		}
 		links := c.Links
 		if len(links) == 0 {
-			links = []config.Link{{Subnet: c.Hosts[0].Uplink.Address.Masked()}}
+			links = []config.Link{{Subnet: c.Hosts[0].Uplink.Addresses[0].Masked()}}
 		}
 		for i, link := range links {
 			name, join := fmt.Sprintf("link%d", i), l.bridge
@@ -80,6 +81,7 @@ func (l *Lab) bridges(c *config.Lab) error {
 			}
 		}
 		if len(links) > 1 {
+			_ = os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0o644) // where there is IPv6
 			return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
 		}
 		return nil
@@ -111,7 +113,7 @@ func (l *Lab) bridge(name string, link config.Link) error {
 // cables makes a veth to each host of a link, and returns the ends that are here.
 func (l *Lab) cables(link config.Link) (ends []netlink.Link, err error) {
 	for i, h := range l.Hosts {
-		if !link.Subnet.Contains(h.config.Uplink.Address.Addr()) {
+		if !link.Subnet.Contains(h.config.Uplink.Addresses[0].Addr()) {
 			continue
 		}
 		port := fmt.Sprintf("host%d", i)
@@ -170,14 +172,16 @@ func (l *Lab) loose(name string, link config.Link) error {
 	return p.write(made.Plan)
 }
 
-// setUplink gives the uplink its address, and the host its default route.
+// setUplink gives the uplink its addresses, and the host its default route.
 func (h *Host) setUplink(gateway netip.Addr) error {
 	link, err := netlink.LinkByName(h.Uplink)
 	if err != nil {
 		return err
 	}
-	if err := addAddress(link, h.config.Uplink.Address); err != nil {
-		return err
+	for _, a := range h.config.Uplink.Addresses {
+		if err := addAddress(link, a); err != nil {
+			return err
+		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return err
@@ -186,11 +190,23 @@ func (h *Host) setUplink(gateway netip.Addr) error {
 		return nil
 	}
 	_, all, _ := net.ParseCIDR("0.0.0.0/0")
+	if gateway.Is6() {
+		_, all, _ = net.ParseCIDR("::/0")
+	}
 	return netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: all, Gw: gateway.AsSlice()})
 }
 
 func addAddress(l netlink.Link, a netip.Prefix) error {
-	return netlink.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), 32)}})
+	x := &netlink.Addr{IPNet: &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}}
+	if a.Addr().Is6() {
+		x.Flags = unix.IFA_F_NODAD
+		for _, setting := range []string{"accept_ra", "accept_dad", "disable_ipv6"} { // without waiting, and without asking for routers
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+l.Attrs().Name+"/"+setting, []byte("0"), 0o644); err != nil {
+				return fmt.Errorf("%s: IPv6: %w", l.Attrs().Name, err)
+			}
+		}
+	}
+	return netlink.AddrAdd(l, x)
 }
 
 func linkOf(c *config.Lab, a netip.Prefix) *config.Link {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,8 @@ type Host struct {
 	Name      string     `json:"name"`
 	Namespace string     `json:"namespace"` // by name, as for `ip netns exec`
 	Uplink    string     `json:"uplink"`
-	Address   string     `json:"address"`
+	Address   string     `json:"address"` // the first of them
+	Addresses []string   `json:"addresses"`
 	Socket    string     `json:"socket"`
 	Metrics   string     `json:"metrics,omitempty"`
 	Log       string     `json:"log"`
@@ -59,9 +61,27 @@ type Host struct {
 
 // Workload is one workload of a host.
 type Workload struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace"`
-	Address   string `json:"address"`
+	Name      string   `json:"name"`
+	Namespace string   `json:"namespace"`
+	Address   string   `json:"address"` // the first of them
+	Addresses []string `json:"addresses"`
+}
+
+// AddressOf is the address of a family; invalid if it has none.
+func (w *Workload) AddressOf(six bool) netip.Addr {
+	for _, a := range w.Addresses {
+		if p, err := netip.ParsePrefix(a); err == nil && p.Addr().Is6() == six {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+func texts(addresses []netip.Prefix) (all []string) {
+	for _, a := range addresses {
+		all = append(all, a.String())
+	}
+	return all
 }
 
 // Options of a lab.
@@ -115,7 +135,7 @@ func (l *Lab) apart() error {
 
 // again starts the routers and carriers of a lab that is up, and is the same as the wanted one, which have ended.
 func (l *Lab) again(ctx context.Context, want *Lab) error {
-	same := slices.EqualFunc(l.Hosts, want.Hosts, func(a, b *Host) bool { return a.Name == b.Name && a.Address == b.Address })
+	same := slices.EqualFunc(l.Hosts, want.Hosts, func(a, b *Host) bool { return a.Name == b.Name && slices.Equal(a.Addresses, b.Addresses) })
 	ended := slices.ContainsFunc(l.Hosts, func(h *Host) bool { return !h.Router.Running() }) ||
 		slices.ContainsFunc(l.Links, func(k *Link) bool { return !k.Carrier.Running() })
 	if !same || !ended {
@@ -148,7 +168,7 @@ func (l *Lab) again(ctx context.Context, want *Lab) error {
 func newHost(c *config.Host) *Host {
 	dir := filepath.Join(Directory, c.Node)
 	h := &Host{
-		Name: c.Node, Namespace: prefix + c.Node, Uplink: c.Uplink.Interface, Address: c.Uplink.Address.String(),
+		Name: c.Node, Namespace: prefix + c.Node, Uplink: c.Uplink.Interface, Address: c.Uplink.Addresses[0].String(), Addresses: texts(c.Uplink.Addresses),
 		Socket: filepath.Join(dir, "vrouter.sock"), Log: filepath.Join(dir, "vrouter.log"), Metrics: c.Metrics.Listen, config: *c,
 	}
 	h.config.Control.Socket = h.Socket
@@ -156,7 +176,7 @@ func newHost(c *config.Host) *Host {
 		w := &h.config.Workloads[i]
 		name := h.Namespace + "-" + w.Name
 		w.Namespace = string(workload.Named(name))
-		h.Workloads = append(h.Workloads, Workload{Name: w.Name, Namespace: name, Address: w.Address.String()})
+		h.Workloads = append(h.Workloads, Workload{Name: w.Name, Namespace: name, Address: w.Addresses[0].String(), Addresses: texts(w.Addresses)})
 	}
 	return h
 }
@@ -192,7 +212,7 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 }
 
 // makeNamespaces makes the host's and its workloads'. The lab's own networks
-// speak no IPv6, whose announcements would only be noise in the traces.
+// speak IPv6 only where they have addresses of it: its announcements would be noise in the traces.
 func (l *Lab) makeNamespaces(h *Host) error {
 	names := []string{h.Namespace}
 	for _, w := range h.Workloads {
@@ -365,7 +385,7 @@ func (h *Host) workloads() (all []Workload) {
 		return h.Workloads
 	}
 	for _, w := range list {
-		all = append(all, Workload{Name: w.Name, Namespace: strings.TrimPrefix(w.Namespace, workload.Directory+"/"), Address: w.Address})
+		all = append(all, Workload{Name: w.Name, Namespace: strings.TrimPrefix(w.Namespace, workload.Directory+"/"), Address: w.Address, Addresses: w.Addresses})
 	}
 	return all
 }

@@ -6,7 +6,8 @@ import "github.com/vrouter/vrouter/internal/impair"
 type Status struct {
 	Name      string     `json:"name"`
 	Namespace string     `json:"namespace"`
-	Address   string     `json:"address"`
+	Address   string     `json:"address"` // the first of them
+	Addresses []string   `json:"addresses"`
 	Socket    string     `json:"socket"`
 	Log       string     `json:"log"`
 	Metrics   string     `json:"metrics,omitempty"` // address inside the host's namespace
@@ -39,7 +40,7 @@ func (l *Lab) Status() []Status {
 	list := make([]Status, 0, len(l.Hosts))
 	for _, h := range l.Hosts {
 		s := Status{
-			Name: h.Name, Namespace: h.Namespace, Address: h.Address, Socket: h.Socket,
+			Name: h.Name, Namespace: h.Namespace, Address: h.Address, Addresses: h.Addresses, Socket: h.Socket,
 			Log: h.Log, Metrics: h.Metrics, Running: h.Router.Running(), Workloads: h.workloads(),
 		}
 		if s.Running {

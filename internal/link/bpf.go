@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -18,14 +19,16 @@ const (
 )
 
 // ownTraffic is the classic BPF program that keeps the host's own traffic away
-// from the router: IPv4 to an own address, unless it is IP-in-IP, or an ICMP
-// error, which may be about a tunnel. Frames of a VLAN belong to another interface;
-// those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What the
-// host sends is no concern of the router's: it is asked for here, as a fanout group
+// from the router: IP to an own address, unless it is a packet in a packet, or an ICMP
+// error, which may be about a tunnel; or of Neighbor Discovery, which the router has
+// asked with the host's own address, and learns from. Frames of a VLAN belong to another
+// interface; those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What
+// the host sends is no concern of the router's: it is asked for here, as a fanout group
 // takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything else the router
 // sees, and judges.
 func ownTraffic(own []netip.Addr) []bpf.Instruction {
-	accept := []bpf.Instruction{
+	v4 := ownIPv4(own)
+	return slices.Concat([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
@@ -42,9 +45,14 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 		bpf.RetConstant{Val: wholeFrame},
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv4, SkipTrue: 1},
-		bpf.RetConstant{Val: wholeFrame},
-		bpf.LoadAbsolute{Off: 30, Size: 4},
-	}
+		bpf.Jump{Skip: uint32(len(v4))},
+	}, v4, ownIPv6(own))
+}
+
+// ownIPv4 judges a frame of IPv4.
+func ownIPv4(own []netip.Addr) []bpf.Instruction {
+	own = ofFamily(own, netip.Addr.Is4)
+	accept := []bpf.Instruction{bpf.LoadAbsolute{Off: 30, Size: 4}}
 	for i, a := range own {
 		a4 := a.As4()
 		accept = append(accept, bpf.JumpIf{
@@ -54,7 +62,8 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	return append(accept,
 		bpf.RetConstant{Val: wholeFrame},
 		bpf.LoadAbsolute{Off: 23, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 8},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 7},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.ProtocolICMP, SkipTrue: 5},
 		bpf.LoadMemShift{Off: 14}, // the IPv4 header's length
 		bpf.LoadIndirect{Off: 14, Size: 1},
@@ -66,15 +75,75 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 	)
 }
 
-// maxOwn is how many addresses the filter takes: a jump of classic BPF skips at
-// most 255 instructions. What is for the others the router reads, and drops.
+// ownIPv6 judges a frame that is not of IPv4, whose Ethernet type is loaded. A packet in
+// a packet may stand behind options for its destination, as Linux puts the limit of
+// encapsulations there (RFC 2473 5.1), and both may be in a fragment. Where the host has no
+// address that the router would speak by, all of IPv6 is the host's.
+func ownIPv6(own []netip.Addr) []bpf.Instruction {
+	const destination, inside = packet.EthernetLen + 24, packet.EthernetLen + packet.IPv6MinLen
+	accept := []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv6, SkipTrue: 1},
+		bpf.RetConstant{Val: wholeFrame},
+	}
+	if own = ofFamily(own, netip.Addr.Is6); len(own) == 0 {
+		return append(accept, bpf.RetConstant{Val: 0})
+	}
+	accept = append(accept,
+		bpf.LoadExtension{Num: bpf.ExtLen},
+		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: inside, SkipTrue: 1},
+		bpf.RetConstant{Val: wholeFrame},
+	)
+	for i, a := range own {
+		a16 := a.As16()
+		for word := range uint32(4) { // from the end, which differs most
+			at := 12 - 4*word
+			accept = append(accept, bpf.LoadAbsolute{Off: destination + at, Size: 4},
+				bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: binary.BigEndian.Uint32(a16[at:]), SkipTrue: uint8(7 - 2*word)})
+		}
+		accept = append(accept, bpf.Jump{Skip: uint32(9*(len(own)-1-i) + 1)})
+	}
+	return append(accept,
+		bpf.RetConstant{Val: wholeFrame},
+		bpf.LoadAbsolute{Off: packet.EthernetLen + 6, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 14},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 13},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolICMPv6, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.HeaderDestination, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.HeaderFragment, SkipTrue: 9},
+		bpf.LoadAbsolute{Off: inside, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 8},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.HeaderDestination, SkipTrue: 6},
+		bpf.RetConstant{Val: 0},
+		bpf.LoadAbsolute{Off: inside, Size: 1}, // the type of ICMPv6
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: packet.ICMPv6ParameterProblem, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPv6NeighborSolicitation, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPv6NeighborAdvertisement, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.RetConstant{Val: wholeFrame},
+	)
+}
+
+// maxOwn is how many addresses of a family the filter takes: a jump of classic BPF skips
+// at most 255 instructions, and a program has at most 4,096. What is for the others the
+// router reads, and drops.
 const maxOwn = 200
+
+// ofFamily is those of the addresses that are of a family, maxOwn at the most.
+func ofFamily(own []netip.Addr, is func(netip.Addr) bool) (all []netip.Addr) {
+	for _, a := range own {
+		if is(a) && len(all) < maxOwn {
+			all = append(all, a)
+		}
+	}
+	return all
+}
 
 // nothing is the program that no frame passes.
 var nothing = []bpf.Instruction{bpf.RetConstant{Val: 0}}
 
 func attachFilter(fd int, own []netip.Addr) error {
-	return setFilter(fd, ownTraffic(own[:min(len(own), maxOwn)]))
+	return setFilter(fd, ownTraffic(own))
 }
 
 func setFilter(fd int, program []bpf.Instruction) error {

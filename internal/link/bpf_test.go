@@ -37,6 +37,16 @@ func TestOwnTraffic(t *testing.T) {
 		f.Payload()[packet.IPv4MinLen+options] = icmpType
 		return f.Bytes()
 	}
+	own = append(own, netip.MustParseAddr("fd00:192::11"), netip.MustParseAddr("fe80::5054:ff:fe00:b"))
+	ipv6 := func(dst string, next byte, inside ...byte) []byte {
+		f := packet.FrameOf(make([]byte, packet.EthernetLen+packet.IPv6MinLen+len(inside)))
+		f.SetEthernet(packet.MAC{2}, packet.MAC{2, 1}, packet.EtherTypeIPv6)
+		packet.PutIPv6(f.Payload(), &packet.Header6{PayloadLen: len(inside), HopLimit: 9, NextHeader: next,
+			Src: netip.MustParseAddr("fd00:192::12"), Dst: netip.MustParseAddr(dst)})
+		copy(f.Payload()[packet.IPv6MinLen:], inside)
+		return f.Bytes()
+	}
+	const host6, near = "fd00:192::11", "fe80::5054:ff:fe00:b"
 	arp := packet.FrameOf(make([]byte, packet.EthernetLen+packet.ARPLen))
 	arp.SetEthernet(packet.Broadcast, packet.MAC{2}, packet.EtherTypeARP)
 	for name, c := range map[string]struct {
@@ -56,7 +66,35 @@ func TestOwnTraffic(t *testing.T) {
 		"time exceeded to the host":     {ipv4("192.168.0.11", packet.ProtocolICMP, packet.ICMPTimeExceeded, 0), true},
 		"parameter problem to the host": {ipv4("10.0.0.1", packet.ProtocolICMP, packet.ICMPParameterProblem, 0), true},
 		"ARP":                           {arp.Bytes(), true},
-		"too short for IPv4":            {ipv4("192.168.0.11", packet.ProtocolTCP, 0, 0)[:20], true},
+		"IPv6 in IPv4 to the host":      {ipv4("192.168.0.11", packet.ProtocolIPv6, 0, 0), true},
+
+		"IPv6, transit":                       {ipv6("fd00:70:1::1", packet.ProtocolTCP, 0), true},
+		"IPv6, transit, like an own one":      {ipv6("fd00:193::11", packet.ProtocolTCP, 0), true},
+		"IPv6, transit, like another":         {ipv6("fd00:192::12", packet.ProtocolTCP, 0), true},
+		"IPv6, to a group":                    {ipv6("ff02::1:ff00:11", packet.ProtocolICMPv6, packet.ICMPv6NeighborSolicitation), true},
+		"IPv6, TCP to the host":               {ipv6(host6, packet.ProtocolTCP, 0), false},
+		"IPv6, TCP to its link-local":         {ipv6(near, packet.ProtocolTCP, 0), false},
+		"IPv6, nothing to the host":           {ipv6(host6, packet.NoNextHeader), false},
+		"IPv6, echo to the host":              {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6EchoRequest), false},
+		"IPv6, router advertisement to it":    {ipv6(near, packet.ProtocolICMPv6, packet.ICMPv6RouterAdvertisement), false},
+		"IPv6, redirect to it":                {ipv6(near, packet.ProtocolICMPv6, packet.ICMPv6Redirect), false},
+		"IPv6, solicitation to it":            {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6NeighborSolicitation), true},
+		"IPv6, advertisement to it":           {ipv6(near, packet.ProtocolICMPv6, packet.ICMPv6NeighborAdvertisement), true},
+		"IPv6, unreachable to the host":       {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6Unreachable), true},
+		"IPv6, too big to the host":           {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6PacketTooBig), true},
+		"IPv6, time exceeded to the host":     {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6TimeExceeded), true},
+		"IPv6, parameter problem to the host": {ipv6(host6, packet.ProtocolICMPv6, packet.ICMPv6ParameterProblem), true},
+		"IPv6, an error that nobody knows":    {ipv6(host6, packet.ProtocolICMPv6, 5), false},
+		"IPv4 in IPv6 to the host":            {ipv6(host6, packet.ProtocolIPIP, 0x45), true},
+		"IPv6 in IPv6 to the host":            {ipv6(host6, packet.ProtocolIPv6, 0x60), true},
+		"the same, behind a limit":            {ipv6(host6, packet.HeaderDestination, packet.ProtocolIPv6, 0, 4, 1, 4, 1, 1, 0), true},
+		"the same, in a fragment":             {ipv6(host6, packet.HeaderFragment, packet.ProtocolIPIP, 0, 0, 1, 0, 0, 0, 0), true},
+		"the same, in one behind a limit":     {ipv6(host6, packet.HeaderFragment, packet.HeaderDestination, 0, 0, 1, 0, 0, 0, 0), true},
+		"IPv6, another fragment to the host":  {ipv6(host6, packet.HeaderFragment, packet.ProtocolUDP, 0, 0, 1, 0, 0, 0, 0), false},
+		"IPv6, options and UDP to the host":   {ipv6(host6, packet.HeaderDestination, packet.ProtocolUDP, 0, 1, 4, 0, 0, 0, 0), false},
+		"IPv6 in a tunnel to another host":    {ipv6("fd00:192::12", packet.ProtocolIPv6, 0x60), true},
+		"too short for IPv6":                  {ipv6(host6, packet.ProtocolTCP)[:53], true},
+		"too short for IPv4":                  {ipv4("192.168.0.11", packet.ProtocolTCP, 0, 0)[:20], true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, as := range []struct {
@@ -81,5 +119,32 @@ func TestOwnTraffic(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The filter takes as many addresses as it says, of each family.
+func TestOwnTrafficTakesAll(t *testing.T) {
+	var own []netip.Addr
+	for i := range maxOwn + 9 {
+		own = append(own, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)}))
+	}
+	program := ownTraffic(own)
+	if _, err := bpf.Assemble(program); err != nil || len(program) > 4096 {
+		t.Errorf("%d instructions, %v", len(program), err)
+	}
+}
+
+// A router that has nothing of IPv6 leaves all of it to the host.
+func TestOwnTrafficWithoutIPv6(t *testing.T) {
+	f := packet.FrameOf(make([]byte, 100))
+	for etherType, seen := range map[uint16]bool{packet.EtherTypeIPv6: false, packet.EtherTypeARP: true, 0x88cc: true} {
+		f.SetEthernet(packet.MAC{2}, packet.MAC{2, 1}, etherType)
+		vm, err := bpf.NewVM(asFor(ownTraffic([]netip.Addr{netip.MustParseAddr("10.0.0.1")}), unix.PACKET_HOST, 0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := vm.Run(f.Bytes()); err != nil || (n > 0) != seen {
+			t.Errorf("type %04x is seen: %t, %v", etherType, n > 0, err)
+		}
 	}
 }

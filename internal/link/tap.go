@@ -14,8 +14,8 @@ import (
 )
 
 // tapOffloads is what the workload's stack may leave to us: checksums, and
-// segmentation of TCP over IPv4.
-const tapOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO_ECN
+// segmentation of TCP over either family.
+const tapOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
 
 // TAP is a workload's port: the router's end of the network interface in the
 // workload's namespace.

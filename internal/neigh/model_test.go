@@ -73,6 +73,25 @@ func (m *model) learn(t *rapid.T) {
 	}
 }
 
+func (m *model) solicited(t *rapid.T) {
+	a, mac, port := drawHost(t), packet.MAC{2, 0, 0, 0, 0, rapid.ByteRange(1, 3).Draw(t, "mac")}, rapid.IntRange(0, 1).Draw(t, "port")
+	known, released := m.n.Solicited(m.now, port, a, mac, rapid.Bool().Draw(t, "create"))
+	m.came(t, released...)
+	if seen := m.n.Snapshot().Lookup(port, a); known && (seen == nil || seen.MAC != mac) {
+		t.Fatalf("%s solicited as %s, and is %+v", a, mac, seen)
+	}
+}
+
+func (m *model) advertised(t *rapid.T) {
+	a, mac, port := drawHost(t), packet.MAC{2, 0, 0, 0, 0, rapid.ByteRange(1, 3).Draw(t, "mac")}, rapid.IntRange(0, 1).Draw(t, "port")
+	before := len(m.n.entries)
+	_, released := m.n.Advertised(m.now, port, a, mac, rapid.Bool().Draw(t, "has MAC"), rapid.Bool().Draw(t, "override"), rapid.Bool().Draw(t, "solicited"))
+	m.came(t, released...)
+	if len(m.n.entries) != before {
+		t.Fatal("an advertisement made an entry")
+	}
+}
+
 func (m *model) pass(t *rapid.T) {
 	m.now = m.now.Add(rapid.SampledFrom([]time.Duration{tick, 300 * time.Millisecond, time.Second, 31 * time.Second, time.Minute}).Draw(t, "time"))
 	asks, failed := m.n.Tick(m.now)
@@ -116,7 +135,7 @@ func drawHost(t *rapid.T) netip.Addr { return host(rapid.IntRange(0, 3).Draw(t, 
 
 // check holds the table's own books together.
 func (m *model) check(t *rapid.T) {
-	waiting, incomplete, permanent, bytes, resolved := 0, 0, 0, 0, 0
+	waiting, incomplete, permanent, bytes, resolved, learnt := 0, 0, 0, 0, 0, [2]int{}
 	for _, i := range m.n.List(m.now) {
 		waiting += i.Waiting
 		seen := m.n.Snapshot().Lookup(i.Port, i.Addr)
@@ -126,6 +145,8 @@ func (m *model) check(t *rapid.T) {
 		}
 		if i.State == Permanent {
 			permanent++
+		} else {
+			learnt[i.Port]++
 		}
 		if i.State == Incomplete {
 			incomplete++
@@ -144,11 +165,16 @@ func (m *model) check(t *rapid.T) {
 	if waiting != m.next-len(m.out) {
 		t.Fatalf("%d packets wait; %d were held, %d came out", waiting, m.next, len(m.out))
 	}
-	if permanent != m.n.permanent {
-		t.Fatalf("permanent %d, counted %d", permanent, m.n.permanent)
+	for port := range 2 {
+		if learnt[port] != m.n.of(port).learnt {
+			t.Fatalf("port %d has %d, counted %+v", port, learnt[port], m.n.of(port))
+		}
 	}
-	if incomplete != m.n.incomplete || bytes != m.n.waiting || bytes > MaxWaitingBytes {
-		t.Fatalf("incomplete %d, counted %d; bytes %d, counted %d", incomplete, m.n.incomplete, bytes, m.n.waiting)
+	if len(m.n.entries)-permanent != m.n.all.learnt {
+		t.Fatalf("%d entries, %d permanent, counted %+v", len(m.n.entries), permanent, m.n.all)
+	}
+	if incomplete != m.n.all.incomplete || bytes != m.n.waiting || bytes > MaxWaitingBytes {
+		t.Fatalf("incomplete %d, counted %d; bytes %d, counted %d", incomplete, m.n.all.incomplete, bytes, m.n.waiting)
 	}
 	got := 0
 	for _, t := range m.n.Snapshot().ports {
@@ -167,7 +193,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{n: NewTable[int](), now: start, asked: map[key]int64{}}
 		t.Repeat(map[string]func(*rapid.T){
-			"hold": m.hold, "hold more": m.hold, "learn": m.learn, "time": m.pass, "a little time": m.pass,
+			"hold": m.hold, "hold more": m.hold, "learn": m.learn, "solicited": m.solicited, "advertised": m.advertised, "time": m.pass, "a little time": m.pass,
 			"permanent": m.permanent, "remove port": m.removePort, "confirm": m.confirm, "": m.check,
 		})
 	})

@@ -52,7 +52,7 @@ const (
 // Limits on what strangers can make grow.
 const (
 	MaxNeighbors    = 4096    // entries learnt or asked for, on all ports: workloads are not among them
-	MaxIncomplete   = 1024    // of them, those being asked for the first time
+	MaxIncomplete   = 1024    // of them, those of one port that are being asked for the first time
 	MaxQueue        = 64      // packets that wait for one neighbour
 	MaxWaitingBytes = 8 << 20 // of memory, what waits for all neighbours
 )
@@ -65,7 +65,7 @@ type Neighbor struct {
 	confirmed atomic.Pointer[time.Time] // nil: permanent
 }
 
-// Confirmed is when an ARP message last said so; not ok for a permanent neighbour.
+// Confirmed is when the neighbour last said so; not ok for a permanent neighbour.
 func (n *Neighbor) Confirmed() (at time.Time, ok bool) {
 	t := n.confirmed.Load()
 	if t == nil {

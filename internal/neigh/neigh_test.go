@@ -223,7 +223,7 @@ func TestPermanentReleases(t *testing.T) {
 	n := NewTable[int]()
 	n.Hold(at(0), ns1, peer, 1, 100)
 	want(t, "released", n.SetPermanent(ns1, peer, mac1, at(tick)), []int{1})
-	want(t, "incomplete", n.incomplete, 0)
+	want(t, "incomplete", n.all.incomplete, 0)
 	want(t, "waiting", n.waiting, 0)
 }
 
@@ -252,8 +252,8 @@ func TestRemovePort(t *testing.T) {
 	n.Learn(at(0), ens160, peer, mac1, true)
 	want(t, "failed", n.RemovePort(ens160), []int{1, 2})
 	list := n.List(at(0))
-	if len(list) != 1 || list[0].Addr != host(2) || n.waiting != 100 || n.incomplete != 1 {
-		t.Errorf("left are %v, %d bytes, %d incomplete", list, n.waiting, n.incomplete)
+	if len(list) != 1 || list[0].Addr != host(2) || n.waiting != 100 || n.all.incomplete != 1 {
+		t.Errorf("left are %v, %d bytes, %d incomplete", list, n.waiting, n.all.incomplete)
 	}
 	if n.Snapshot().Lookup(ens160, peer) != nil {
 		t.Error("the packet path sees a neighbour on a port that is gone")

@@ -13,12 +13,28 @@ import (
 
 // Table is the neighbours of all ports. P is what waits for an answer.
 type Table[P any] struct {
-	mu         sync.Mutex
-	entries    map[key]*entry[P]
-	incomplete int // entries in state Incomplete
-	permanent  int // entries in state Permanent, which strangers cannot make more of
-	waiting    int // bytes in all queues
-	snapshot   atomic.Pointer[Snapshot]
+	mu       sync.Mutex
+	entries  map[key]*entry[P]
+	ports    map[int]*counts
+	all      counts // of all ports
+	waiting  int    // bytes in all queues
+	snapshot atomic.Pointer[Snapshot]
+}
+
+// counts are the entries that strangers can make more of: all but the permanent ones.
+type counts struct{ learnt, incomplete, failed int }
+
+func (c *counts) add(s State, n int) {
+	if s == Permanent {
+		return
+	}
+	c.learnt += n
+	switch s {
+	case Incomplete:
+		c.incomplete += n
+	case Failed:
+		c.failed += n
+	}
 }
 
 // key tells neighbours apart: an address is another one on each port.
@@ -52,7 +68,7 @@ func (e *entry[P]) bytes() (n int) {
 
 // NewTable makes an empty table.
 func NewTable[P any]() *Table[P] {
-	t := &Table[P]{entries: map[key]*entry[P]{}}
+	t := &Table[P]{entries: map[key]*entry[P]{}, ports: map[int]*counts{}}
 	t.snapshot.Store(&Snapshot{})
 	return t
 }
@@ -68,10 +84,9 @@ func (t *Table[P]) SetPermanent(port int, a netip.Addr, mac packet.MAC, now time
 	k := key{port, a}
 	e := t.entries[k]
 	if e == nil {
-		e = &entry[P]{state: Stale}
-		t.entries[k] = e
+		e = t.enter(k, Permanent, now)
 	}
-	t.setState(e, Permanent)
+	t.setState(k, e, Permanent)
 	e.mac, e.since = mac, now
 	t.publish(k, e)
 	return t.takeQueue(e)
@@ -108,7 +123,7 @@ func (t *Table[P]) Confirm(port int) {
 	defer t.mu.Unlock()
 	for k, e := range t.entries {
 		if k.port == port && (e.state == Reachable || e.state == Stale || e.state == Probe) {
-			t.setState(e, Probe)
+			t.setState(k, e, Probe)
 			e.tries = 0
 		}
 	}
@@ -132,15 +147,15 @@ func (t *Table[P]) Hold(now time.Time, port int, a netip.Addr, p P, bytes int) (
 		return Held[P]{Known: true}
 	}
 	if e == nil {
-		if e = t.newEntry(now); e == nil {
+		if t.of(port).incomplete >= MaxIncomplete || !t.makeRoom(port) {
 			return Held[P]{Refused: true}
 		}
-		t.entries[k] = e
+		e = t.enter(k, Incomplete, now)
 	} else if e.state == Failed {
-		if t.incomplete >= MaxIncomplete {
+		if t.of(port).incomplete >= MaxIncomplete {
 			return Held[P]{Refused: true}
 		}
-		t.setState(e, Incomplete)
+		t.setState(k, e, Incomplete)
 		e.since, e.tries = now, 0
 	}
 	h.Refused, h.Evicted = t.enqueue(e, waiting[P]{p, bytes})
@@ -165,19 +180,18 @@ func (t *Table[P]) enqueue(e *entry[P], w waiting[P]) (refused bool, evicted []P
 	return false, evicted
 }
 
-// newEntry makes an entry to be asked for, or nil if there are too many.
-func (t *Table[P]) newEntry(now time.Time) *entry[P] {
-	if t.incomplete >= MaxIncomplete || !t.makeRoom() {
-		return nil
-	}
-	t.count(Incomplete, 1)
-	return &entry[P]{state: Incomplete, since: now}
+// enter makes an entry, for which there is room.
+func (t *Table[P]) enter(k key, s State, now time.Time) *entry[P] {
+	e := &entry[P]{state: s, since: now}
+	t.entries[k] = e
+	t.count(k.port, s, 1)
+	return e
 }
 
-// makeRoom removes an entry that no packet goes by if the table is full, however young it
-// is: who sends requests from many addresses keeps no next hop out.
-func (t *Table[P]) makeRoom() bool {
-	k, full := t.victim()
+// makeRoom removes an entry for one of a port that is to come, if the table is full: so who
+// sends requests from many addresses keeps no next hop out.
+func (t *Table[P]) makeRoom(port int) bool {
+	k, full := t.victim(port)
 	if full && t.entries[k] != nil {
 		t.remove(k, t.entries[k])
 		return true
@@ -185,14 +199,19 @@ func (t *Table[P]) makeRoom() bool {
 	return !full
 }
 
-// victim is an entry that may make room, if the table is full and there is one.
-func (t *Table[P]) victim() (k key, full bool) {
-	if len(t.entries)-t.permanent < MaxNeighbors {
+// victim is an entry that may make room for one of a port, if the table is full and there
+// is one: one that failed or, where there is none, one that no packet goes by, however
+// young it is. It is never of a port that has fewer entries: what strangers make grow on
+// one link is at the expense of that link.
+func (t *Table[P]) victim(port int) (k key, full bool) {
+	if t.all.learnt < MaxNeighbors {
 		return key{}, false
 	}
+	own := t.of(port).learnt
 	for k, e := range t.entries {
-		unused := (e.state == Reachable || e.state == Stale) && !e.seen.used.Load()
-		if unused || e.state == Failed {
+		switch {
+		case k.port != port && t.of(k.port).learnt <= own:
+		case t.all.failed > 0 && e.state == Failed, t.all.failed == 0 && (e.state == Reachable || e.state == Stale) && !e.seen.used.Load():
 			return k, true
 		}
 	}
@@ -211,10 +230,10 @@ func (t *Table[P]) Peek(now time.Time, port int, a netip.Addr, bytes int) (h Hel
 	own, anew := 0, e == nil || e.state == Failed
 	if e != nil {
 		own = e.bytes()
-	} else if k, full := t.victim(); full && t.entries[k] == nil {
+	} else if k, full := t.victim(port); full && t.entries[k] == nil {
 		return Held[P]{Refused: true}
 	}
-	if anew && t.incomplete >= MaxIncomplete {
+	if anew && t.of(port).incomplete >= MaxIncomplete {
 		return Held[P]{Refused: true}
 	}
 	h.Refused = t.waiting-own+bytes > MaxWaitingBytes
@@ -243,23 +262,81 @@ func (t *Table[P]) Learn(now time.Time, port int, a netip.Addr, mac packet.MAC, 
 	k := key{port, a}
 	e := t.entries[k] // nobody speaks for a neighbour on another port
 	if e == nil {
-		if !create || !t.makeRoom() {
+		if !create || !t.makeRoom(port) {
 			return false, nil
 		}
-		e = &entry[P]{state: Stale}
-		t.entries[k] = e
+		e = t.enter(k, Stale, now)
 	}
+	return true, t.take(now, k, e, mac, true)
+}
+
+// Solicited takes over what a neighbour solicitation says about its sender: where it is,
+// not that it hears us (RFC 4861 7.2.3). A sender that is not known is entered if create
+// says so, as it asked for us. What waited for it is returned.
+func (t *Table[P]) Solicited(now time.Time, port int, a netip.Addr, mac packet.MAC, create bool) (known bool, released []P) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := key{port, a}
+	e := t.entries[k]
+	if e == nil || e.state == Failed {
+		if !create || e == nil && !t.makeRoom(port) {
+			return false, nil
+		}
+		if e == nil {
+			e = t.enter(k, Stale, now)
+		}
+	}
+	return true, t.take(now, k, e, mac, false)
+}
+
+// Advertised takes over what a neighbour advertisement says about its target, if that is
+// known or asked for, by RFC 4861 7.2.5: where it is, unless hasMAC is false; whether that
+// overrides what is known; and whether it answers us, so that the neighbour hears us. What
+// waited for it is returned.
+func (t *Table[P]) Advertised(now time.Time, port int, a netip.Addr, mac packet.MAC, hasMAC, override, solicited bool) (known bool, released []P) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := key{port, a}
+	e := t.entries[k]
+	switch {
+	case e == nil || e.state == Failed:
+		return false, nil
+	case e.state == Incomplete:
+		if !hasMAC {
+			return true, nil
+		}
+		return true, t.take(now, k, e, mac, solicited)
+	case !hasMAC:
+		mac = e.mac
+	case !override && mac != e.mac: // somebody else says so: is it still right?
+		if e.state == Reachable {
+			t.setState(k, e, Stale)
+		}
+		return true, nil
+	}
+	return true, t.take(now, k, e, mac, solicited)
+}
+
+// take has a neighbour be at a hardware address. Where that is not confirmed by an answer
+// to us it is stale, if it is new: the first packet that goes by has it confirmed.
+func (t *Table[P]) take(now time.Time, k key, e *entry[P], mac packet.MAC, confirmed bool) (released []P) {
 	changed := e.mac != mac || e.seen == nil
-	e.mac, e.since, e.tries = mac, now, 0
-	if e.state != Permanent {
-		t.setState(e, Reachable)
+	if e.mac = mac; confirmed || changed {
+		e.since, e.tries = now, 0
+	}
+	switch {
+	case e.state == Permanent:
+	case confirmed:
+		t.setState(k, e, Reachable)
+	case changed:
+		t.setState(k, e, Stale)
 	}
 	if changed {
 		t.publish(k, e)
-	} else if e.state != Permanent {
+	} else if confirmed && e.state != Permanent {
 		e.seen.confirmed.Store(&now)
 	}
-	return true, t.takeQueue(e)
+	return t.takeQueue(e)
 }
 
 // Tick does what is due: requests to send again, confirmations, and next hops
@@ -271,12 +348,12 @@ func (t *Table[P]) Tick(now time.Time) (asks []Ask, failed []P) {
 		switch e.state {
 		case Reachable:
 			if now.Sub(e.since) >= ReachableTime {
-				t.setState(e, Stale)
+				t.setState(k, e, Stale)
 				e.seen.used.Store(false)
 			}
 		case Stale:
 			if e.seen.used.Load() {
-				t.setState(e, Probe)
+				t.setState(k, e, Probe)
 				e.tries = 0
 				asks = t.askAgain(asks, now, k, e)
 			} else if now.Sub(e.since) >= ReachableTime+ForgetTime {
@@ -291,7 +368,7 @@ func (t *Table[P]) Tick(now time.Time) (asks []Ask, failed []P) {
 				continue
 			}
 			failed = append(failed, t.takeQueue(e)...)
-			t.setState(e, Failed)
+			t.setState(k, e, Failed)
 			e.since = now
 			t.unpublish(k, e)
 		case Failed:
@@ -332,19 +409,29 @@ func (t *Table[P]) List(now time.Time) []Info {
 	return list
 }
 
-func (t *Table[P]) setState(e *entry[P], s State) {
-	t.count(e.state, -1)
-	t.count(s, 1)
+func (t *Table[P]) setState(k key, e *entry[P], s State) {
+	t.count(k.port, e.state, -1)
+	t.count(k.port, s, 1)
 	e.state = s
 }
 
-// count keeps the numbers of entries in the states that are bounded, or not.
-func (t *Table[P]) count(s State, n int) {
-	switch s {
-	case Incomplete:
-		t.incomplete += n
-	case Permanent:
-		t.permanent += n
+// of is how many entries of each kind a port has.
+func (t *Table[P]) of(port int) counts {
+	if c := t.ports[port]; c != nil {
+		return *c
+	}
+	return counts{}
+}
+
+func (t *Table[P]) count(port int, s State, n int) {
+	c := t.ports[port]
+	if c == nil {
+		c = new(counts)
+		t.ports[port] = c
+	}
+	t.all.add(s, n)
+	if c.add(s, n); *c == (counts{}) {
+		delete(t.ports, port)
 	}
 }
 
@@ -365,7 +452,7 @@ func (t *Table[P]) unpublish(k key, e *entry[P]) {
 }
 
 func (t *Table[P]) remove(k key, e *entry[P]) {
-	t.count(e.state, -1)
+	t.count(k.port, e.state, -1)
 	t.unpublish(k, e)
 	delete(t.entries, k)
 }

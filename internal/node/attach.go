@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
@@ -15,9 +16,10 @@ import (
 
 // attached is a workload and its port.
 type attached struct {
-	object *host.Interface
-	mac    packet.MAC
-	port   int
+	object    *host.Interface
+	mac       packet.MAC
+	port      int
+	linkLocal []netip.Addr // that the router knows it by
 }
 
 // stands gives an interface that has come to stand a port, or the port what is new about it.
@@ -31,7 +33,7 @@ func (n *Node) stands(it *host.Item) error {
 	}
 	if a := n.workloads[o.Workload]; a != nil {
 		a.object, a.mac = o, it.MAC
-		n.Router.SetNeighbor(a.port, o.Address.Addr(), it.MAC)
+		n.setWorkloadNeighbors(a, it.LinkLocal)
 		n.Router.UpdatePort(a.port, n.workloadPort(o))
 		return nil
 	}
@@ -39,15 +41,49 @@ func (n *Node) stands(it *host.Item) error {
 	if err != nil {
 		return err
 	}
-	a := &attached{o, it.MAC, port}
+	a := &attached{object: o, mac: it.MAC, port: port}
 	n.workloads[o.Workload] = a
 	n.moved = true
-	n.Router.SetNeighbor(port, o.Address.Addr(), it.MAC)
+	n.setWorkloadNeighbors(a, it.LinkLocal)
 	if err := n.Router.StartPort(port); err != nil {
 		return err
 	}
-	n.log.Info("workload attached", "workload", o.Workload, "namespace", o.Namespace, "interface", o.Name, "address", o.Address, "mtu", o.MTU)
-	return n.RIB.Replace(rib.Route{Prefix: a.hostRoute(), Dev: o.Workload, Port: port, Protocol: "workload", Source: rib.Workload})
+	n.log.Info("workload attached", "workload", o.Workload, "namespace", o.Namespace, "interface", o.Name, "address", words(o.Addresses), "mtu", o.MTU)
+	return n.enterWorkload(a)
+}
+
+// words are addresses as people write them.
+func words(addresses []netip.Prefix) string {
+	var all []string
+	for _, a := range addresses {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// enterWorkload has routes lead to a workload: `10.70.1.1 dev ns1 scope link`.
+func (n *Node) enterWorkload(a *attached) (err error) {
+	for _, p := range a.hostRoutes() {
+		err = errors.Join(err, n.RIB.Replace(rib.Route{Prefix: p, Dev: a.object.Workload, Port: a.port, Protocol: "workload", Source: rib.Workload}))
+	}
+	return err
+}
+
+// setWorkloadNeighbors lets the port know that all addresses of a workload are at its interface: those that it was
+// given, and those of its link.
+func (n *Node) setWorkloadNeighbors(a *attached, linkLocal []netip.Addr) {
+	for _, p := range a.object.Addresses {
+		n.Router.SetNeighbor(a.port, p.Addr(), a.mac)
+	}
+	for _, l := range a.linkLocal {
+		if !slices.Contains(linkLocal, l) {
+			n.Router.ForgetNeighbor(a.port, l)
+		}
+	}
+	for _, l := range linkLocal {
+		n.Router.SetNeighbor(a.port, l, a.mac)
+	}
+	a.linkLocal = linkLocal
 }
 
 // lost takes the port of an interface away that stands no longer; why is "" if the router itself wants it so.
@@ -67,8 +103,10 @@ func (n *Node) lost(it *host.Item, why string) {
 	n.Router.RemovePort(a.port)
 	delete(n.workloads, o.Workload)
 	n.moved = true
-	if err := n.RIB.Delete(a.hostRoute(), rib.Workload, 0); err != nil {
-		n.log.Error("routes of the workloads", "error", err)
+	for _, p := range a.hostRoutes() {
+		if err := n.RIB.Delete(p, rib.Workload, 0); err != nil {
+			n.log.Error("routes of the workloads", "error", err)
+		}
 	}
 	if why == "" {
 		n.log.Info("workload detached", "workload", o.Workload)
@@ -77,14 +115,26 @@ func (n *Node) lost(it *host.Item, why string) {
 	n.log.Error("workload detached: "+why, "workload", o.Workload, "namespace", o.Namespace, "interface", o.Name)
 }
 
-// hostRoute leads to the workload: `10.70.1.1 dev ns1 scope link`.
-func (a *attached) hostRoute() netip.Prefix { return netip.PrefixFrom(a.object.Address.Addr(), 32) }
+// hostRoutes are the destinations of the routes to a workload.
+func (a *attached) hostRoutes() (all []netip.Prefix) {
+	for _, p := range a.object.Addresses {
+		all = append(all, single(p.Addr()))
+	}
+	return all
+}
+
+// single is the prefix of one host.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 func (n *Node) workloadPort(o *host.Interface) forwarder.PortConfig {
-	return forwarder.PortConfig{
+	c := forwarder.PortConfig{
 		Name: o.Workload, Kind: forwarder.Workload, Interface: o.Name,
-		MAC: packet.MAC(n.config.Gateway.MAC), MTU: o.MTU, Addresses: []netip.Addr{o.Address.Addr()},
+		MAC: packet.MAC(n.config.Gateway.MAC), MTU: o.MTU, LinkLocal: n.config.Gateway.Address6,
 	}
+	for _, a := range o.Addresses {
+		c.Addresses = append(c.Addresses, a.Addr())
+	}
+	return c
 }
 
 // followWhatStands does what follows from workloads that have come or gone: routes may lead by way of them, and the
@@ -94,7 +144,7 @@ func (n *Node) followWhatStands() error {
 		return nil
 	}
 	n.moved = false
-	err := n.setExports()
+	err := errors.Join(n.setOwn(), n.setExports())
 	if len(n.statics.hops) > 0 {
 		err = errors.Join(err, n.applyUplink(), n.setStaticRoutes())
 	}

@@ -224,7 +224,9 @@ func (c *RouteChange) checkOnLink(own *rib.Route) *ChangeError {
 // checkWay holds a route to what the host has now.
 func (n *Node) checkWay(c *RouteChange, w way) *ChangeError {
 	switch {
-	case w.lost && len(n.uplink.addresses) > 0:
+	case c.static.kind == rib.Unicast && mismatched(c.to.prefix(), c.static.addr(), w.encap):
+		return refused(rib.ErrInvalid, "via", "%s is IPv4, and knows no IPv6 packets but in IP-in-IP: add encap ipip, or give an IPv6 next hop", c.static.addr())
+	case w.lost && n.uplink.settled(c.static.addr().Is4()):
 		return refused(rib.ErrInvalid, "via", "%s", n.noNeighbor(c.static.hop))
 	case c.dev == "" || c.dev == w.dev:
 		return nil

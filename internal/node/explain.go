@@ -232,7 +232,7 @@ func (d *dryRun) why(to string, ip packet.IPv4) []string {
 func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 	n := d.node
 	if r.Multipath != nil {
-		if r = n.Router.RouteOf(ip); r == nil || r.Weight() == 0 {
+		if r = n.Router.RouteOf(packet.IP(ip)); r == nil || r.Weight() == 0 {
 			return nil // it has just changed
 		}
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
@@ -250,7 +250,7 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
 // whyTunnel says where the outer header comes from, how it gets to the other end, and what fits
 // behind it.
 func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
-	if source := d.node.Config().IPIP.Source; !source.IsZero() {
+	if source := d.node.Config().IPIP.Source.Of(r.Via); source.IsValid() {
 		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
 	}
 	end := d.node.RIB.FIB().Lookup(r.Via)
@@ -268,7 +268,8 @@ func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 		if end.MTU != 0 {
 			mtu = min(mtu, int(end.MTU))
 		}
-		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, packet.IPv4MinLen, mtu-packet.IPv4MinLen))
+		outer := outerLen(r.Via)
+		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, outer, mtu-outer))
 	}
 	return why
 }

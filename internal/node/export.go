@@ -67,7 +67,7 @@ func (n *Node) hostPortLost(why string) {
 func (n *Node) hostPortConfig() forwarder.PortConfig {
 	return forwarder.PortConfig{
 		Name: config.HostInterface, Kind: forwarder.Host, Interface: config.HostInterface,
-		MAC: packet.MAC(n.config.Gateway.MAC), MTU: n.host.mtu,
+		MAC: packet.MAC(n.config.Gateway.MAC), MTU: n.host.mtu, LinkLocal: n.config.Gateway.Address6,
 	}
 }
 
@@ -78,7 +78,10 @@ func (n *Node) hostRoutes() []rib.Route {
 	}
 	var routes []rib.Route
 	for _, a := range slices.Compact(slices.SortedFunc(slices.Values(n.uplink.own), netip.Addr.Compare)) {
-		routes = append(routes, rib.Route{Prefix: netip.PrefixFrom(a, 32), Dev: config.HostInterface, Port: n.host.id, Protocol: "kernel"})
+		if a.IsLinkLocalUnicast() && a.Is6() {
+			continue // each link has its own of these
+		}
+		routes = append(routes, rib.Route{Prefix: single(a), Dev: config.HostInterface, Port: n.host.id, Protocol: "kernel"})
 	}
 	return routes
 }
@@ -92,18 +95,16 @@ func (n *Node) setExports() error {
 	n.setHostNeighbors()
 	var to []netip.Addr
 	for _, w := range n.workloads {
-		to = append(to, w.object.Address.Addr())
+		for _, a := range w.object.Addresses {
+			to = append(to, a.Addr())
+		}
 	}
 	return n.what.Set(n.exports(to))
 }
 
 func (n *Node) exports(to []netip.Addr) *host.Exports {
 	slices.SortFunc(to, netip.Addr.Compare)
-	x := &host.Exports{Device: config.HostInterface, To: to}
-	if len(n.uplink.addresses) > 0 {
-		x.Source = n.uplink.addresses[0].Addr()
-	}
-	return x
+	return &host.Exports{Device: config.HostInterface, To: to, Source: n.uplink.first(true), Source6: n.uplink.first(false)}
 }
 
 // setHostNeighbors lets the port know that all addresses of the host are at its

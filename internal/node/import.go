@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -89,7 +90,7 @@ func (n *Node) kind(r hostroutes.Shared) *kind {
 // newKind has the route used if the router shall and can go that way: by the uplink, or nowhere.
 func (n *Node) newKind(h hostroutes.Route) *kind {
 	p := netlink.RouteProtocol(h.Protocol)
-	if !n.imports(p) {
+	if !n.imports(p) || h.Six && !n.routesIPv6() {
 		return &kind{}
 	}
 	k := &kind{route: rib.Route{Port: rib.NoPort, Protocol: protocolName(p), MTU: h.MTU, Source: rib.Kernel}}
@@ -103,12 +104,16 @@ func (n *Node) newKind(h hostroutes.Route) *kind {
 	}
 	for _, hop := range hops {
 		r := rib.Route{Via: hop.Via, Dev: n.config.Uplink.Interface, Port: n.uplink.port}
+		if h.Six && hop.Via.Is4() { // no kernel has that
+			k.why = "has an IPv4 next hop"
+			continue
+		}
 		if !hop.OnLink || n.config.IPIP.Mode != config.IPIPCrossSubnet { // who is on the link is in no other subnet
 			r.Encap = n.encap(&config.Route{Via: hop.Via})
 		}
 		k.hops = append(k.hops, rib.Hop{Route: r, Weight: uint16(min(hop.Weight, 1<<16-1))})
 	}
-	k.used = len(hops) > 0 || why == "" && k.route.Type != rib.Unicast
+	k.used = len(k.hops) > 0 || why == "" && k.route.Type != rib.Unicast
 	return k
 }
 
@@ -134,7 +139,7 @@ func (n *Node) importAll() error { return n.relist(hostroutes.Touched{}) }
 
 func (n *Node) relist(touched hostroutes.Touched) error {
 	m := &n.mirror
-	now := fmt.Sprint(n.config.Kernel.Import, n.config.IPIP.Mode, n.uplink.index, n.uplink.port, n.uplink.subnets, n.reach.turns)
+	now := fmt.Sprint(n.config.Kernel.Import, n.config.IPIP.Mode, n.uplink.index, n.uplink.port, n.uplink.subnets, n.reach.turns, n.routesIPv6())
 	if now != m.under {
 		n.expectProtocols()
 		m.kinds = nil
@@ -226,7 +231,7 @@ func (n *Node) importKeys(keys hostroutes.Touched) error {
 		return nil
 	}
 	m.hops, m.ends = hops, ends
-	return n.applyUplink() // peers and tunnels are the next hops of these routes too
+	return errors.Join(n.applyUplink(), n.followMTU()) // peers and tunnels are the next hops of these routes too
 }
 
 // complainOfRoutes says which of the host's routes are left out, and why.

@@ -21,14 +21,14 @@ type workloadChanges map[string]*config.Workload
 func (l workloadChanges) onto(file *config.Host) (*config.Host, workloadChanges, error) {
 	left, c := workloadChanges{}, file
 	for _, w := range file.Workloads {
-		if mine, ok := l[w.Name]; ok && (mine == nil || *mine != w) {
+		if mine, ok := l[w.Name]; ok && (mine == nil || !mine.Equal(w)) {
 			left[w.Name] = mine
 			c = c.Without(w.Name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l)) {
 		w := l[name]
-		if w == nil || slices.Contains(file.Workloads, *w) {
+		if w == nil || slices.ContainsFunc(file.Workloads, w.Equal) {
 			continue
 		}
 		left[name] = w
@@ -93,9 +93,10 @@ func (n *Node) DeleteWorkload(name string) error {
 	if i < 0 {
 		return refused(rib.ErrNotFound, "name", "there is no workload %q: `vrouter workload list` shows which there are", name)
 	}
-	a := n.config.Workloads[i].Address.Addr()
-	if n.statics.leadsTo(a) && !n.onUplink(a) {
-		return &config.FieldError{Field: "name", Reason: fmt.Sprintf("routes go by way of %s (via %s): delete them first", name, a)}
+	for _, p := range n.config.Workloads[i].Addresses {
+		if a := p.Addr(); n.statics.leadsTo(a) && !n.onUplink(a) {
+			return &config.FieldError{Field: "name", Reason: fmt.Sprintf("routes go by way of %s (via %s): delete them first", name, a)}
+		}
 	}
 	n.config = n.config.Without(name)
 	n.live = n.live.with(name, nil, n.file)

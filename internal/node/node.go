@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -40,13 +41,14 @@ type Node struct {
 	moved     bool                 // a workload has come or gone, and not all followed
 	host      *hostPort            // nil while it does not stand
 	stopped   bool
-	stale     bool        // the uplink changed, and not all followed
-	again     bool        // look at the host again at the next tick
-	connected []rib.Route // as they were entered
-	mirror    mirror      // of the host's routes
-	reach     reach       // of next hops in no subnet of the uplink
-	changed   int         // routes, since memory was last given back
-	giveBack  *time.Timer // nil: not needed so far
+	stale     bool         // the uplink changed, and not all followed
+	again     bool         // look at the host again at the next tick
+	connected []rib.Route  // as they were entered
+	own       []netip.Addr // as the uplink's sockets were told
+	mirror    mirror       // of the host's routes
+	reach     reach        // of next hops in no subnet of the uplink
+	changed   int          // routes, since memory was last given back
+	giveBack  *time.Timer  // nil: not needed so far
 	told      map[string]map[string]bool
 	gone      chan string // ports whose device vanished
 	follower  *follower   // from Follow on
@@ -220,24 +222,33 @@ func (n *Node) tryAgain() {
 // workloadMTU is what fits through the uplink, with the outer header where
 // packets may get one.
 func (n *Node) workloadMTU() int {
-	mtu := n.uplink.mtu
-	if n.tunnels() {
-		mtu -= packet.IPv4MinLen
-	}
-	return mtu
+	return n.uplink.mtu - n.outerMost()
 }
 
-// tunnels says whether any packet may be encapsulated.
-func (n *Node) tunnels() bool {
+// outerLen is the length of the header that is put around packets to the other end of a tunnel.
+func outerLen(end netip.Addr) int {
+	if end.Is6() {
+		return ipv6HeaderLen
+	}
+	return packet.IPv4MinLen
+}
+
+const ipv6HeaderLen = 40 // RFC 8200 3
+
+// outerMost is that of the longest that any packet may get.
+func (n *Node) outerMost() (most int) {
 	if n.config.IPIP.Mode != config.IPIPNever {
-		return true
+		most = packet.IPv4MinLen
 	}
 	for h := range n.statics.hops {
-		if encapWords[h.encap] == config.EncapIPIP {
-			return true
+		if via := h.addr(); via.IsValid() && n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}) == rib.IPIP {
+			most = max(most, outerLen(via))
 		}
 	}
-	return false
+	for end := range n.mirror.ends {
+		most = max(most, outerLen(end))
+	}
+	return most
 }
 
 // Config is the configuration in force, without its routes. It does not change; a

@@ -94,7 +94,9 @@ func (n *Node) soonAttached(before *config.Host) (all []netip.Addr) {
 	for _, w := range n.config.Workloads {
 		known := slices.ContainsFunc(before.Workloads, func(o config.Workload) bool { return o.Name == w.Name })
 		if !known || n.workloads[w.Name] != nil {
-			all = append(all, w.Address.Addr())
+			for _, a := range w.Addresses {
+				all = append(all, a.Addr())
+			}
 		}
 	}
 	return all
@@ -157,8 +159,8 @@ func (n *Node) shadow(f future) (*Node, error) {
 		}
 		if err == nil {
 			s.workloads[o.Workload] = a
-			s.Router.SetNeighbor(a.port, o.Address.Addr(), a.mac)
-			err = s.RIB.Replace(rib.Route{Prefix: a.hostRoute(), Dev: o.Workload, Port: a.port, Protocol: "workload", Source: rib.Workload})
+			s.setWorkloadNeighbors(a, nil)
+			err = s.enterWorkload(a)
 		}
 	}
 	if err == nil {
@@ -206,17 +208,19 @@ func (n *Node) plannedPackets(now, then *Node) (all []PlannedPacket) {
 	addresses := map[netip.Addr]bool{}
 	for _, s := range []*Node{now, then} {
 		for _, w := range s.workloads {
-			addresses[w.object.Address.Addr()] = true
+			for _, a := range w.object.Addresses {
+				addresses[a.Addr()] = true
+			}
 		}
 	}
 	sorted := slices.SortedFunc(maps.Keys(addresses), netip.Addr.Compare)
 	a, b := newFate(now), newFate(then)
 	for _, from := range sorted {
 		for _, to := range sorted {
-			if from == to {
+			if from == to || from.Is4() != to.Is4() {
 				continue
 			}
-			p := PlannedPacket{Packet: fmt.Sprintf("icmp %s > %s", from, to)}
+			p := PlannedPacket{Packet: fmt.Sprintf("%s %s > %s", echoWord(from), from, to)}
 			if p.Now, p.Then = a.ofPing(from, to), b.ofPing(from, to); p.Now != p.Then {
 				all = append(all, p)
 			}
@@ -235,6 +239,14 @@ func (n *Node) plannedPackets(now, then *Node) (all []PlannedPacket) {
 		}
 	}
 	return all
+}
+
+// echoWord is what `vrouter explain` calls a ping of a family.
+func echoWord(family netip.Addr) string {
+	if family.Is6() {
+		return "icmp6"
+	}
+	return "icmp"
 }
 
 // fate is where packets end.
@@ -292,7 +304,7 @@ func (f fate) of(e *entrance, frame *packet.Frame) string {
 	if to == nil {
 		return "forwarded"
 	}
-	r := f.node.Router.RouteOf(to)
+	r := f.node.Router.RouteOf(packet.IP(to))
 	if r == nil {
 		return "forwarded"
 	}

@@ -91,12 +91,17 @@ func (r *reach) touched(changes []hostroutes.Change, anything bool) map[netip.Ad
 			touched[r.addrs[at]] = true
 		}
 	}
-	if anything {
-		within(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
-		return touched
-	}
 	for i := range changes {
-		within(changes[i].Of())
+		to, anywhere := changes[i].Of()
+		if anything = anything || anywhere; anything {
+			break
+		}
+		within(to)
+	}
+	if anything {
+		for a := range r.known {
+			touched[a] = true
+		}
 	}
 	return touched
 }
@@ -104,7 +109,7 @@ func (r *reach) touched(changes []hostroutes.Change, anything bool) map[netip.Ad
 // onUplink says whether an address is on the uplink's link: in a subnet of it, or else because the host
 // itself asks for it there.
 func (n *Node) onUplink(a netip.Addr) bool {
-	if n.inSubnet(a) {
+	if n.inSubnet(a) || a.Is6() && a.IsLinkLocalUnicast() {
 		return true
 	}
 	w := n.reach.way(a)
@@ -125,7 +130,7 @@ func (n *Node) hopRoutes() (routes []rib.Route) {
 		static[h.addr()] = true
 	}
 	for _, a := range all {
-		if n.isWorkload(a) || n.inSubnet(a) {
+		if n.isWorkload(a) || n.inSubnet(a) || a.Is6() && a.IsLinkLocalUnicast() {
 			continue
 		}
 		wanted[a] = true
@@ -134,7 +139,7 @@ func (n *Node) hopRoutes() (routes []rib.Route) {
 			continue // of an imported route, whose next hop the kernel itself has looked for
 		}
 		w := n.reach.way(a)
-		r := rib.Route{Prefix: netip.PrefixFrom(a, 32), Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel", MTU: uint32(w.MTU)}
+		r := rib.Route{Prefix: single(a), Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel", MTU: uint32(w.MTU)}
 		switch {
 		case w.Link == 0 || w.Link != n.uplink.index:
 			if end {

@@ -107,6 +107,7 @@ func fixed(old, c *config.Host) error {
 	}{
 		{"uplink.interface", old.Uplink.Interface, c.Uplink.Interface},
 		{"gateway.address", old.Gateway.Address, c.Gateway.Address},
+		{"gateway.address6", old.Gateway.Address6, c.Gateway.Address6},
 		{"gateway.mac", old.Gateway.MAC.String(), c.Gateway.MAC.String()},
 		{"kernel.export", old.Kernel.Export, c.Kernel.Export},
 		{"offload", old.Offload, c.Offload},

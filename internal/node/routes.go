@@ -19,10 +19,10 @@ var routeTypes = map[string]rib.Type{
 }
 
 // checkNextHops refuses routes whose next hop can't be reached. While the uplink
-// has no address nothing can be said about it.
+// has no address of its family nothing can be said about it.
 func (n *Node) checkNextHops(s *statics) error {
 	for h := range s.hops {
-		if n.way(h).lost && len(n.uplink.addresses) > 0 {
+		if n.way(h).lost && n.uplink.settled(h.addr().Is4()) {
 			return fmt.Errorf("route to %s: next hop %s", s.example(h), n.noNeighbor(h))
 		}
 	}
@@ -35,7 +35,7 @@ func (n *Node) noNeighbor(h hop) string {
 }
 
 func (n *Node) isWorkload(a netip.Addr) bool {
-	return slices.ContainsFunc(n.config.Workloads, func(w config.Workload) bool { return w.Address.Addr() == a })
+	return slices.ContainsFunc(n.config.Workloads, func(w config.Workload) bool { return w.Has(a) })
 }
 
 // way is how a hop leaves at present.
@@ -55,7 +55,7 @@ func (n *Node) way(h hop) way {
 		return way{port: rib.NoPort}
 	}
 	for _, c := range n.config.Workloads {
-		if c.Address.Addr() != via {
+		if !c.Has(via) {
 			continue
 		}
 		if w := n.workloads[c.Name]; w != nil {
@@ -118,13 +118,19 @@ func entry(k routeKey, s static, ok bool, w way) rib.Change {
 		Prefix: k.prefix(), Type: s.kind, Via: s.addr(), Dev: w.dev, Port: w.port, Encap: w.encap,
 		Protocol: protocolName(netlink.RouteProtocol(s.proto)), Metric: k.metric, Source: rib.Static,
 	}
-	return rib.Change{Route: r, Gone: !ok || w.lost || s.kind == rib.Unicast && w.port == rib.NoPort}
+	return rib.Change{Route: r, Gone: !ok || w.lost || s.kind == rib.Unicast && w.port == rib.NoPort || mismatched(k.prefix(), s.addr(), w.encap)}
+}
+
+// mismatched says whether a next hop does not know packets of that family: one that speaks IPv4 takes IPv6 in IP-in-IP alone. The other
+// way round it is no matter which address a neighbour's MAC is asked for by (RFC 8950).
+func mismatched(to netip.Prefix, via netip.Addr, e rib.Encap) bool {
+	return to.Addr().Is6() && via.Is4() && e != rib.IPIP
 }
 
 // encap is what the route says, or else what ipip.mode makes of it.
 func (n *Node) encap(c *config.Route) rib.Encap {
 	switch {
-	case n.isWorkload(c.Via), !c.Via.IsValid():
+	case n.isWorkload(c.Via), !c.Via.IsValid(), c.Via.Is6() && c.Via.IsLinkLocalUnicast():
 		return rib.None
 	case c.Encap == config.EncapIPIP,
 		c.Encap == "" && n.config.IPIP.Mode == config.IPIPAlways,

@@ -17,18 +17,18 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// destination is an IPv4 prefix in five bytes.
+// destination is a prefix in 17 bytes, without a pointer.
 type destination struct {
-	addr [4]byte
+	addr [16]byte // IPv4 in the form of IPv6
 	bits uint8
 }
 
 func destinationOf(p netip.Prefix) destination {
-	return destination{p.Addr().As4(), uint8(p.Bits())}
+	return destination{p.Addr().As16(), uint8(p.Bits())}
 }
 
 func (d destination) prefix() netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4(d.addr), int(d.bits))
+	return netip.PrefixFrom(netip.AddrFrom16(d.addr).Unmap(), int(d.bits))
 }
 
 // static is a route of the file or of a command: what is to be, whether or not the
@@ -44,7 +44,7 @@ type static struct {
 
 // hop is how a route leaves: to whom, and what the route says about encapsulation.
 type hop struct {
-	via   [4]byte // zero: nowhere
+	via   [16]byte // IPv4 in the form of IPv6; zero: nowhere
 	encap encapWord
 }
 
@@ -53,10 +53,10 @@ type encapWord uint8
 var encapWords = []string{"", config.EncapNone, config.EncapIPIP} // "": ipip.mode decides
 
 func (h hop) addr() netip.Addr {
-	if h.via == [4]byte{} {
+	if h.via == [16]byte{} {
 		return netip.Addr{}
 	}
-	return netip.AddrFrom4(h.via)
+	return netip.AddrFrom16(h.via).Unmap()
 }
 
 func (h hop) compare(o hop) int {
@@ -67,7 +67,7 @@ func (h hop) compare(o hop) int {
 func staticOf(c *config.Route) (s static, err error) {
 	s = static{kind: routeTypes[c.Type], metric: uint32(c.Metric), proto: unix.RTPROT_STATIC}
 	if c.Via.IsValid() {
-		s.via = c.Via.As4()
+		s.via = c.Via.As16()
 	}
 	s.encap = encapWord(slices.Index(encapWords, c.Encap))
 	if c.Proto != "" {
@@ -126,6 +126,7 @@ type statics struct {
 	more    map[destination][]static // the others, by metric; the slices are never written to
 	deleted map[routeKey]bool        // of the file's, those that commands deleted
 	hops    map[hop]int              // how many routes leave each way
+	six     int                      // how many are to IPv6 prefixes
 	turned  bool                     // a way was added to hops or taken away, and nobody has looked yet
 	most    int                      // destinations there have been since the maps were made
 	buf     []static
@@ -170,19 +171,19 @@ func (s *statics) put(d destination, r static) {
 	list := s.at(d)
 	i, there := slices.BinarySearchFunc(list, r.metric, byMetric)
 	if there {
-		s.count(list[i], -1)
+		s.count(d, list[i], -1)
 		list[i] = r
 	} else {
 		list = slices.Insert(list, i, r)
 	}
-	s.count(r, +1)
+	s.count(d, r, +1)
 	s.store(d, list)
 }
 
 func (s *statics) remove(k routeKey) {
 	list := s.at(k.destination)
 	if i, there := slices.BinarySearchFunc(list, k.metric, byMetric); there {
-		s.count(list[i], -1)
+		s.count(k.destination, list[i], -1)
 		s.store(k.destination, slices.Delete(list, i, i+1))
 	}
 }
@@ -213,7 +214,12 @@ func (s *statics) slim() {
 	}
 }
 
-func (s *statics) count(r static, n int) {
+func (s *statics) count(d destination, r static, n int) {
+	if d.prefix().Addr().Is6() {
+		was := s.six
+		s.six += n
+		s.turned = s.turned || was == 0 || s.six == 0
+	}
 	if r.kind != rib.Unicast {
 		return
 	}
@@ -223,6 +229,19 @@ func (s *statics) count(r static, n int) {
 		delete(s.hops, r.hop)
 	}
 	s.turned = s.turned || was == 0 || was+n == 0
+}
+
+// speakIPv6 says whether one is of that family, or by a next hop that is.
+func (s *statics) speakIPv6() bool {
+	if s.six > 0 {
+		return true
+	}
+	for h := range s.hops {
+		if h.addr().Is6() {
+			return true
+		}
+	}
+	return false
 }
 
 // leadsTo says whether a route has that next hop.

@@ -24,9 +24,11 @@ type uplink struct {
 	index     int    // 0: it is gone
 	mac       packet.MAC
 	mtu       int
-	addresses []netip.Prefix
-	subnets   []forwarder.Subnet // on its link
+	addresses []netip.Prefix     // but for link-local IPv6
+	subnets   []forwarder.Subnet // on its link, IPv4 first, link-local IPv6 last
 	own       []netip.Addr       // of all interfaces
+	linkLocal netip.Addr         // IPv6; zero: it has none
+	tentative bool               // it is about to have more
 	sockets   sockets
 	port      int
 }
@@ -59,18 +61,30 @@ func readUplink(name string) (*uplink, error) {
 }
 
 func (u *uplink) readAddresses() error {
-	all, err := netlink.AddrList(nil, unix.AF_INET)
-	if err != nil {
-		return err
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		all, err := netlink.AddrList(nil, family)
+		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // of a kernel without IPv6
+			return err
+		}
+		u.takeAddresses(all)
 	}
+	return nil
+}
+
+// takeAddresses takes those of one family.
+func (u *uplink) takeAddresses(all []netlink.Addr) {
 	var elsewhere netip.Addr
-	// What the router says comes from the first one: one that is good everywhere, if there is one.
-	slices.SortStableFunc(all, func(a, b netlink.Addr) int { return cmp.Compare(a.Scope, b.Scope) })
+	var subnets []forwarder.Subnet
+	// What the router says comes from the first one: one that is good everywhere, and for long, if there is one.
+	slices.SortStableFunc(all, func(a, b netlink.Addr) int {
+		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(passing(a.Flags), passing(b.Flags)))
+	})
 	for i := range all {
 		x := &all[i]
-		ip, ok := netip.AddrFromSlice(x.IP.To4())
-		if !ok || ip.IsLoopback() {
-			continue // RFC 1122 3.2.1.3 (g): loopback addresses never appear on a network
+		ip := prefixOf(x.IPNet).Addr()
+		if !ip.IsValid() || ip.IsLoopback() || x.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && x.Flags&unix.IFA_F_OPTIMISTIC == 0 {
+			u.tentative = u.tentative || x.LinkIndex == u.index && x.Flags&unix.IFA_F_DADFAILED == 0
+			continue // RFC 1122 3.2.1.3 (g): loopback addresses never appear on a network; RFC 4862 5.4: nor do those that may be another's
 		}
 		u.own = append(u.own, ip)
 		if x.LinkIndex != u.index {
@@ -79,23 +93,43 @@ func (u *uplink) readAddresses() error {
 			}
 			continue
 		}
-		u.addresses = append(u.addresses, prefixOf(x.IPNet))
 		subnet := x.IPNet
 		if x.Peer != nil {
 			subnet = x.Peer // the length is the peer's then: ip-address(8)
 		}
-		u.subnets = append(u.subnets, forwarder.Subnet{Prefix: prefixOf(subnet).Masked(), Address: ip})
+		subnets = append(subnets, forwarder.Subnet{Prefix: prefixOf(subnet).Masked(), Address: ip})
+		if ip.Is4() || !ip.IsLinkLocalUnicast() {
+			u.addresses = append(u.addresses, prefixOf(x.IPNet))
+		} else if !u.linkLocal.IsValid() {
+			u.linkLocal = ip
+		}
 	}
-	if len(u.subnets) == 0 && elsewhere.IsValid() { // an unnumbered one: the host speaks by it from another interface's address
-		u.subnets = []forwarder.Subnet{{Prefix: netip.PrefixFrom(elsewhere, 32), Address: elsewhere}}
+	if elsewhere.IsValid() && !slices.ContainsFunc(u.addresses, func(a netip.Prefix) bool { return a.Addr().Is4() == elsewhere.Is4() }) { // an unnumbered one: the host speaks by it from another interface's address
+		subnets = append([]forwarder.Subnet{{Prefix: single(elsewhere), Address: elsewhere}}, subnets...)
 	}
-	return nil
+	u.subnets = append(u.subnets, subnets...)
 }
 
+// passing ranks addresses: those that will be others soon are not what a host is known by (RFC 4862 5.5.4, RFC 8981).
+func passing(flags int) int { return flags & (unix.IFA_F_DEPRECATED | unix.IFA_F_TEMPORARY) }
+
+// first is the first address of the uplink of a family that is good beyond its link; invalid if there is none.
+func (u *uplink) first(four bool) netip.Addr {
+	for _, a := range u.addresses {
+		if a.Addr().Is4() == four {
+			return a.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// settled says whether all that the uplink is to have of a family is known.
+func (u *uplink) settled(four bool) bool { return u.first(four).IsValid() && (four || !u.tentative) }
+
 func prefixOf(n *net.IPNet) netip.Prefix {
-	a, _ := netip.AddrFromSlice(n.IP.To4())
+	a, _ := netip.AddrFromSlice(n.IP)
 	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(a, bits)
+	return netip.PrefixFrom(a.Unmap(), bits)
 }
 
 // openUplink reads the interface, opens a packet socket on it and adds the port.
@@ -105,7 +139,7 @@ func (n *Node) openUplink() error {
 		return err
 	}
 	if len(u.addresses) == 0 {
-		n.log.Warn("the uplink has no IPv4 address yet: nothing can be sent by it", "interface", n.config.Uplink.Interface)
+		n.log.Warn("the uplink has no address yet: nothing can be sent by it", "interface", n.config.Uplink.Interface)
 	}
 	if err := n.openSockets(u); err != nil {
 		return fmt.Errorf("uplink %s: %w", n.config.Uplink.Interface, err)
@@ -122,7 +156,10 @@ func (n *Node) openUplink() error {
 type sockets []*link.AFPacket
 
 func (n *Node) openSockets(u *uplink) (err error) {
-	u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), u.own)
+	own := n.ownToo(u)
+	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own); err == nil {
+		n.own = own
+	}
 	return err
 }
 
@@ -149,7 +186,7 @@ func (s sockets) setOwn(own []netip.Addr) (err error) {
 
 func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 	name := n.config.Uplink.Interface
-	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: u.name, MAC: u.mac, MTU: u.mtu}
+	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: u.name, MAC: u.mac, MTU: u.mtu, LinkLocal: u.linkLocal}
 }
 
 // applyUplink tells the forwarder and the routes what the uplink is now.
@@ -160,23 +197,76 @@ func (n *Node) applyUplink() error {
 		peers = c.IPIP.Peers
 	}
 	n.Router.Configure(forwarder.Settings{
-		Gateway: c.Gateway.Address,
-		Uplink:  n.uplink.subnets, Own: n.ownWithSource(),
-		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, Source: c.IPIP.Source.Addr, MinPathMTU: c.IPIP.LeastPathMTU(),
+		Gateway: c.Gateway.Address, Gateway6: c.Gateway.Address6,
+		Uplink: n.uplink.subnets, Own: n.ownWithSource(),
+		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, MinPathMTU: c.IPIP.LeastPathMTU(),
+		Source: c.IPIP.Source.Of(netip.IPv4Unspecified()), Source6: c.IPIP.Source.Of(netip.IPv6Unspecified()),
 	})
-	return n.setConnected()
+	return errors.Join(n.setOwn(), n.setConnected())
+}
+
+// speakIPv6 says whether one of them does.
+func speakIPv6(workloads []config.Workload) bool {
+	return slices.ContainsFunc(workloads, func(w config.Workload) bool {
+		return slices.ContainsFunc(w.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
+	})
+}
+
+// routesIPv6 says whether this host's IPv6 is the router's business: one that is configured for IPv4 alone leaves it to
+// the host's own stack. One without workloads merely forwards, by whatever routes it has.
+func (n *Node) routesIPv6() bool {
+	is6 := netip.Addr.Is6
+	return len(n.config.Workloads) == 0 || speakIPv6(n.config.Workloads) || n.statics.speakIPv6() ||
+		slices.ContainsFunc(n.config.IPIP.Peers, is6) || slices.ContainsFunc(n.config.IPIP.Source, is6)
+}
+
+// speaksIPv6 says whether anything of IPv6 is the router's business on the uplink.
+func (n *Node) speaksIPv6() bool {
+	if len(n.config.Workloads) > 0 && n.routesIPv6() {
+		return true
+	}
+	for hop := range n.mirror.hops {
+		if hop.Is6() {
+			return true
+		}
+	}
+	return n.statics.speakIPv6()
+}
+
+// ownToo are the addresses to which the host's own stack has a right on the uplink, beside the router.
+func (n *Node) ownToo(u *uplink) []netip.Addr {
+	if n.speaksIPv6() {
+		return u.own
+	}
+	return slices.DeleteFunc(slices.Clone(u.own), netip.Addr.Is6)
+}
+
+// setOwn tells the uplink's sockets of ownToo, if it changed.
+func (n *Node) setOwn() error {
+	own := n.ownToo(n.uplink)
+	if slices.Equal(own, n.own) {
+		return nil
+	}
+	err := n.uplink.sockets.setOwn(own)
+	if err == nil {
+		n.own = own
+	}
+	return err
 }
 
 // ownWithSource are the host's addresses, ipip.source among them: the peers answer to that, whether or
 // not an interface has it at present.
 func (n *Node) ownWithSource() []netip.Addr {
-	source := n.config.IPIP.Source
-	if source.IsZero() || slices.Contains(n.uplink.own, source.Addr) {
-		n.complain("ipip.source")
-		return n.uplink.own
+	own := n.uplink.own
+	var all []complaint
+	for _, source := range n.config.IPIP.Source {
+		if !slices.Contains(own, source) {
+			all = append(all, complaint{"ipip.source is no address of this host: nobody on the link can answer it", []any{"source", source}})
+			own = append(slices.Clone(own), source)
+		}
 	}
-	n.complain("ipip.source", complaint{"ipip.source is no address of this host: nobody on the link can answer it", []any{"source", source.Addr}})
-	return append(slices.Clone(n.uplink.own), source.Addr)
+	n.complain("ipip.source", all...)
+	return own
 }
 
 // setConnected enters the routes that follow from the uplink, if they changed.
@@ -200,11 +290,11 @@ func (n *Node) connectedRoutes() []rib.Route {
 		return routes
 	}
 	for _, s := range n.uplink.subnets {
-		if s.Prefix == netip.PrefixFrom(s.Address, 32) {
-			continue // the host itself
+		if s.IsSingleIP() && s.Prefix.Addr() == s.Address || s.Address.Is6() && s.Address.IsLinkLocalUnicast() {
+			continue // the host itself, or what each link has and no packet is forwarded to
 		}
 		routes = append(routes, rib.Route{Prefix: s.Prefix, Dev: n.config.Uplink.Interface, Port: n.uplink.port, Protocol: "kernel"})
-		if s.Bits() <= 30 {
+		if s.Address.Is4() && s.Bits() <= 30 {
 			routes = append(routes, broadcast(s.Prefix.Addr()), broadcast(config.Broadcast(s.Prefix)))
 		}
 	}
@@ -255,7 +345,7 @@ func (n *Node) refreshUplink() error {
 	n.stale = true // until all of it is done
 	n.Router.UpdatePort(u.port, n.uplinkPort(u))
 	n.moved = true // their routes lead by way of the uplink's address
-	err = errors.Join(u.sockets.setOwn(u.own), n.applyUplink(), n.bringAbout(), n.setStaticRoutes())
+	err = errors.Join(n.applyUplink(), n.bringAbout(), n.setStaticRoutes())
 	if taken := n.checkAddresses(n.config); taken != nil {
 		n.complain("addresses", complaint{"the uplink has an address of the configuration's: the host's own stack takes its packets", []any{"error", taken}})
 	} else {
@@ -307,5 +397,5 @@ func (n *Node) reopenUplink(u *uplink) (err error) {
 
 func (u *uplink) differs(o *uplink) bool {
 	return u.name != o.name || u.index != o.index || u.port != o.port || u.mac != o.mac || u.mtu != o.mtu ||
-		!slices.Equal(u.addresses, o.addresses) || !slices.Equal(u.subnets, o.subnets) || !slices.Equal(u.own, o.own)
+		u.linkLocal != o.linkLocal || !slices.Equal(u.addresses, o.addresses) || !slices.Equal(u.subnets, o.subnets) || !slices.Equal(u.own, o.own)
 }

@@ -14,12 +14,12 @@ import (
 
 // wanted is what is to be on the host: it follows from the configuration, and from what the kernel says of the
 // uplink. Those of commands are told from those of the file.
-func wanted(c *config.Host, u *uplink, mtu int, byCommand workloadChanges) (all []host.Object) {
+func wanted(c *config.Host, u *uplink, own []netip.Addr, mtu int, byCommand workloadChanges) (all []host.Object) {
 	if c.Kernel.Guard {
-		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: u.own})
+		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own})
 	}
 	if c.Kernel.Export {
-		all = append(all, &host.Interface{Name: config.HostInterface, MTU: mtu, Offload: c.Offload})
+		all = append(all, &host.Interface{Name: config.HostInterface, IPv6: speakIPv6(c.Workloads), MTU: mtu, Offload: c.Offload})
 	}
 	namespaces := map[string]*host.Namespace{}
 	for i := range c.Workloads {
@@ -44,14 +44,14 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 		mtu = w.MTU
 	}
 	return &host.Interface{
-		Namespace: workload.Namespace(path), Name: w.Interface, Address: w.Address, Gateway: c.Gateway.Address,
+		Namespace: workload.Namespace(path), Name: w.Interface, Addresses: w.Addresses, Gateway: c.Gateway.Address, Gateway6: c.Gateway.Address6,
 		MTU: mtu, Offload: c.Offload, Workload: w.Name, Command: command,
 	}
 }
 
 // present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
 func (n *Node) present() []host.Object {
-	all := wanted(n.config, n.uplink, n.workloadMTU(), n.live)
+	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.workloadMTU(), n.live)
 	for i, o := range all {
 		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
 			continue
@@ -161,7 +161,11 @@ func (n *Node) sayWhatWaits() {
 
 // checkGuard is an error where the host would forward on its own, and there is no guard against that.
 func (n *Node) checkGuard() error {
-	needed := guard.Needed(n.uplink.name)
+	needed, six := guard.Needed(n.uplink.name), n.speaksIPv6() && guard.Needed6(n.uplink.name)
+	setting := fmt.Sprintf("net.ipv4.conf.%s.forwarding", n.uplink.name)
+	if !needed && six {
+		needed, setting = true, "net.ipv6.conf.all.forwarding"
+	}
 	if !n.config.Kernel.Guard {
 		if n.config.Kernel.Export && needed {
 			n.complain("guard", complaint{"kernel.export gives the host routes to the workloads, and it forwards what comes in by the uplink: without the guard it forwards a second copy of what comes in for them", nil})
@@ -174,7 +178,7 @@ func (n *Node) checkGuard() error {
 		return nil
 	}
 	if needed {
-		return fmt.Errorf("%w; the host forwards what comes in by %s (net.ipv4.conf.%s.forwarding), so each packet would be sent twice: turn that off, or set `kernel.guard: false` to accept it", it.Err, n.uplink.name, n.uplink.name)
+		return fmt.Errorf("%w; the host forwards what comes in by %s (%s), so each packet would be sent twice: turn that off, or set `kernel.guard: false` to accept it", it.Err, n.uplink.name, setting)
 	}
 	n.complain("guard", complaint{"no guard over the host's own stack; it does not forward at present, so none is needed", []any{"error", it.Err}})
 	return nil
@@ -199,7 +203,7 @@ func (n *Node) checkAddresses(c *config.Host) error {
 
 func (n *Node) checkAddress(w config.Workload) error {
 	for _, a := range n.uplink.addresses {
-		if a.Addr() == w.Address.Addr() {
+		if w.Has(a.Addr()) {
 			return &config.FieldError{Field: "address", Reason: fmt.Sprintf("%s is the address of %s, this host's uplink: give the workload another one", a.Addr(), n.uplink.name)}
 		}
 	}

@@ -20,6 +20,11 @@ func FuzzCoalesce(f *testing.F) {
 	add(all[0], late)
 	g.payload = 200
 	add(g.frame(), all[2])
+	g = gso{kind: GSOTCPv6, v6: true, size: 100, payload: 250, flags: tcpACK, tcpOpts: 12}
+	six := segments(f, g.frame())
+	add(six[0], six[1])
+	add(six[1], six[2])
+	add(all[0], six[1])
 	add(gso{kind: GSOUDPL4, size: 100, payload: 100}.frame(), all[1])
 	add(gso{kind: GSOTCPv4, size: 100, payload: 100, outer: 1}.frame(), all[1])
 	f.Fuzz(func(t *testing.T, va, ab, vb, bb []byte) {
@@ -35,7 +40,7 @@ func FuzzCoalesce(f *testing.F) {
 }
 
 // checkedFrame is a frame as the step check lets it pass, or nil: with a valid
-// offload header, a valid IPv4 header, and nothing behind the packet.
+// offload header, a valid IP header, and nothing behind the packet.
 func checkedFrame(vnet, b []byte) *Frame {
 	if len(vnet) < VnetLen || len(b) < EthernetLen+IPv4MinLen || len(b) > EthernetLen+IPv4MaxLen {
 		return nil
@@ -44,6 +49,15 @@ func checkedFrame(vnet, b []byte) *Frame {
 	f.Offload = ParseOffload(vnet)
 	if !f.Admit() || f.Len < EthernetLen+IPv4MinLen {
 		return nil
+	}
+	if ip := IPv6(f.Payload()); f.EtherType() == EtherTypeIPv6 {
+		if len(ip) < IPv6MinLen || ip.Version() != 6 || IPv6MinLen+ip.PayloadLen() > len(ip) {
+			return nil
+		}
+		if f.Trim(IPv6MinLen + ip.PayloadLen()); !f.OffloadValid() {
+			return nil
+		}
+		return f
 	}
 	ip := IPv4(f.Payload())
 	if ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.TotalLen() < ip.HeaderLen() || ip.TotalLen() > len(ip) {

@@ -19,15 +19,18 @@ func roomy(f *Frame) *Frame {
 
 // asDevice leaves the checksum of a TCP segment to the device.
 func asDevice(f *Frame) {
-	ip := IPv4(f.Payload())
-	tcp := ip[ip.HeaderLen():]
-	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip[12:20], ProtocolTCP, len(tcp)))
-	f.Offload = Offload{Flags: needsChecksum, CsumStart: uint16(EthernetLen + ip.HeaderLen()), CsumOffset: tcpChecksum}
+	ip := IP(f.Payload())
+	_, at, _ := Transport(ip)
+	tcp := ip[at:]
+	binary.BigEndian.PutUint16(tcp[tcpChecksum:], pseudoHeader(ip.addresses(), ProtocolTCP, len(tcp)))
+	f.Offload = Offload{Flags: needsChecksum, CsumStart: uint16(EthernetLen + at), CsumOffset: tcpChecksum}
 }
 
 // resum makes both checksums of a changed TCP segment right.
 func resum(f *Frame) {
-	IPv4(f.Payload()).SetChecksum()
+	if f.EtherType() == EtherTypeIPv4 {
+		IPv4(f.Payload()).SetChecksum()
+	}
 	asDevice(f)
 	f.FinishChecksum()
 }
@@ -66,7 +69,7 @@ func same(t rapid.TB, want, got []*Frame) {
 	for i := range want {
 		w, g := bytes.Clone(want[i].Bytes()), bytes.Clone(got[i].Bytes())
 		for _, b := range [][]byte{w, g} {
-			if at := EthernetLen + IPv4MinLen + tcpChecksum; len(b) > at+2 && b[at] == 0xff && b[at+1] == 0xff {
+			if at := EthernetLen + map[byte]int{4: IPv4MinLen, 6: IPv6MinLen}[b[14]>>4] + tcpChecksum; len(b) > at+2 && b[at] == 0xff && b[at+1] == 0xff {
 				b[at], b[at+1] = 0, 0
 			}
 		}
@@ -77,8 +80,9 @@ func same(t rapid.TB, want, got []*Frame) {
 }
 
 func drawGSO(t *rapid.T) gso {
+	v6 := rapid.Bool().Draw(t, "IPv6")
 	return gso{
-		kind: GSOTCPv4, size: rapid.IntRange(1, 3000).Draw(t, "size"), tcpOpts: 4 * rapid.IntRange(0, 10).Draw(t, "options"),
+		kind: map[bool]uint8{false: GSOTCPv4, true: GSOTCPv6}[v6], v6: v6, size: rapid.IntRange(1, 3000).Draw(t, "size"), tcpOpts: 4 * rapid.IntRange(0, 10).Draw(t, "options"),
 		payload: rapid.IntRange(1, 30000).Draw(t, "payload"), flags: tcpACK | rapid.SampledFrom([]byte{0, tcpPSH}).Draw(t, "flags"),
 		id: rapid.Uint16().Draw(t, "id"), seq: rapid.Uint32().Draw(t, "seq"),
 	}
@@ -105,12 +109,13 @@ func TestCoalesceUndoesSegment(t *testing.T) {
 		if packets, _ := head.OnWire(); packets != uint64(len(all)) {
 			t.Fatalf("the frame counts as %d packets, want %d", packets, len(all))
 		}
-		if len(all) > 1 && int(head.Offload.HeaderLen) != EthernetLen+IPv4MinLen+TCPMinLen+g.tcpOpts {
+		ip := IP(head.Payload())
+		_, at, _ := Transport(ip)
+		if len(all) > 1 && (int(head.Offload.HeaderLen) != EthernetLen+at+TCPMinLen+g.tcpOpts || head.Offload.GSOType != g.kind) {
 			t.Fatalf("offload %+v", head.Offload)
 		}
-		ip := IPv4(head.Payload())
-		if ip.TotalLen() != len(ip) || slowSum(ip[:IPv4MinLen], 0) != 0xffff {
-			t.Fatalf("header % x", []byte(ip[:IPv4MinLen]))
+		if ip.Len() != len(ip) || !g.v6 && slowSum(ip[:IPv4MinLen], 0) != 0xffff {
+			t.Fatalf("header % x", []byte(ip[:at]))
 		}
 		same(t, all, cut(t, head))
 	})
@@ -168,6 +173,49 @@ func TestCoalesceRefuses(t *testing.T) {
 			}
 			if changesNothing(t, a, b) {
 				t.Error("they were joined")
+			}
+		})
+	}
+}
+
+// The same of IPv6.
+func TestCoalesceRefusesIPv6(t *testing.T) {
+	ip := func(at int, x byte) func(a, b *Frame) { return func(_, b *Frame) { b.Payload()[at] ^= x } }
+	for _, c := range []struct {
+		name   string
+		change func(a, b *Frame)
+		want   bool
+	}{
+		{"what follows", func(_, _ *Frame) {}, true},
+		{"another source", ip(23, 1), false}, {"another source far away", ip(8, 1), false}, {"another destination", ip(39, 1), false},
+		{"another port", ip(41, 1), false}, {"a gap", ip(47, 1), false}, {"another acknowledgement", ip(51, 1), false}, {"another option", ip(63, 1), false},
+		{"another dscp", ip(1, 0x40), false}, {"congestion experienced", ip(1, 0x30), false}, {"another flow label", ip(3, 1), false},
+		{"another hop limit", ip(7, 1), false}, {"fin", ip(53, tcpFIN), false}, {"cwr", ip(53, tcpCWR), false},
+		{"after a push", func(a, _ *Frame) { a.Payload()[53] |= tcpPSH }, false},
+		{"another next header", ip(6, ProtocolTCP^ProtocolUDP), false},
+		{"a wrong checksum", func(_, b *Frame) { b.Bytes()[b.Len-1] ^= 1 }, false},
+		{"a checksum that is another's", func(_, b *Frame) { asDevice(b); b.Offload.CsumStart = EthernetLen + IPv4MinLen }, false},
+		{"extension headers", func(a, b *Frame) {
+			for _, f := range []*Frame{a, b} {
+				copy(f.Buf[f.Off-8:], f.Bytes()[:54])
+				f.Off, f.Len = f.Off-8, f.Len+8
+				f.Payload()[6] = HeaderDestination
+				copy(f.Payload()[40:], extension(ProtocolTCP, 8))
+				IPv6(f.Payload()).setPayloadLen(f.Len - 54)
+			}
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			all := segments(t, gso{kind: GSOTCPv6, v6: true, size: 100, payload: 200, flags: tcpACK, tcpOpts: 12}.frame())
+			a, b := roomy(all[0]), all[1]
+			c.change(a, b)
+			for _, f := range []*Frame{a, b} {
+				if f.Payload()[6] == ProtocolTCP && f.Offload == (Offload{}) && c.name != "a wrong checksum" {
+					resum(f)
+				}
+			}
+			if changesNothing(t, a, b) != c.want {
+				t.Errorf("they were joined: %t", !c.want)
 			}
 		})
 	}

@@ -6,13 +6,16 @@ import "testing"
 // panic, and what is called good can be cut and finished.
 //
 // OffloadValid needs a whole Ethernet header; so do Payload and all that read it.
-// The methods of IPv4 need a whole header, IsICMPError a whole packet: check.
+// The methods of IPv4 and IPv6 need a whole header, IsICMPError a whole packet: check.
 func FuzzFrame(f *testing.F) {
 	for _, g := range []gso{
 		{kind: GSOTCPv4, size: 48, payload: 100, tcpOpts: 12},
 		{kind: GSOTCPv4, size: 100},
 		{kind: GSOUDPL4, size: 100, payload: 150},
 		{kind: GSOTCPv4 | GSOECN, size: 50, payload: 90, outer: 1},
+		{kind: GSOTCPv6, v6: true, size: 48, payload: 100, tcpOpts: 12},
+		{kind: GSOUDPL4, v6: true, size: 100, payload: 150},
+		{kind: GSOTCPv6, v6: true, size: 50, payload: 90, outer: 1},
 	} {
 		s := g.frame()
 		var o [VnetLen]byte
@@ -29,6 +32,12 @@ func FuzzFrame(f *testing.F) {
 			s.Offload.Put(o[:])
 			f.Add(o[:], s.Bytes())
 		}
+	}
+	for _, ip := range []IPv6{
+		put(solicitation), put(advertisement), extended(HeaderHopByHop, extension(HeaderFragment, 16), fragmentHeader(ProtocolUDP, 8, true), make([]byte, 1300)),
+		asICMPv6(extended(ProtocolICMPv6, append(icmpv6(ICMPv6Unreachable, 0, 17, 0, 0, 0), extended(ProtocolTCP, make([]byte, 140))...))),
+	} {
+		f.Add(make([]byte, VnetLen), append([]byte(dstMAC+srcMAC+"\x86\xdd"), ip...))
 	}
 	arp := make([]byte, ARPLen)
 	request.Put(arp)
@@ -68,6 +77,10 @@ func fuzzCut(t *testing.T, fr *Frame) {
 }
 
 func fuzzFragment(fr *Frame) {
+	if fr.EtherType() == EtherTypeIPv6 {
+		fuzzIPv6(fr)
+		return
+	}
 	ip := IPv4(fr.Payload())
 	if len(ip) < IPv4MinLen || ip.Version() != 4 || ip.HeaderLen() < IPv4MinLen || ip.TotalLen() < ip.HeaderLen() || ip.TotalLen() > len(ip) {
 		return
@@ -77,4 +90,50 @@ func fuzzFragment(fr *Frame) {
 	if fr.IPLen() > 68 && Fragmentable(ip, 68) {
 		Fragment(fr, 68, func() *Frame { return &Frame{Buf: make([]byte, Headroom+EthernetLen+68)} })
 	}
+}
+
+func fuzzIPv6(fr *Frame) {
+	ip := IPv6(fr.Payload())
+	if len(ip) < IPv6MinLen || ip.Version() != 6 || IPv6MinLen+ip.PayloadLen() > len(ip) {
+		return
+	}
+	fr.Trim(IPv6MinLen + ip.PayloadLen())
+	if fr.IPLen() > 1280 {
+		Fragment6(fr, 1280, 1, func() *Frame { return &Frame{} })
+	}
+}
+
+// FuzzIPv6: what comes behind an IPv6 header is walked inside the packet, whatever it is;
+// what is taken for a quote lies in it, and a message that is taken can be said again.
+func FuzzIPv6(f *testing.F) {
+	for _, ip := range []IPv6{
+		put(solicitation), put(advertisement), extended(NoNextHeader), extended(HeaderAH, make([]byte, 40)),
+		extended(HeaderHopByHop, extension(HeaderDestination, 8), extension(HeaderRouting, 8), extension(HeaderFragment, 24), fragmentHeader(ProtocolICMPv6, 0, true), make([]byte, 9)),
+		asICMPv6(extended(ProtocolICMPv6, append(icmpv6(ICMPv6TimeExceeded, 0, 17, 0, 0, 0), extended(ProtocolTCP, make([]byte, 140))...))),
+		asICMPv6(extended(HeaderHopByHop, extension(ProtocolICMPv6, 8), icmpv6(ICMPv6ListenerReportVersion2, 0, 0, 0, 0, 0))),
+	} {
+		f.Add([]byte(ip))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < IPv6MinLen || b[0]>>4 != 6 {
+			return
+		}
+		ip := IPv6(b)
+		u := ip.Upper()
+		if u.OK && u.At > ip.end() || u.At < IPv6MinLen || u.Named >= len(b) || ip[u.Named] != u.Protocol || u.Fragment+FragmentHeaderLen > len(b) || u.Routing+8 > len(b) {
+			t.Errorf("%+v in %d bytes", u, len(b))
+		}
+		Transport(IP(ip))
+		IsICMPError(ip)
+		if q := Quoted(ip); q != nil && (!Quotes(ip) || !IsICMPError(ip) || len(q) < IPv6MinLen || len(q) > ip.end()-u.At-ICMPHeaderLen) {
+			t.Errorf("a quote of %d bytes in %d", len(q), len(b))
+		}
+		m, ok := ParseND(ip)
+		if !ok || m.Type != ICMPv6NeighborSolicitation && m.Type != ICMPv6NeighborAdvertisement {
+			return
+		}
+		if again, ok := ParseND(put(m)); !ok || again != m {
+			t.Errorf("%+v is said again as %+v, %t", m, again, ok)
+		}
+	})
 }

@@ -23,12 +23,13 @@ type gso struct {
 	flags   byte
 	id      uint16
 	seq     uint32
+	v6      bool // the packet is IPv6; what is around it is IPv4
 }
 
 // frame builds what the kernel hands over: one packet with the whole payload,
 // whose transport checksum holds the pseudo-header's sum alone.
 func (g gso) frame() *Frame {
-	tcp := g.kind&^GSOECN == GSOTCPv4
+	tcp := g.kind&^GSOECN == GSOTCPv4 || g.kind&^GSOECN == GSOTCPv6
 	l4Len, protocol, sumAt := 8, byte(ProtocolUDP), 6
 	if tcp {
 		l4Len, protocol, sumAt = TCPMinLen+g.tcpOpts, ProtocolTCP, 16
@@ -48,12 +49,15 @@ func (g gso) frame() *Frame {
 	for i := range g.payload {
 		l4[l4Len+i] = byte(i * 7)
 	}
-	ip := g.ipv4(protocol, l4)
-	binary.BigEndian.PutUint16(ip[20+g.ipOpts+sumAt:], pseudoHeader(ip[12:20], ip.Protocol(), len(l4)))
-	for range g.outer {
-		ip = gso{id: g.id + 1000}.ipv4(ProtocolIPIP, ip)
+	ip, inner, etherType := IP(g.ipv4(protocol, l4)), byte(ProtocolIPIP), "\x08\x00"
+	if g.v6 {
+		ip, inner, etherType = IP(extended(protocol, l4)), ProtocolIPv6, "\x86\xdd"
 	}
-	f := FrameOf(append([]byte(dstMAC+srcMAC+"\x08\x00"), ip...))
+	binary.BigEndian.PutUint16(ip[len(ip)-len(l4)+sumAt:], pseudoHeader(ip.addresses(), protocol, len(l4)))
+	for range g.outer {
+		ip, inner, etherType = IP(gso{id: g.id + 1000}.ipv4(inner, ip)), ProtocolIPIP, "\x08\x00"
+	}
+	f := FrameOf(append([]byte(dstMAC+srcMAC+etherType), ip...))
 	f.Offload = Offload{
 		Flags: needsChecksum, GSOType: g.kind, GSOSize: uint16(g.size),
 		CsumStart: uint16(f.Len - len(l4)), CsumOffset: uint16(sumAt),

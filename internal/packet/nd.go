@@ -62,7 +62,7 @@ func IsMLD(icmpType byte) bool {
 // header (RFC 6980 5), and a hardware address that cannot be one station's.
 func ParseND(ip IPv6) (m ND, ok bool) {
 	u := ip.Upper()
-	if !u.OK || u.Protocol != ProtocolICMPv6 || u.Fragment != 0 || ip.HopLimit() != NDHopLimit || IPv6MinLen+ip.PayloadLen() > len(ip) {
+	if !u.OK || u.Protocol != ProtocolICMPv6 || u.Fragment != 0 || ip.HopLimit() != NDHopLimit {
 		return m, false
 	}
 	b := ip[u.At:ip.end()]

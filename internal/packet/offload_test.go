@@ -17,6 +17,7 @@ func TestOffloadPutIsWhatParseOffloadReads(t *testing.T) {
 
 func TestOffloadValid(t *testing.T) {
 	tcp := gso{kind: GSOTCPv4, size: 1448, payload: 4000}
+	tcp6 := gso{kind: GSOTCPv6, v6: true, size: 1428, payload: 4000}
 	for _, c := range []struct {
 		name   string
 		g      gso
@@ -52,6 +53,13 @@ func TestOffloadValid(t *testing.T) {
 		{"tcp header behind the end", gso{kind: GSOTCPv4, size: 9, payload: 8}, func(f *Frame) { f.Bytes()[34+12] = 8 << 4 }, false},
 		{"frame cut in the tcp header", tcp, func(f *Frame) { f.Trim(30) }, false},
 		{"a fragment", tcp, func(f *Frame) { f.Payload()[6] = 0x20 }, false},
+		{"tcp over ipv6", tcp6, func(f *Frame) {}, true},
+		{"tcp over ipv6, cut", tcp6, func(f *Frame) { f.Trim(39) }, false},
+		{"tcp over ipv4 that is over ipv6", tcp6, func(f *Frame) { f.Offload.GSOType = GSOTCPv4 }, false},
+		{"checksum in the ipv6 header", tcp6, func(f *Frame) { f.Offload.GSOType = 0; f.Offload.CsumStart = 53 }, false},
+		{"checksum behind the ipv6 header", tcp6, func(f *Frame) { f.Offload.GSOType = 0 }, true},
+		{"a fragment of ipv6", tcp6, func(f *Frame) { f.Payload()[6] = HeaderFragment }, false},
+		{"ipv6 in a tunnel", gso{kind: GSOTCPv6, v6: true, size: 1400, payload: 4000, outer: 1}, func(f *Frame) {}, true},
 		{"the tunnel's header is cut", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) { f.Payload()[20] = 0x44 }, false},
 		{"headers in headers", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 7}, func(f *Frame) {}, true},
 		{"more of them than anybody makes", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 8}, func(f *Frame) {}, false},
@@ -145,6 +153,10 @@ func TestPlain(t *testing.T) {
 		{"a checksum in a tunnel", gso{kind: GSOTCPv4, size: 1448, payload: 4000, outer: 1}, func(f *Frame) { f.Offload.GSOType = 0 }, false},
 		{"a checksum elsewhere", tcp, func(f *Frame) { f.Offload.GSOType, f.Offload.CsumOffset = 0, 4 }, false},
 		{"of another protocol", tcp, func(f *Frame) { f.Offload.GSOType = 0; f.Payload()[9] = 253 }, false},
+		{"tcp over ipv6", gso{kind: GSOTCPv6, v6: true, size: 1428, payload: 4000, tcpOpts: 12}, func(f *Frame) {}, true},
+		{"udp over ipv6", gso{kind: GSOUDPL4, v6: true, size: 100, payload: 400}, func(f *Frame) {}, true},
+		{"ipv6 in a tunnel", gso{kind: GSOTCPv6, v6: true, size: 1428, payload: 4000, outer: 1}, func(f *Frame) {}, false},
+		{"behind extension headers", gso{kind: GSOTCPv6, v6: true, size: 1428, payload: 4000}, func(f *Frame) { f.Payload()[6] = HeaderDestination; f.Offload.CsumStart += 8 }, false},
 		{"a CWR for each segment", gso{kind: GSOTCPv4, size: 1448, payload: 4000, flags: tcpCWR}, func(f *Frame) {}, false},
 		{"a CWR for the first one", gso{kind: GSOTCPv4 | GSOECN, size: 1448, payload: 4000, flags: tcpCWR}, func(f *Frame) {}, true},
 	} {
@@ -171,6 +183,9 @@ func TestOnWireAndIPLen(t *testing.T) {
 		{"one byte more", gso{kind: GSOTCPv4, size: 1460, payload: 1461}, 2, 1514 + 55, 1500},
 		{"64 KB", gso{kind: GSOTCPv4, size: 1448, payload: 45 * 1448, tcpOpts: 12}, 45, 45 * 1514, 1500},
 		{"udp", gso{kind: GSOUDPL4, size: 1000, payload: 2500}, 3, 2500 + 3*42, 1028},
+		{"tcp over ipv6", gso{kind: GSOTCPv6, v6: true, size: 1428, payload: 3*1428 + 1, tcpOpts: 12}, 4, 3*1514 + 87, 1500},
+		{"udp over ipv6", gso{kind: GSOUDPL4, v6: true, size: 1000, payload: 2500}, 3, 2500 + 3*62, 1048},
+		{"ipv6 in a tunnel", gso{kind: GSOTCPv6, v6: true, size: 1408, payload: 2816, tcpOpts: 12, outer: 1}, 2, 2 * 1514, 1500},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := c.g.frame()

@@ -11,11 +11,11 @@ import (
 func TestPart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := gso{
-			kind: rapid.SampledFrom([]uint8{GSOTCPv4, GSOTCPv4 | GSOECN, GSOUDPL4}).Draw(t, "kind"), size: rapid.IntRange(1, 600).Draw(t, "size"),
+			kind: rapid.SampledFrom([]uint8{GSOTCPv4, GSOTCPv4 | GSOECN, GSOTCPv6, GSOTCPv6 | GSOECN, GSOUDPL4}).Draw(t, "kind"), size: rapid.IntRange(1, 600).Draw(t, "size"),
 			payload: rapid.IntRange(601, 4000).Draw(t, "payload"), outer: rapid.IntRange(0, 2).Draw(t, "outer headers"),
 			flags: rapid.Byte().Draw(t, "flags"), id: rapid.Uint16().Draw(t, "id"), seq: rapid.Uint32().Draw(t, "seq"),
 		}
-		if g.kind&^GSOECN == GSOTCPv4 {
+		if g.v6 = g.kind&^GSOECN == GSOTCPv6 || g.kind == GSOUDPL4 && rapid.Bool().Draw(t, "IPv6"); g.kind != GSOUDPL4 {
 			g.tcpOpts = 4 * rapid.IntRange(0, 10).Draw(t, "tcp options")
 		}
 		n := rapid.IntRange(1, 700).Draw(t, "segments of a part")

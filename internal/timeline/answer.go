@@ -18,7 +18,7 @@ type question struct {
 func (p *piece) asks() (q question, ok bool) {
 	q.key = key{src: p.src, dst: p.dst, proto: p.proto}
 	switch {
-	case p.proto == packet.ProtocolICMP && p.isEcho(packet.ICMPEchoRequest):
+	case p.isEcho(packet.ICMPEchoRequest, packet.ICMPv6EchoRequest):
 		q.number = binary.BigEndian.Uint32(p.l4[4:])
 		return q, true
 	case p.proto == packet.ProtocolTCP && p.isTCP() && p.sequence() > 0:
@@ -36,7 +36,7 @@ func (p *piece) asks() (q question, ok bool) {
 func (p *piece) answers() (q question, ok bool) {
 	q.key = key{src: p.dst, dst: p.src, proto: p.proto}
 	switch {
-	case p.proto == packet.ProtocolICMP && p.isEcho(packet.ICMPEchoReply):
+	case p.isEcho(packet.ICMPEchoReply, packet.ICMPv6EchoReply):
 		q.number = binary.BigEndian.Uint32(p.l4[4:])
 		return q, true
 	case p.proto == packet.ProtocolTCP && p.isTCP():
@@ -49,6 +49,8 @@ func (p *piece) answers() (q question, ok bool) {
 	return q, ok
 }
 
-func (p *piece) isEcho(kind byte) bool {
-	return p.proto == packet.ProtocolICMP && len(p.l4) >= packet.ICMPHeaderLen && p.l4[0] == kind
+// isEcho says whether it is one of a type of ICMP, or of ICMPv6.
+func (p *piece) isEcho(kind, kind6 byte) bool {
+	return len(p.l4) >= packet.ICMPHeaderLen &&
+		(p.proto == packet.ProtocolICMP && p.l4[0] == kind || p.proto == packet.ProtocolICMPv6 && p.l4[0] == kind6)
 }

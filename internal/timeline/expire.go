@@ -45,6 +45,11 @@ func (j *Joiner) show(early bool, which func(*way) bool) (list []*Way) {
 		if which(w) {
 			w.sort()
 			over = append(over, w)
+			if !early {
+				for _, n := range w.nodes {
+					j.weigh(n)
+				}
+			}
 		}
 	}
 	slices.SortFunc(over, func(a, b *way) int {
@@ -86,7 +91,7 @@ func isDropped(n *node) bool { return n.Outcome == trace.Dropped }
 // nextHost is the host that is to see what left; nil if nobody is listened to there, or
 // if its router has nothing to do with it: what is for the host's own stack.
 func (j *Joiner) nextHost(n *node) *host {
-	if !n.wire || n.left.inner.proto == isARP || !n.left.inner.valid() {
+	if !n.wire || n.left.inner.resolves() || !n.left.inner.valid() {
 		return nil
 	}
 	f := n.lastFrame()
@@ -109,7 +114,7 @@ func (j *Joiner) nextHost(n *node) *host {
 // formerHost is the host whose router must have sent what came by an uplink: the one of
 // the workload that it is from.
 func (j *Joiner) formerHost(n *node) *host {
-	if !slices.Contains(n.host.Uplinks, n.In) || n.came.inner.proto == isARP {
+	if !slices.Contains(n.host.Uplinks, n.In) || n.came.inner.resolves() {
 		return nil
 	}
 	h := j.byAddr[n.came.inner.src]

@@ -48,7 +48,7 @@ func (j *Joiner) wire(left, came *node) {
 	came.known += o.ofCame()
 	left.to, came.from = append(left.to, came), append(came.from, left)
 	c, forth := j.clocksOf(left.host, came.host)
-	if !c.same {
+	if !c.same && left.alike == nil {
 		c.add(came.Time.Sub(left.leftAt), forth)
 	}
 }
@@ -88,14 +88,19 @@ func (j *Joiner) joinCause(n *node) {
 		return
 	}
 	if q, ok := n.came.inner.quoted(); ok {
-		for _, o := range j.left[key{src: q.src, dst: q.dst, proto: q.proto, id: q.id}] {
-			if (o.left.inner.about(&q) || o.left.outer.about(&q)) && j.because(n, o) {
-				return
+		for _, k := range q.keys() {
+			for _, o := range j.left[k] {
+				if (o.left.inner.about(&q) || o.left.outer.about(&q)) && j.because(n, o) {
+					return
+				}
 			}
 		}
 	}
-	if p := &n.came.inner; p.proto == isARP && p.id == packet.ARPReply {
-		request := key{src: p.dst, dst: p.src, proto: isARP, id: packet.ARPRequest}
+	if p := &n.came.inner; p.proto == isARP && p.id == packet.ARPReply || p.proto == isND && p.id == packet.ICMPv6NeighborAdvertisement {
+		request := key{src: p.dst, dst: p.src, proto: p.proto, id: packet.ARPRequest}
+		if p.proto == isND {
+			request.id = packet.ICMPv6NeighborSolicitation
+		}
 		for _, o := range j.left[request] {
 			if o.host == n.host && o.In == "" && j.because(n, o) {
 				return

@@ -103,6 +103,7 @@ type node struct {
 	reply    *node    // to it
 	replyTo  *node
 	wanted   bool
+	alike    *alike // others that it cannot be told from
 }
 
 // way is the records that belong together.
@@ -164,6 +165,7 @@ func (j *Joiner) Add(p *trace.Packet, now time.Time) (early []*Way) {
 	j.ways[n.way] = true
 	j.records++
 	j.causes[recordID{h.Name, p.ID}] = n
+	j.joinAlike(n)
 	j.joinWire(n)
 	j.joinFragments(n)
 	j.joinCause(n)

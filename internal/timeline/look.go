@@ -12,15 +12,16 @@ import (
 // MAC addresses, TTL, checksums that a device completes, and outer headers may differ
 // between the two.
 type look struct {
-	inner piece // of IPv4, or of ARP
-	outer piece // the IPv4 header around it; not valid if there is none, or several
+	inner piece // of IP, or of ARP
+	outer piece // the IP header around it; not valid if there is none, or several
 }
 
-// piece is one IPv4 header, or an ARP message, and what is kept behind it.
+// piece is one IP header, or a message that asks for a hardware address or tells it, and what
+// is kept behind it.
 type piece struct {
 	src, dst netip.Addr
-	proto    int // of IPv4; isARP
-	id       uint16
+	proto    int    // of IP, behind all extension headers; isARP, isND
+	id       uint32 // of IPv4's datagram, of IPv6's where it is cut, else what piece6 makes of it; of a message its kind
 	ttl      byte
 	fragment bool
 	lo, hi   int    // which bytes of the datagram's payload it carries
@@ -28,8 +29,15 @@ type piece struct {
 	packets  int    // that a frame stands for
 }
 
-// isARP stands in the place of a protocol.
-const isARP = -1
+// isARP and isND stand in the place of a protocol: of messages from who asks or tells to
+// whom is asked for or told.
+const (
+	isARP = -1
+	isND  = -2
+)
+
+// resolves says whether it is such a message.
+func (p *piece) resolves() bool { return p.proto == isARP || p.proto == isND }
 
 func (p *piece) valid() bool { return p.src.IsValid() }
 
@@ -42,11 +50,14 @@ func lookAt(frame []byte, packets int) (l look) {
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case packet.EtherTypeARP:
 		if m, ok := packet.ParseARP(body); ok {
-			l.inner = piece{src: m.SenderIP, dst: m.TargetIP, proto: isARP, id: m.Op, hi: packet.ARPLen, l4: body[:packet.ARPLen]}
+			l.inner = piece{src: m.SenderIP, dst: m.TargetIP, proto: isARP, id: uint32(m.Op), hi: packet.ARPLen, l4: body[:packet.ARPLen]}
 		}
-	case packet.EtherTypeIPv4:
+	case packet.EtherTypeIPv4, packet.EtherTypeIPv6:
 		l.inner = pieceOf(body, packets)
-		for l.inner.proto == packet.ProtocolIPIP && len(l.inner.l4) >= packet.IPv4MinLen {
+		for range maxTunnels {
+			if !isTunnel(l.inner.proto) || len(l.inner.l4) < packet.IPv4MinLen {
+				break
+			}
 			l.outer = l.inner
 			l.inner = pieceOf(l.outer.l4, packets)
 		}
@@ -54,13 +65,21 @@ func lookAt(frame []byte, packets int) (l look) {
 	return l
 }
 
+// maxTunnels is how many headers around a packet are looked through.
+const maxTunnels = 8
+
+func isTunnel(proto int) bool { return proto == packet.ProtocolIPIP || proto == packet.ProtocolIPv6 }
+
 func pieceOf(b []byte, packets int) (p piece) {
+	if len(b) >= packet.IPv6MinLen && b[0]>>4 == 6 {
+		return piece6(b, packets)
+	}
 	if len(b) < packet.IPv4MinLen || b[0]>>4 != 4 {
 		return p
 	}
 	ip := packet.IPv4(b)
 	p = piece{
-		src: ip.Src(), dst: ip.Dst(), proto: int(ip.Protocol()), id: ip.ID(), ttl: ip.TTL(),
+		src: ip.Src(), dst: ip.Dst(), proto: int(ip.Protocol()), id: uint32(ip.ID()), ttl: ip.TTL(),
 		fragment: ip.IsFragment(), lo: ip.FragOffset(), packets: max(1, packets),
 	}
 	hl := ip.HeaderLen()
@@ -76,22 +95,33 @@ func pieceOf(b []byte, packets int) (p piece) {
 type key struct {
 	src, dst netip.Addr
 	proto    int
-	id       uint16
+	id       uint32
 	ports    uint32 // 0: by identification
 }
 
 func (l *look) keys() (list []key) {
 	for _, p := range []*piece{&l.inner, &l.outer} {
-		if !p.valid() {
-			continue
-		}
-		list = append(list, key{src: p.src, dst: p.dst, proto: p.proto, id: p.id})
-		if ports, ok := p.ports(); ok {
-			list = append(list, key{src: p.src, dst: p.dst, proto: p.proto, ports: ports})
-		}
+		list = append(list, p.keys()...)
 	}
 	return list
 }
+
+func (p *piece) keys() (list []key) {
+	if !p.valid() {
+		return nil
+	}
+	ports, ok := p.ports()
+	if ok {
+		list = append(list, key{src: p.src, dst: p.dst, proto: p.proto, ports: ports})
+	}
+	if !ok || p.numbered() {
+		list = append(list, key{src: p.src, dst: p.dst, proto: p.proto, id: p.id})
+	}
+	return list
+}
+
+// numbered says whether the segments of a superframe have identifications that count on.
+func (p *piece) numbered() bool { return p.src.Is4() }
 
 // ports are those of a whole TCP segment or UDP datagram.
 func (p *piece) ports() (uint32, bool) {
@@ -119,7 +149,7 @@ func (left *look) overlap(came *look) overlap {
 		switch {
 		case o.src == came.outer.src && o.dst == came.outer.dst:
 			l, c = o, &came.outer
-		case c.proto == packet.ProtocolIPIP: // a fragment of it
+		case isTunnel(c.proto): // a fragment of it
 			l = o
 		}
 	}
@@ -154,14 +184,14 @@ func (p *piece) isTCP() bool {
 
 // near says whether the identifications that two frames stand for have one in common.
 func (p *piece) near(c *piece) bool {
-	return c.id-p.id < uint16(p.packets) || p.id-c.id < uint16(c.packets)
+	return !p.numbered() || uint16(c.id-p.id) < uint16(p.packets) || uint16(p.id-c.id) < uint16(c.packets)
 }
 
 // overlapTCP compares by sequence numbers: a superframe is cut, and segments are joined,
 // on the way.
 func (p *piece) overlapTCP(c *piece) overlap {
 	a, b := p.l4, c.l4
-	if !bytes.Equal(a[:4], b[:4]) || !bytes.Equal(a[8:12], b[8:12]) || !p.near(c) {
+	if !bytes.Equal(a[:4], b[:4]) || !bytes.Equal(a[8:12], b[8:12]) || !p.near(c) || !p.numbered() && !sameOptions(a, b) {
 		return overlap{}
 	}
 	from := int(int32(binary.BigEndian.Uint32(b[4:]) - binary.BigEndian.Uint32(a[4:])))
@@ -207,15 +237,20 @@ func (p *piece) sameStart(c *piece) bool {
 
 // quoted is the packet that an ICMP error is about.
 func (p *piece) quoted() (q piece, ok bool) {
-	if p.proto != packet.ProtocolICMP || p.fragment || len(p.l4) < packet.ICMPHeaderLen+packet.IPv4MinLen {
+	if p.fragment || len(p.l4) < packet.ICMPHeaderLen+packet.IPv4MinLen {
 		return q, false
 	}
-	switch p.l4[0] {
-	case packet.ICMPUnreachable, packet.ICMPTimeExceeded, packet.ICMPParameterProblem:
-		q = pieceOf(p.l4[packet.ICMPHeaderLen:], 1)
-		return q, q.valid()
+	kind := p.l4[0]
+	switch p.proto {
+	case packet.ProtocolICMP:
+		ok = kind == packet.ICMPUnreachable || kind == packet.ICMPTimeExceeded || kind == packet.ICMPParameterProblem
+	case packet.ProtocolICMPv6:
+		ok = kind >= packet.ICMPv6Unreachable && kind <= packet.ICMPv6ParameterProblem
 	}
-	return q, false
+	if ok {
+		q = pieceOf(p.l4[packet.ICMPHeaderLen:], 1)
+	}
+	return q, q.valid()
 }
 
 // about says whether an ICMP error's quote is of this packet. The quote's TTL is what
@@ -225,6 +260,13 @@ func (p *piece) about(q *piece) bool {
 	if p.proto == packet.ProtocolUDP {
 		n = min(n, 6)
 	}
-	return p.valid() && p.src == q.src && p.dst == q.dst && p.proto == q.proto && q.id-p.id < uint16(p.packets) &&
+	return p.valid() && p.src == q.src && p.dst == q.dst && p.proto == q.proto && p.numberedAs(q) &&
 		q.ttl <= p.ttl && (p.packets > 1 || bytes.Equal(p.l4[:n], q.l4[:n]))
+}
+
+func (p *piece) numberedAs(q *piece) bool {
+	if p.numbered() {
+		return uint16(q.id-p.id) < uint16(p.packets)
+	}
+	return p.id == q.id || p.packets > 1
 }

@@ -92,6 +92,7 @@ func (t *teller) tell(n *node, part string) {
 	}
 	p.Unseen = t.unseen(n)
 	t.origin(n)
+	t.tellAlike(n)
 	t.out.Packets = append(t.out.Packets, p)
 	slices.SortStableFunc(n.to, func(a, b *node) int { return a.Time.Compare(b.Time) })
 	for _, next := range n.to {
@@ -150,7 +151,10 @@ func (t *teller) wire(l, n *node, p *Packet) time.Duration {
 	}
 	d -= ahead
 	ns := d.Nanoseconds()
-	p.From, p.WireNS, p.WireErrorNS, p.Clocks = l.host.Name, &ns, plusMinus.Nanoseconds(), state
+	if p.From = l.host.Name; l.alike != nil {
+		return d // of which of them it is the delay, nothing tells
+	}
+	p.WireNS, p.WireErrorNS, p.Clocks = &ns, plusMinus.Nanoseconds(), state
 	switch state {
 	case ClocksCorrected:
 		t.out.note("the clock of %s is %s that of %s, give or take %s; the delays are corrected by it",
@@ -195,7 +199,7 @@ func (t *teller) tracesFragments(n *node) bool {
 		return true
 	}
 	f := n.lastFrame().Padded()
-	if len(f) >= 34 {
+	if len(f) >= 34 && n.left.inner.numbered() { // no router on the way cuts IPv6
 		f[20], f[21] = 0, 1
 	}
 	return t.j.opts.Traced(f)
@@ -211,9 +215,12 @@ func (t *teller) origin(n *node) {
 		if g.host == n.host || g.left.overlap(&n.came).common == 0 {
 			continue
 		}
-		if g.seen {
+		switch {
+		case g.seen && !n.came.inner.numbered():
+			t.out.note("#%d of %s is a copy, or another packet like it: what %s sent as its #%d had come before", n.ID, n.host.Name, g.host.Name, g.id)
+		case g.seen:
 			t.out.note("#%d of %s is a copy: what %s sent as its #%d had come before", n.ID, n.host.Name, g.host.Name, g.id)
-		} else {
+		default:
 			t.out.note("#%d of %s came too late to be shown with #%d of %s, which sent it", n.ID, n.host.Name, g.id, g.host.Name)
 		}
 		return
@@ -229,11 +236,13 @@ func (t *teller) origin(n *node) {
 
 // outcome is what became of the packet in the end: of its parts, the worst.
 func (t *teller) outcome() {
-	order := []string{"", trace.Consumed, Delivered, Left, Unseen, trace.Dropped} // a fragment is consumed, the whole goes on
+	order := []string{"", trace.Consumed, Delivered, Left, Unseen, trace.Dropped, Ambiguous} // a fragment is consumed, the whole goes on
 	for n, i := range t.told {
 		p := &t.out.Packets[i]
 		var o string
 		switch {
+		case n.alike != nil && n.alike.doubt:
+			o = Ambiguous
 		case p.Unseen != "":
 			o = Unseen
 		case len(n.to) > 0 && n.wire:
@@ -246,7 +255,7 @@ func (t *teller) outcome() {
 			o = p.Outcome
 		}
 		if slices.Index(order, o) > slices.Index(order, t.out.Outcome) {
-			t.out.Outcome, t.out.Reason = o, p.Reason
+			t.out.Outcome, t.out.Reason = o, map[bool]string{false: p.Reason}[o == Ambiguous]
 		}
 		t.out.NS = max(t.out.NS, p.AtNS+p.lasted())
 	}
@@ -262,7 +271,7 @@ func (p *Packet) lasted() int64 {
 
 // reply says what became of the reply.
 func (t *teller) reply(first *node) {
-	if !t.early && first.came.inner.isEcho(packet.ICMPEchoRequest) && (t.out.Outcome == Delivered || t.out.Outcome == Left) {
+	if !t.early && first.came.inner.isEcho(packet.ICMPEchoRequest, packet.ICMPv6EchoRequest) && (t.out.Outcome == Delivered || t.out.Outcome == Left) {
 		t.out.Reply = ReplyNone
 	}
 	for i := range t.out.Packets {

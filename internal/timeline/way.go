@@ -13,7 +13,7 @@ type Way struct {
 	Summary string    `json:"summary"`            // the packet in one line
 	Time    time.Time `json:"time"`               // when its first host had it, by that host's clock
 	Hosts   []string  `json:"hosts"`              // that saw the packet, in order
-	Outcome string    `json:"outcome"`            // delivered, left, consumed, dropped, unseen
+	Outcome string    `json:"outcome"`            // delivered, left, consumed, dropped, unseen, ambiguous
 	Reason  string    `json:"reason"`             // drop reason, or ""
 	NS      int64     `json:"ns"`                 // until its last host was done with it
 	Reply   string    `json:"reply"`              // arrived, lost, none; "": none is expected
@@ -27,6 +27,8 @@ const (
 	Delivered = "delivered" // it left its last host by a workload's port
 	Left      = "left"      // it left by an uplink, and where to is not listened to, or not known
 	Unseen    = "unseen"    // it left for a host that did not see it
+	// Ambiguous is one of several alike that did not all end alike: which of them did how, nothing tells.
+	Ambiguous = "ambiguous"
 )
 
 // What became of the reply.

@@ -1,7 +1,7 @@
 package verdict
 
 // Meaning is what the source of a packet is told about its end. Each family says it
-// by a type and code of its own (package ipv4).
+// by a type and code of its own (packages ipv4 and ipv6).
 type Meaning uint8
 
 const (
@@ -16,6 +16,7 @@ const (
 	MeansNotAssembled                // the rest of its fragments did not come in time
 	MeansBeyondScope                 // its source means nothing where it is to go
 	MeansBadField                    // a field of a header is wrong, at that byte
+	MeansBadOption                   // an option is not known, at that byte
 	numMeanings
 )
 
@@ -25,7 +26,7 @@ const NumMeanings = int(numMeanings)
 var meaningWords = [NumMeanings]string{
 	MeansNoRoute: "no route", MeansNoHost: "host unreachable", MeansNoProtocol: "protocol unreachable", MeansNoPort: "port unreachable",
 	MeansTooBig: "too big", MeansProhibited: "prohibited", MeansTTLExceeded: "ttl ran out", MeansNotAssembled: "fragments missing",
-	MeansBeyondScope: "beyond the scope of its source", MeansBadField: "bad header field",
+	MeansBeyondScope: "beyond the scope of its source", MeansBadField: "bad header field", MeansBadOption: "unknown option",
 }
 
 // String says it to people; "" for MeansNothing.

@@ -11,7 +11,8 @@ const reasonWords = `frame_too_short not_for_router unknown_ethertype arp_malfor
 ip_bad_header_length ip_bad_length ip_bad_checksum l2_broadcast martian_source martian_destination link_local
 rpf_failed ttl_exceeded no_route blackhole unreachable prohibit mtu_exceeded neighbor_unresolved
 neighbor_queue_full ipip_unknown_peer ipip_bad_inner ipip_inner_ttl_zero ipip_ecn ipip_loop
-reassembly_timeout reassembly_limit local_unsupported tx_error tx_queue_full`
+reassembly_timeout reassembly_limit local_unsupported tx_error tx_queue_full
+nd_malformed nd_ignored ip6_bad_header beyond_scope`
 
 func TestReasonWords(t *testing.T) {
 	var words []string
@@ -55,6 +56,7 @@ func TestMeaningOfReasons(t *testing.T) {
 	want := map[Reason]Meaning{
 		TTLExceeded: MeansTTLExceeded, NoRoute: MeansNoRoute, UnreachableRoute: MeansNoHost, ProhibitRoute: MeansProhibited, MTUExceeded: MeansTooBig,
 		NeighborUnresolved: MeansNoHost, ReassemblyTimeout: MeansNotAssembled, LocalUnsupported: MeansNoProtocol,
+		BeyondScope: MeansBeyondScope, IP6BadHeader: MeansBadField,
 	}
 	for _, r := range Reasons() {
 		if got := r.Tells(); got != want[r] {
