@@ -12,6 +12,7 @@ import (
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/walk"
+	"github.com/vrouter/vrouter/internal/why"
 )
 
 func newLabExplain(c *cli) *cobra.Command {
@@ -30,7 +31,7 @@ func newLabExplain(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.across(cmd, labSources(l), l.Gateways, line, verbose)
+			return c.across(cmd, why.LabSources(l), l.Gateways, line, verbose)
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "every step, and why it let the packet pass")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -61,18 +60,6 @@ func (s *several) sources(names []string) (list []follow.Source, err error) {
 		list = append(list, source)
 	}
 	return list, nil
-}
-
-// labSources are all hosts of the lab.
-func labSources(l *lab.Lab) (list []follow.Source) {
-	for _, h := range l.Hosts {
-		s := follow.Source{Name: h.Name, Client: control.NewClient(h.Socket), Clock: thisClock}
-		if p, err := netip.ParsePrefix(h.Address); err == nil {
-			s.Addresses = append(s.Addresses, p.Addr())
-		}
-		list = append(list, s)
-	}
-	return list
 }
 
 func closeAll(sources []follow.Source) {

@@ -14,6 +14,7 @@ import (
 	"github.com/vrouter/vrouter/internal/lab"
 	"github.com/vrouter/vrouter/internal/timeline"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/why"
 )
 
 func newLabTrace(c *cli) *cobra.Command {
@@ -30,7 +31,7 @@ func newLabTrace(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return t.together(cmd, labSources(l))
+			return t.together(cmd, why.LabSources(l))
 		},
 	}
 	t.flags(cmd)

@@ -22,7 +22,11 @@ func Net(ctx context.Context, sources []Source) *walk.Net {
 	for i, s := range sources {
 		group.Go(func() {
 			h := &walk.Host{Name: s.Name, Addresses: s.Addresses}
-			h.Err = s.describe(ctx, h, &around[i])
+			if h.Err = s.describe(ctx, h, &around[i]); h.Err != nil {
+				for name, list := range s.Workloads {
+					h.Ports = append(h.Ports, walk.Port{Name: name, Addresses: list})
+				}
+			}
 			hosts[i] = h
 		})
 	}
@@ -42,6 +46,7 @@ func (s *Source) describe(ctx context.Context, h *walk.Host, others *[]netip.Add
 	var v control.Version
 	var ports []control.Port
 	var neighbors []control.Neighbor
+	var workloads []control.Workload
 	if err := s.Client.Get(ctx, "/v1/version", &v); err != nil {
 		return err
 	}
@@ -51,12 +56,20 @@ func (s *Source) describe(ctx context.Context, h *walk.Host, others *[]netip.Add
 	if err := s.Client.Get(ctx, "/v1/neighbors", &neighbors); err != nil {
 		return err
 	}
+	if err := s.Client.Get(ctx, "/v1/workloads", &workloads); err != nil {
+		return err
+	}
 	h.Name, h.Addresses = v.Node, v.Addresses
 	uplinks := map[string]bool{}
 	for _, p := range ports {
 		port, err := portOf(&p)
 		if err != nil {
 			return err
+		}
+		for _, w := range workloads {
+			if w.Name == p.Port {
+				port.Addresses = addressesOf(w.Addresses)
+			}
 		}
 		h.Ports = append(h.Ports, port)
 		uplinks[p.Port] = port.Uplink
@@ -77,10 +90,17 @@ func portOf(p *control.Port) (walk.Port, error) {
 		return port, fmt.Errorf("port %s has the hardware address %q", p.Port, p.MAC)
 	}
 	port.MAC = packet.MAC(mac)
-	if a, err := netip.ParseAddr(p.Address); err == nil {
-		port.Addresses = append(port.Addresses, a)
-	}
 	return port, nil
+}
+
+// addressesOf are those of ADDRESS/LENGTH.
+func addressesOf(prefixes []string) (list []netip.Addr) {
+	for _, text := range prefixes {
+		if p, err := netip.ParsePrefix(text); err == nil {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
 }
 
 func (s *Source) ask(ctx context.Context, q walk.Question) (*walk.Answer, error) {

@@ -20,7 +20,7 @@ const (
 // import those of a lower layer alone. A new package needs its place here.
 var layers = [][]string{
 	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "internal/soak", "packaging"},
-	{"internal/demo", "internal/doctor", "internal/top"},
+	{"internal/demo", "internal/doctor", "internal/top", "internal/why"},
 	{"internal/lab", "internal/follow"},
 	{"internal/control", "metrics"},
 	{"internal/node"},

@@ -2,9 +2,11 @@ package walk
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
@@ -84,4 +86,12 @@ func (w *Walk) fold() {
 		w.Loop, w.Passes = w.Path[i:i+1+n], len(w.Path)-1-i
 		return
 	}
+}
+
+// Source is who has sent the frame whose way ended, the outer packet's where it is in a tunnel; zero where that is not known.
+func (e *End) Source() netip.Addr {
+	if len(e.frame) < packet.EthernetLen+packet.IPv4MinLen {
+		return netip.Addr{}
+	}
+	return packet.IP(e.frame[packet.EthernetLen:]).Src()
 }
