@@ -1,4 +1,4 @@
-// Package examples holds example configurations; the tutorial's lab is built in.
+// Package examples holds example configurations; the tutorial's labs are built in.
 package examples
 
 import _ "embed"
@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed lab-tutorial.yaml
 var LabTutorial []byte
+
+// LabDualStack is the same in both families.
+//
+//go:embed lab-dual-stack.yaml
+var LabDualStack []byte

@@ -108,6 +108,9 @@ func (c Said) String() (text string) {
 		text = "waits for the rest of its datagram"
 	case Learn:
 		text = fmt.Sprintf("learns that %s is at %s", c.Addr, c.MAC)
+		if c.MAC == (packet.MAC{}) {
+			text = fmt.Sprintf("hears of %s", c.Addr)
+		}
 	case Lower:
 		text = fmt.Sprintf("lowers the tunnel's path MTU to %d, as %s says", c.Bytes, c.Addr)
 	case SendProbe:

@@ -2,18 +2,20 @@ package forwarder
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
 
-// Encap puts an outer header around what the route sends through a tunnel (RFC
-// 2003 3.1). A virtio header cannot speak of a packet in a packet, so an
+// Encap puts an outer header around what the route sends through a tunnel: of the family
+// of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3). A virtio header cannot speak of a packet in a packet, so an
 // offloaded frame is cut into its segments first.
 var Encap = &Step{
-	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", Quiet: true,
+	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", RFC6: "RFC 4213 3.2.2, RFC 2473 3.1", Quiet: true,
 	run: (*Path).encap, facts: encapFacts, say: saysEncap,
 }
 
@@ -22,9 +24,6 @@ func (x *Path) encap(p *Packet) Verdict {
 		return pass
 	}
 	end := p.NextHop
-	if p.IP.Version() != 4 || !end.Is4() {
-		return verdict.Dropped(verdict.NoRoute)
-	}
 	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
 		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
 	}
@@ -38,32 +37,78 @@ func (x *Path) encap(p *Packet) Verdict {
 	if p.Frame.Offload.IsGSO() {
 		x.segment(p)
 	}
-	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: packet.ProtocolIPIP, Src: x.tunnelSource(end), Dst: end}
-	p.outer, p.Into = packet.IPv4MinLen, x.Tunnel(end)
-	x.wrap(p.Frame, h, p.Into)
+	src := x.tunnelSource(end)
+	p.outer, p.Into = uint8(outerLen(end)), x.Tunnel(end)
+	x.wrap(p, p.Frame, src, end)
 	for _, f := range p.extra {
-		x.wrap(f, h, p.Into)
+		x.wrap(p, f, src, end)
 	}
 	p.Out, p.NextHop = x.Port(r.Port), end
+	if limit := x.outerLimit(p, r); p.Frame.IPLen() > limit {
+		x.fragment(p, limit)
+	}
 	if r.Via.IsValid() {
 		p.NextHop = r.Via
 	}
 	return edit
 }
 
-// wrap moves the frame's start back into the headroom. DSCP and ECN are copied
-// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
-// the tunnel's path carries less than is believed of any.
-func (x *Path) wrap(f *packet.Frame, h packet.Header, t *Tunnel) {
-	inner := packet.IPv4(f.Payload())
-	h.TOS, h.TotalLen = inner.TOS(), len(inner)+packet.IPv4MinLen
-	if h.DF = inner.DF() && !t.cuts(h.TotalLen); h.DF {
-		h.ID = x.Keys.Number(h.Src, h.Dst, h.TotalLen, inner)
+// outerLen is the length in bytes of the header that is put around what goes to an end.
+func outerLen(end netip.Addr) int {
+	if end.Is6() {
+		return packet.IPv6MinLen
+	}
+	return packet.IPv4MinLen
+}
+
+// wrap moves the frame's start back into the headroom. DSCP and ECN are copied out (RFC
+// 2983 3.1 uniform, RFC 6040 4.1).
+func (x *Path) wrap(p *Packet, f *packet.Frame, src, end netip.Addr) {
+	inner, protocol := packet.IP(f.Payload()), byte(packet.ProtocolIPIP)
+	if inner.Version() == 6 {
+		protocol = packet.ProtocolIPv6
+	}
+	if end.Is6() {
+		h := packet.Header6{
+			TrafficClass: inner.TrafficClass(), FlowLabel: x.label(src, end, inner), PayloadLen: len(inner),
+			NextHeader: protocol, HopLimit: ipv6.OwnHopLimit, Src: src, Dst: end,
+		}
+		f.Prepend(packet.IPv6MinLen)
+		packet.PutIPv6(f.Payload(), &h)
+		f.SetEtherType(packet.EtherTypeIPv6)
+		return
+	}
+	h := packet.Header{
+		TOS: inner.TrafficClass(), TotalLen: len(inner) + packet.IPv4MinLen, TTL: ipv4.OwnTTL, Protocol: protocol, Src: src, Dst: end,
+	}
+	if h.DF = p.staysWhole(inner) && !p.Into.cuts(h.TotalLen); h.DF {
+		h.ID = x.Keys.Number(src, end, h.TotalLen, inner)
 	} else {
-		h.ID = x.Numbers.Next(t)
+		h.ID = x.Numbers.Next(p.Into)
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
+	f.SetEtherType(packet.EtherTypeIPv4)
+}
+
+// staysWhole says whether routers on the way of an outer packet of IPv4 are not to cut it:
+// as the inner one has it. IPv6's would rather hear that it is too long, unless its source
+// can make it no shorter (RFC 4213 3.2.2).
+func (p *Packet) staysWhole(inner packet.IP) bool {
+	if inner.Version() == 6 {
+		return p.limit > ipv6.MinMTU
+	}
+	return packet.IPv4(inner).DF()
+}
+
+// outerLimit is the longest outer packet that goes as it is. What is longer, as its source
+// could make it no shorter, is cut here: of IPv6, nobody else does (RFC 2473 7.1).
+func (x *Path) outerLimit(p *Packet, toEnd *rib.Route) int {
+	limit := carries(toEnd, p.Out.MTU)
+	if p.Into != nil && p.Into.Peer.Is6() && p.Due(SendProbe) == nil {
+		limit = p.Into.limit(limit)
+	}
+	return limit
 }
 
 func encapFacts(p *Packet, f *Facts) {
@@ -82,5 +127,10 @@ func saysEncap(o *Seen) string {
 	case o.Kind == verdict.Drop || ip == nil:
 		return ""
 	}
-	return fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), packet.IPv4(ip).Protocol(), ip.HopLimit(), ip.Len())
+	protocol, _, fragment := packet.Transport(ip)
+	text := fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), protocol, ip.HopLimit(), ip.Len())
+	if fragment {
+		text += ", a fragment"
+	}
+	return text
 }

@@ -16,10 +16,14 @@ func (x *Path) RouteTo(dst netip.Addr, ip packet.IP) *rib.Route {
 	if r == nil || r.Multipath == nil {
 		return r
 	}
+	return r.Multipath.Choose(x.hash(ip))
+}
+
+func (x *Path) hash(ip packet.IP) uint32 {
 	if ip.Version() == 6 {
-		return r.Multipath.Choose(x.flowHash6(packet.IPv6(ip)))
+		return x.flowHash6(packet.IPv6(ip))
 	}
-	return r.Multipath.Choose(x.flowHash(packet.IPv4(ip)))
+	return x.flowHash(packet.IPv4(ip))
 }
 
 // flowHash is the same for all packets of a flow: those of equal addresses,

@@ -27,10 +27,19 @@ type Keys [2]uint64
 
 // Number is that of an outer packet: the inner one's, moved by what the key says for its
 // ends and its length. So segments of one frame are numbered one after the other.
-func (k *Keys) Number(src, dst netip.Addr, length int, inner packet.IPv4) uint16 {
+func (k *Keys) Number(src, dst netip.Addr, length int, inner packet.IP) uint16 {
 	s, d := src.As4(), dst.As4()
 	ends := uint64(binary.BigEndian.Uint32(s[:]))<<32 | uint64(binary.BigEndian.Uint32(d[:]))
-	return inner.ID() + shift(k[0], ends, length)
+	return idOf(inner) + shift(k[0], ends, length)
+}
+
+// idOf is the identification of a packet; IPv6 has none, and the end of its flow label is
+// as good. Both are in the first 8 bytes, which every quote has (RFC 792).
+func idOf(ip packet.IP) uint16 {
+	if ip.Version() == 6 {
+		return binary.BigEndian.Uint16(ip[2:])
+	}
+	return packet.IPv4(ip).ID()
 }
 
 func shift(key, ends uint64, length int) uint16 {
@@ -39,12 +48,21 @@ func shift(key, ends uint64, length int) uint16 {
 
 // Gave says whether an outer packet that somebody quotes, with the first 8 bytes of the
 // inner one at least, has a number that was given out lately.
-func (k *Keys) Gave(outer, inner packet.IPv4) bool {
+func (k *Keys) Gave(outer packet.IPv4, inner packet.IP) bool {
 	ends := binary.BigEndian.Uint64(outer[12:20])
 	for _, key := range k {
-		if outer.ID() == inner.ID()+shift(key, ends, outer.TotalLen()) {
+		if outer.ID() == idOf(inner)+shift(key, ends, outer.TotalLen()) {
 			return true
 		}
 	}
 	return false
+}
+
+// label is the flow label of an outer packet of IPv6, which has no number: the same for all
+// packets of a flow (RFC 6438 3), and such that nobody can name one who has not seen it.
+func (x *Path) label(src, end netip.Addr, inner packet.IP) uint32 {
+	const bits = 20
+	s, d := src.As16(), end.As16()
+	ends := words(s[:]).mix(words(d[:]).mix(x.Secret))
+	return uint32(mix(ends^uint64(x.hash(inner))) >> (64 - bits))
 }

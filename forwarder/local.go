@@ -78,20 +78,16 @@ func tellsOfLocal(protocol byte) Meaning {
 // rest to the host. No router on the way sends it through a tunnel.
 func (x *Path) localUplink(p *Packet) Verdict {
 	p.note = ""
-	var t *Tunnel
-	sent := false
-	if p.IP.Version() == 4 {
-		t, sent = x.tunnelError(packet.IPv4(p.IP))
-	}
-	if t != nil && p.From == nil && sent {
-		x.takeTunnelError(p, t)
+	q := x.tunnelError(p.IP)
+	if q.Tunnel != nil && p.From == nil && q.sent {
+		x.takeTunnelError(p, &q)
 		p.note = "taken: it is about a packet in one of this host's tunnels"
 		return consume
 	}
 	p.add().Action = LeaveToHost
-	if t != nil && p.From == nil {
+	if q.Tunnel != nil && p.From == nil {
 		c := p.add()
-		c.Action, c.Tunnel = Guess, t
+		c.Action, c.Tunnel = Guess, q.Tunnel
 		p.note = "no packet that it quotes was lately sent into the tunnel"
 	}
 	return verdict.Noise(verdict.NotForRouter)

@@ -12,12 +12,15 @@ import (
 // has to (RFC 8200 4). check has made sure that they end inside the packet.
 func (x *Path) local6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	next, at := ip.NextHeader(), packet.IPv6MinLen
+	next, at, named := ip.NextHeader(), packet.IPv6MinLen, 6
 	if !ip.Upper().OK { // put together, it is another packet than check has seen
 		return p.badHeader(verdict.MeansNothing, at)
 	}
 	for {
 		n := 8
+		if next == packet.HeaderHopByHop && at != packet.IPv6MinLen {
+			return p.notSpoken(named) // RFC 8200 4: they come first, or are not known
+		}
 		switch next {
 		case packet.HeaderHopByHop, packet.HeaderDestination:
 			n += 8 * int(ip[at+1])
@@ -31,8 +34,7 @@ func (x *Path) local6(p *Packet) Verdict {
 			}
 		case packet.HeaderFragment:
 			if packet.FragmentHeader(ip[at:]).IsFragment() {
-				p.note, p.add().Action = "", WaitRest
-				return hold
+				return p.fragment6(ip, at)
 			}
 		case packet.ProtocolICMPv6:
 			return x.icmp6(p, ip, at)
@@ -41,10 +43,31 @@ func (x *Path) local6(p *Packet) Verdict {
 		case packet.NoNextHeader:
 			return p.unsupported(verdict.MeansNothing)
 		default:
-			return p.unsupported(verdict.MeansNoProtocol)
+			return p.notSpoken(named)
 		}
-		next, at = ip[at], at+n
+		next, at, named = ip[at], at+n, at
 	}
+}
+
+// notSpoken refuses what the router does not speak, and says where it is named.
+func (p *Packet) notSpoken(named int) Verdict {
+	p.limit = int32(named)
+	return p.unsupported(verdict.MeansNoProtocol)
+}
+
+// fragment6 waits for the rest, unless a fragment, whose header is at a place, can be a part
+// of nothing (RFC 8200 4.5): its length, and how far it reaches, are told its source.
+func (p *Packet) fragment6(ip packet.IPv6, at int) Verdict {
+	const payloadLenAt, offsetAt = 4, 2
+	h, data := packet.FragmentHeader(ip[at:]), len(ip)-at-packet.FragmentHeaderLen
+	switch {
+	case h.More() && data%8 != 0:
+		return p.badHeader(verdict.MeansBadField, payloadLenAt)
+	case at-packet.IPv6MinLen+h.Offset()+data > packet.IPv6MaxLen-packet.IPv6MinLen:
+		return p.badHeader(verdict.MeansBadField, at+offsetAt)
+	}
+	p.note, p.add().Action = "", WaitRest
+	return hold
 }
 
 // badHeader refuses what the router cannot follow, and says where in the packet that is.

@@ -20,9 +20,11 @@ var MTU = &Step{
 func (x *Path) mtu(p *Packet) Verdict {
 	limit, size := p.Out.MTU, p.Frame.IPLen()
 	if p.Route.Encap == rib.IPIP {
-		limit = x.tunnelLimit(p, size) - packet.IPv4MinLen // RFC 2003 3.1: room for the outer header
+		limit = x.tunnelLimit(p, size) - outerLen(p.Route.Via) // RFC 2003 3.1: room for the outer header
 	}
-	limit = carries(p.Route, limit)
+	if limit = carries(p.Route, limit); p.Route.Encap == rib.IPIP && p.IP.Version() == 6 {
+		limit = max(limit, ipv6.MinMTU) // the outer packet is cut (RFC 4213 3.2.2, RFC 2473 7.1)
+	}
 	p.limit, p.size = int32(limit), int32(size)
 	if size <= limit {
 		return pass
@@ -53,14 +55,17 @@ func (x *Path) tunnelLimit(p *Packet, size int) int {
 	if t == nil {
 		return link
 	}
-	limit, outer := t.limit(link), size+packet.IPv4MinLen
-	if t.Probe == ProbeDue && outer > limit && outer <= link && !mayCut(p, limit) {
+	limit, outer := t.limit(link), size+outerLen(t.Peer)
+	if t.Probe == ProbeDue && outer > limit && outer <= link && mayNotBeCut(p.IP) {
 		c := p.add()
 		c.Action, c.Tunnel, c.Bytes = SendProbe, t, outer
 		return link
 	}
 	return limit
 }
+
+// mayNotBeCut says whether the source of a packet hears of it if it is too big.
+func mayNotBeCut(ip packet.IP) bool { return ip.Version() == 6 || packet.IPv4(ip).DF() }
 
 // carries is how much goes by a route, where its link takes so much. Linux forwards by a route's
 // MTU too, locked or not (ip_dst_mtu_maybe_forward).
@@ -88,13 +93,16 @@ func (x *Path) fragment(p *Packet, limit int) {
 			continue
 		}
 		add := func() *packet.Frame { return x.addFrame(p) }
-		if p.IP.Version() == 6 {
-			packet.Fragment6(f, limit, uint32(x.Numbers.Next(nil)), add)
+		if packet.IP(f.Payload()).Version() == 6 {
+			packet.Fragment6(f, limit, uint32(x.Numbers.Next(p.Into)), add)
+			if i == 0 && p.outer != 0 {
+				p.outer += packet.FragmentHeaderLen
+			}
 		} else {
 			packet.Fragment(f, limit, add)
 		}
 	}
-	p.IP = packet.IP(p.Frame.Payload())
+	p.IP = packet.IP(p.Frame.Payload())[p.outer:]
 	p.pieces = int32(1 + len(p.extra))
 }
 
@@ -128,7 +136,7 @@ func mtuFacts(p *Packet, f *Facts) {
 	case p.Route.Encap != rib.IPIP:
 		return
 	}
-	f.Outer = packet.IPv4MinLen
+	f.Outer = int32(outerLen(p.Route.Via))
 	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int32(p.toEnd.MTU)-f.Outer {
 		f.Note = "by the mtu of the route to the tunnel's end "
 	}

@@ -37,9 +37,6 @@ func (x *Path) nd(p *Packet) Verdict {
 		p.note = "it asks for router advertisements, of which there are none"
 		return consume
 	}
-	if m.MAC == (packet.MAC{}) {
-		m.MAC = p.Frame.SrcMAC()
-	}
 	v := x.hearND(p, &m)
 	x.learnND(p, &m)
 	return v
@@ -67,6 +64,9 @@ func isLaterFragment(ip packet.IPv6, u packet.Upper) bool {
 func (x *Path) hearND(p *Packet, m *packet.ND) Verdict {
 	c := p.add()
 	c.Action, c.Out, c.Addr, c.MAC, c.Solicited = Answer, p.In, m.Src, m.MAC, m.Type == packet.ICMPv6NeighborSolicitation
+	if m.MAC == (packet.MAC{}) {
+		c.MAC = p.Frame.SrcMAC()
+	}
 	if m.Type == packet.ICMPv6NeighborAdvertisement {
 		c.Addr = m.Target
 	}
@@ -82,7 +82,7 @@ func (x *Path) ndWorkload(p *Packet, m *packet.ND, c *Consequence) Verdict {
 	c.ND = ndproxy.Decide(m, ndproxy.Facts{
 		Gateway: x.Gateway6,
 		Own:     x.isRouter(p.In, m.Target),
-		Claimed: x.claimed(p.In, c.Addr, m.MAC),
+		Claimed: x.claimed(p.In, c.Addr, c.MAC),
 		Leaves:  x.leaves(p.In, m.Target),
 	})
 	switch c.ND {
@@ -94,7 +94,7 @@ func (x *Path) ndWorkload(p *Packet, m *packet.ND, c *Consequence) Verdict {
 		ndproxy.PutAnnouncement(c.Frame, c.Addr, p.In.MAC)
 	default:
 		c.Frame, c.Made = x.Borrow(), NDAdvertisement
-		ndproxy.PutReply(c.Frame, m, m.MAC, c.ND, p.In.LinkLocal, p.In.MAC)
+		ndproxy.PutReply(c.Frame, m, c.MAC, c.ND, p.In.LinkLocal, p.In.MAC)
 	}
 	p.note = ndNotes[c.ND]
 	return consume
@@ -125,7 +125,7 @@ func whyNDIgnored(m *packet.ND) string {
 // addresses, and nobody may claim a workload's. It takes what is said to us.
 func (x *Path) ndUplink(p *Packet, m *packet.ND, c *Consequence) Verdict {
 	switch {
-	case x.claimed(p.In, c.Addr, m.MAC):
+	case x.claimed(p.In, c.Addr, c.MAC):
 		c.ND, p.note = ndproxy.Conflict, "another station claims an address of this host, whose own stack answers"
 		return consume
 	case m.Type == packet.ICMPv6NeighborSolicitation && x.isRouter(p.In, m.Target):
@@ -144,10 +144,10 @@ func (x *Path) ndUplink(p *Packet, m *packet.ND, c *Consequence) Verdict {
 // can claim the router's own addresses.
 func (x *Path) learnND(p *Packet, m *packet.ND) {
 	var who netip.Addr
-	switch m.Type {
-	case packet.ICMPv6NeighborSolicitation:
+	switch {
+	case m.Type == packet.ICMPv6NeighborSolicitation && m.MAC != packet.MAC{}:
 		who = m.Src
-	case packet.ICMPv6NeighborAdvertisement:
+	case m.Type == packet.ICMPv6NeighborAdvertisement:
 		who = m.Target
 	}
 	if !who.IsValid() || who.IsUnspecified() || x.isRouter(p.In, who) {

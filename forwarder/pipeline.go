@@ -123,6 +123,7 @@ type Path struct {
 	Neighbors *Neighbors
 	Numbers   Numbers
 	Keys      Keys
+	Secret    uint64 // what only those know of outer flow labels who have seen them
 
 	scratch []*packet.Frame // frames that the router makes
 	made    int             // of them, those that are lent

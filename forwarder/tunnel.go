@@ -1,10 +1,22 @@
 package forwarder
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/ipv6"
+)
 
 // MinPathMTU in bytes: every link carries that much (RFC 791 3.2, RFC 1191 3).
 // Settings may say that a path carries more.
 const MinPathMTU = 68
+
+// leastMTU in bytes is what every link on the way to an end carries (RFC 8200 5).
+func leastMTU(end netip.Addr) int {
+	if end.Is6() {
+		return ipv6.MinMTU
+	}
+	return MinPathMTU
+}
 
 // Tunnel is IP-in-IP with one peer, in both directions, as it is at one moment. It never
 // changes.

@@ -136,8 +136,16 @@ func withoutDashes(args []string) []string {
 	return args
 }
 
+// loadDemo is the lab that the demo builds.
+func loadDemo(six bool) (*config.Lab, error) {
+	if six {
+		return config.ParseLab("the tutorial's lab in both families", examples.LabDualStack)
+	}
+	return loadLab("")
+}
+
 func newDemo() *cobra.Command {
-	var ipip bool
+	var ipip, six bool
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
@@ -157,7 +165,7 @@ func newDemo() *cobra.Command {
 			if err := sandbox.Enter(); err != nil {
 				return err
 			}
-			l, err := loadLab("")
+			l, err := loadDemo(six)
 			if err != nil {
 				return err
 			}
@@ -166,9 +174,10 @@ func newDemo() *cobra.Command {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
 				}
 			}
-			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l)
+			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
 		},
 	}
+	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
 	return cmd
 }

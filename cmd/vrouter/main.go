@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -37,6 +38,10 @@ func buildVersion() string {
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// The first thread does nothing but wait: one that a goroutine leaves in a workload's namespace ends with it,
+// but for this one, by which /proc and `ip netns identify` tell where the program is.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(run(os.Args[1:])) }
 

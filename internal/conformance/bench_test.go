@@ -30,6 +30,29 @@ const (
 	silentIP  = "10.70.4.1"
 )
 
+// The same of IPv6, where a row asks for both families.
+const (
+	gatewayIP6 = "fe80::ecee:eeff:feee:eeee"
+	ns1IP6     = "fd00:70:1::1"
+	ns2IP6     = "fd00:70:1::2"
+	hostIP6    = "fd00:192::11"
+	peerIP6    = "fd00:192::12"
+	peer13IP6  = "fd00:192::13"
+	peer14IP6  = "fd00:192::14"
+	farIP6     = "fd00:70:2::1"
+	hairpinIP6 = "fd00:70:3::1"
+	silentIP6  = "fd00:70:4::1"
+)
+
+var baseRoutes6 = []route{
+	{to: farIP6 + "/128", via: peerIP6},
+	{to: "fd00:70:3::/48", via: peerIP6},
+	{to: "fd00:70:4::/48", via: peer14IP6},
+	{to: "fd00:70:9::/48", kind: "blackhole"},
+	{to: "fd00:70:a::/48", kind: "unreachable"},
+	{to: "fd00:70:b::/48", kind: "prohibit"},
+}
+
 // route of the host: static for vrouter, `ip route add` for Linux.
 type route struct {
 	to, via, kind string // kind: blackhole, unreachable, prohibit
@@ -53,6 +76,7 @@ type options struct {
 	routes                    []route
 	kernelRoutes              []route // in the host's own table, for vrouter to import
 	joins                     bool    // the uplink joins what it receives (joined_test.go)
+	six                       bool    // IPv6 beside IPv4 (six_test.go)
 }
 
 func orDefault(mtu int) int {
@@ -93,7 +117,7 @@ func (b *Bench) build() (err error) {
 		if *ns, err = workload.Create(b.prefix + name); err != nil {
 			return err
 		}
-		if err := ns.Do(quiet); err != nil {
+		if err := ns.Do(b.quiet); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -119,9 +143,9 @@ func sysctl(name, value string) error {
 }
 
 // quiet turns off what a kernel would say by itself.
-func quiet() error {
+func (b *Bench) quiet() error {
 	return errors.Join(
-		sysctl("ipv6/conf/all/disable_ipv6", "1"), sysctl("ipv6/conf/default/disable_ipv6", "1"),
+		b.quiet6(),
 		sysctl("ipv4/ip_forward", "0"),
 		sysctl("ipv4/conf/all/rp_filter", "0"), sysctl("ipv4/conf/default/rp_filter", "0"),
 		sysctl("ipv4/conf/all/send_redirects", "0"), sysctl("ipv4/conf/default/send_redirects", "0"),
@@ -143,19 +167,23 @@ func (b *Bench) buildUplink() error {
 	}); err != nil {
 		return err
 	}
-	if err := up("ens160", hostIP+"/24"); err != nil {
+	addresses := []string{hostIP + "/24"}
+	if b.options.six {
+		addresses = append(addresses, hostIP6+"/64")
+	}
+	if err := up("ens160", addresses...); err != nil {
 		return err
 	}
-	return b.wire.Do(func() error { return up("far", "") })
+	return b.wire.Do(func() error { return errors.Join(disable6("far"), up("far")) })
 }
 
-// up sets an interface up, with an address if there is one.
-func up(name, address string) error {
+// up sets an interface up, with addresses.
+func up(name string, addresses ...string) error {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
 		return err
 	}
-	if address != "" {
+	for _, address := range addresses {
 		a, err := netlink.ParseAddr(address)
 		if err != nil {
 			return err
@@ -189,6 +217,9 @@ func (b *Bench) openPorts() (err error) {
 		return err
 	}
 	b.up.name = "ens160"
+	if b.options.six {
+		b.up.answers = map[string]mac{peerIP6: peerMAC}
+	}
 	return b.host.Do(func() error {
 		l, err := netlink.LinkByName("ens160")
 		if err == nil {
@@ -212,7 +243,7 @@ func silence() error {
 			return err
 		}
 	}
-	return netlink.LinkSetARPOff(l)
+	return errors.Join(netlink.LinkSetARPOff(l), disable6("eth0"))
 }
 
 func (b *Bench) ports() []*port { return []*port{b.ns1, b.ns2, b.up} }

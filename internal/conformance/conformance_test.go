@@ -32,17 +32,23 @@ type testCase struct {
 }
 
 // sections are the table's parts, by the letter of their rows.
-const sections = "AHFITX"
+const sections = "AHFITNVRX"
 
 // rows is the whole table, in order. A new section is one more list here.
-var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows, []row{joinedRow})
+var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows, []row{joinedRow},
+	ndRows, slowRows6, headerRows6, forwardingRows6, icmpRows6)
 
 func inOrder(lists ...[]row) []row {
 	all := slices.Concat(lists...)
 	slices.SortFunc(all, func(x, y row) int {
-		return cmp.Or(strings.IndexByte(sections, x.id[0])-strings.IndexByte(sections, y.id[0]), cmp.Compare(x.id, y.id))
+		return cmp.Or(strings.IndexByte(sections, x.id[0])-strings.IndexByte(sections, y.id[0]), natural(x.id, y.id))
 	})
 	return all
+}
+
+// natural compares the numbers of two rows: V2 comes before V10.
+func natural(x, y string) int {
+	return cmp.Or(cmp.Compare(len(strings.TrimRight(x, "abcdefgh")), len(strings.TrimRight(y, "abcdefgh"))), cmp.Compare(x, y))
 }
 
 // result is what one contender did in one row.

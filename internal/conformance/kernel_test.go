@@ -18,13 +18,25 @@ import (
 // route, without which proxy ARP has nothing to say about 169.254.1.1.
 func (b *Bench) startLinux() error {
 	return b.host.Do(func() error {
-		for i, address := range []string{ns1IP, ns2IP} {
-			mtu := orDefault([]int{b.options.ns1MTU, b.options.ns2MTU}[i])
-			if err := addVeth(fmt.Sprintf("veth%d", i+1), mtu, b.ns[i], address); err != nil {
+		routes := append([]route{{to: "0.0.0.0/0", via: defaultIP}}, baseRoutes...)
+		if b.options.six {
+			routes = append(routes, baseRoutes6...)
+			if err := b.forward6(); err != nil {
 				return err
 			}
 		}
-		routes := append([]route{{to: "0.0.0.0/0", via: defaultIP}}, baseRoutes...)
+		for i, address := range []string{ns1IP, ns2IP} {
+			mtu := orDefault([]int{b.options.ns1MTU, b.options.ns2MTU}[i])
+			name := fmt.Sprintf("veth%d", i+1)
+			if err := addVeth(name, mtu, b.ns[i], address); err != nil {
+				return err
+			}
+			if b.options.six {
+				if err := b.addVeth6(name, b.ns[i], []string{ns1IP6, ns2IP6}[i]); err != nil {
+					return err
+				}
+			}
+		}
 		return errors.Join(
 			sysctl("ipv4/ip_forward", "1"),
 			addRoutes(slices.Concat(routes, b.options.routes, b.options.kernelRoutes)),
@@ -51,7 +63,7 @@ func addVeth(name string, mtu int, ns workload.Namespace, address string) error 
 	}
 	host := netip.PrefixFrom(netip.MustParseAddr(address), 32)
 	if err := errors.Join(
-		up(name, ""),
+		up(name),
 		sysctl("ipv4/conf/"+name+"/proxy_arp", "1"), sysctl("ipv4/conf/"+name+"/rp_filter", "1"),
 		sysctl("ipv4/neigh/"+name+"/proxy_delay", "0"), // else it waits up to 0.8 s
 	); err != nil {
@@ -88,7 +100,7 @@ func movePeer(peer netlink.Link, ns workload.Namespace) error {
 		if err := netlink.LinkSetName(l, "eth0"); err != nil {
 			return err
 		}
-		return up("eth0", "")
+		return up("eth0")
 	})
 }
 
@@ -108,7 +120,7 @@ func addNeighbor(ifname, address string, m mac) error {
 func (b *Bench) linuxNeighbors() map[string]string {
 	known := map[string]string{}
 	b.must(b.host.Do(func() error {
-		list, err := netlink.NeighList(0, netlink.FAMILY_V4)
+		list, err := netlink.NeighList(0, netlink.FAMILY_ALL)
 		for _, n := range list {
 			if len(n.HardwareAddr) == 6 && n.State&(netlink.NUD_NOARP|netlink.NUD_FAILED|netlink.NUD_INCOMPLETE) == 0 {
 				known[n.IP.String()] = mac(n.HardwareAddr).String()

@@ -15,13 +15,14 @@ import (
 // port is where the test meets the router: a raw socket on a workload's eth0, or
 // on the far end of the host's ens160.
 type port struct {
-	name   string
-	fd     int
-	mac    mac    // the test's station here
-	router mac    // the router's
-	ip     string // the workload's; "" on the uplink
-	mtu    int
-	at     time.Time // when the last frame came
+	name    string
+	fd      int
+	mac     mac    // the test's station here
+	router  mac    // the router's
+	ip      string // the workload's; "" on the uplink
+	mtu     int
+	at      time.Time      // when the last frame came
+	answers map[string]mac // IPv6 stations that answer when they are asked for
 }
 
 // openPort opens a raw socket that sees all that comes in by an interface.
@@ -105,6 +106,9 @@ func (p *port) receive(deadline time.Time) ([]byte, error) {
 				return nil, fmt.Errorf("reading %s: %d messages about the time (%w)", p.name, len(m), err)
 			}
 			p.at = time.Unix(int64(binary.NativeEndian.Uint64(m[0].Data)), int64(binary.NativeEndian.Uint64(m[0].Data[8:])))
+			if p.passedOver(buf[:n]) {
+				continue
+			}
 			return buf[:n:n], nil
 		case errors.Is(err, unix.EINTR):
 			continue

@@ -100,14 +100,22 @@ func (b *Bench) config(dir string) string {
 	fmt.Fprintf(&y, "node: conformance\nuplink: {interface: ens160}\nworkloads:\n")
 	mtus := []int{b.options.ns1MTU, b.options.ns2MTU}
 	for i, address := range []string{ns1IP, ns2IP} {
-		fmt.Fprintf(&y, "  - {name: ns%d, namespace: %s, address: %s/24, mtu: %d}\n", i+1, b.ns[i], address, orDefault(mtus[i]))
+		addresses := "address: " + address + "/24"
+		if b.options.six {
+			addresses = fmt.Sprintf("addresses: [%s/24, \"%s/128\"]", address, []string{ns1IP6, ns2IP6}[i])
+		}
+		fmt.Fprintf(&y, "  - {name: ns%d, namespace: %s, %s, mtu: %d}\n", i+1, b.ns[i], addresses, orDefault(mtus[i]))
 	}
 	fmt.Fprintf(&y, "routes:\n")
-	for _, r := range append(append([]route{}, baseRoutes...), b.options.routes...) {
+	routes := append(append([]route{}, baseRoutes...), b.options.routes...)
+	if b.options.six {
+		routes = append(routes, baseRoutes6...)
+	}
+	for _, r := range routes {
 		if r.kind != "" {
-			fmt.Fprintf(&y, "  - {to: %s, type: %s}\n", r.to, r.kind)
+			fmt.Fprintf(&y, "  - {to: %q, type: %s}\n", r.to, r.kind)
 		} else {
-			fmt.Fprintf(&y, "  - {to: %s, via: %s, metric: %d}\n", r.to, r.via, r.metric)
+			fmt.Fprintf(&y, "  - {to: %q, via: %q, metric: %d}\n", r.to, r.via, r.metric)
 		}
 	}
 	if len(b.options.kernelRoutes) > 0 {

@@ -166,6 +166,8 @@ func describe(f []byte) string {
 			s += fmt.Sprintf(" ICMP %d/%d", p[hl], p[hl+1])
 		}
 		return head + s + " " + hex.EncodeToString(p[:min(len(p), 64)])
+	case typ == typeIPv6 && len(p) >= 40:
+		return head + describe6(p)
 	default:
 		return head + fmt.Sprintf("type %#x ", typ) + hex.EncodeToString(p[:min(len(p), 64)])
 	}

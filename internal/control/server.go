@@ -198,8 +198,8 @@ func (s *Server) routes() http.Handler {
 
 func (s *Server) lookup(r *http.Request) (any, error) {
 	a, err := netip.ParseAddr(r.PathValue("address"))
-	if err != nil || !a.Is4() {
-		return nil, badRequest{fmt.Errorf("route get: %q is no IPv4 address; write one like 10.70.2.1", r.PathValue("address"))}
+	if err != nil || a.Zone() != "" || a.Is4In6() {
+		return nil, badRequest{fmt.Errorf("route get: %q is no IP address; write one like 10.70.2.1 or fd00:70:2::1", r.PathValue("address"))}
 	}
 	counts, err := s.routeCounts(r.Context())
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -28,15 +27,33 @@ const topology = `
    10.70.2.1 via 192.168.0.12 dev ens160                  10.70.1.1 via 192.168.0.11 dev ens160
 `
 
+const topology6 = `
+  k8s-master-1                                              k8s-node-1
+ ┌──────────────────────────────────────┐                  ┌──────────────────────────────────────┐
+ │  ns1                                 │                  │                                 ns1  │
+ │ ┌──────────────┐  TAP  ┌─────────┐   │                  │   ┌─────────┐  TAP  ┌──────────────┐ │
+ │ │ eth0         ├───────┤ vrouter ├───┤ ens160           ├───┤ vrouter ├───────┤         eth0 │ │
+ │ │ fd00:70:1::1 │       └─────────┘   │ fd00:192::11     │   └─────────┘       │ fd00:70:2::1 │ │
+ │ └──────────────┘                     ├──────────────────┤                     └──────────────┘ │
+ │  default via                         │     fd00:192::12 │                         default via  │
+ │  fe80::ecee:eeff:feee:eeee           │           ens160 │           fe80::ecee:eeff:feee:eeee  │
+ └──────────────────────────────────────┘                  └──────────────────────────────────────┘
+   fd00:70:2::1 via fd00:192::12 dev ens160                  fd00:70:1::1 via fd00:192::11 dev ens160
+`
+
 const pings = 3
 
 // Run builds the lab, pings from its first host's workload to its second one's,
-// and tells what happened. Whatever it built ends with this process.
-func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
+// by IPv6 if it is to, and tells what happened. Whatever it built ends with this process.
+func Run(ctx context.Context, w io.Writer, c *config.Lab, six bool) (err error) {
 	fmt.Fprintln(w, "The tutorial's two hosts, as network namespaces, with a vrouter process on each:")
-	fmt.Fprint(w, topology, "\n")
+	picture, protocol, listenTo := topology, 4, "arp or icmp"
+	if six {
+		picture, protocol, listenTo = topology6, 41, "icmp6"
+	}
+	fmt.Fprint(w, picture, "\n")
 	if c.Hosts[0].IPIP.Mode != config.IPIPNever {
-		fmt.Fprint(w, "  Between the hosts every packet travels in another one: IP-in-IP, protocol 4.\n\n")
+		fmt.Fprintf(w, "  Between the hosts every packet travels in another one: IP-in-IP, protocol %d.\n\n", protocol)
 	}
 	l, err := lab.Up(ctx, c, lab.Options{Temporary: true})
 	if err != nil {
@@ -49,11 +66,11 @@ func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
 	if err != nil {
 		return err
 	}
-	stories, err := listen(ctx, l)
+	stories, err := listen(ctx, l, listenTo)
 	if err != nil {
 		return err
 	}
-	result, err := runPing(ctx, w, from, to)
+	result, err := runPing(ctx, w, from, to, six)
 	if err != nil {
 		return err
 	}
@@ -66,14 +83,18 @@ func Run(ctx context.Context, w io.Writer, c *config.Lab) (err error) {
 		return err
 	}
 	printMoved(w, l, before, after)
+	if six {
+		fmt.Fprintln(w, "\nTo look around in this network: vrouter lab up -f examples/lab-dual-stack.yaml, then vrouter lab exec k8s-master-1/ns1 -- ping fd00:70:2::1")
+		return nil
+	}
 	fmt.Fprintln(w, "\nTo look around in this network: vrouter lab up, then vrouter lab exec k8s-master-1/ns1 -- ping 10.70.2.1")
 	return nil
 }
 
-func runPing(ctx context.Context, w io.Writer, from, to *lab.Host) (*ping.Result, error) {
-	target := netip.MustParsePrefix(to.Workloads[0].Address).Addr()
+func runPing(ctx context.Context, w io.Writer, from, to *lab.Host, six bool) (*ping.Result, error) {
+	target := to.Workloads[0].AddressOf(six)
 	fmt.Fprintf(w, "── From %s in %s on %s, through the kernel's own stack: ping -c %d %s\n\n",
-		netip.MustParsePrefix(from.Workloads[0].Address).Addr(), from.Workloads[0].Name, from.Name, pings, target)
+		from.Workloads[0].AddressOf(six), from.Workloads[0].Name, from.Name, pings, target)
 	var result *ping.Result
 	err := workload.Named(from.Workloads[0].Namespace).Do(func() (err error) {
 		result, err = ping.Run(ctx, w, ping.Options{To: target, Count: pings, Interval: 200 * time.Millisecond, Timeout: 2 * time.Second})

@@ -22,8 +22,8 @@ type stories struct {
 	clients []*control.Client
 }
 
-// listen traces ping and ARP on every host.
-func listen(ctx context.Context, l *lab.Lab) (*stories, error) {
+// listen traces ping, and what finds neighbours, on every host.
+func listen(ctx context.Context, l *lab.Lab, filter string) (*stories, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &stories{pinged: make(chan struct{}, pings), done: make(chan struct{}), end: cancel}
 	var sources []follow.Source
@@ -32,7 +32,7 @@ func listen(ctx context.Context, l *lab.Lab) (*stories, error) {
 		s.clients = append(s.clients, c)
 		sources = append(sources, follow.Source{Name: h.Name, Client: c, Clock: "this machine's"})
 	}
-	run, err := follow.Listen(ctx, sources, follow.Options{Filter: "arp or icmp", Within: follow.Within, Warn: func(error) {}})
+	run, err := follow.Listen(ctx, sources, follow.Options{Filter: filter, Within: follow.Within, Warn: func(error) {}})
 	if err != nil {
 		cancel()
 		return nil, err
@@ -56,7 +56,9 @@ func (s *stories) keep(w *timeline.Way) error {
 }
 
 // isPing knows the way of an echo request, in another packet or not.
-func isPing(w *timeline.Way) bool { return strings.Contains(w.Summary, "icmp echo request") }
+func isPing(w *timeline.Way) bool {
+	return strings.Contains(w.Summary, "icmp echo request") || strings.Contains(w.Summary, "icmp6 echo request")
+}
 
 // stop waits until the trace has told of all requests, and returns the ways in the order
 // in which they began. The hosts share this machine's clock.

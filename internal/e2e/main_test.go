@@ -23,6 +23,10 @@ const (
 	builtAt = "VROUTER_E2E_BUILD"
 )
 
+// The first thread does nothing else: one that a goroutine leaves in a namespace ends with it, but for
+// this one, of which /proc/1 tells.
+func init() { runtime.LockOSThread() }
+
 // TestMain runs this program three times: outside, to build vrouter; in
 // namespaces of its own; and as the first process of a process namespace, whose
 // end is the end of every router that a test has started.

@@ -8,6 +8,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // icmpRate and icmpBurst limit the errors about what comes in by one port, a
@@ -140,11 +141,22 @@ func (w *worker) probe(t *transit, c *forwarder.Consequence) {
 // learn enters what ARP or Neighbor Discovery says about somebody, and lets go on what has
 // waited for it.
 func (w *worker) learn(t *transit, c *forwarder.Consequence) {
-	known, released := w.router.neighbors.Learn(w.now(), t.In.ID, c.Addr, c.MAC, c.Create)
+	known, released := w.enter(t.In.ID, c)
 	if known {
 		t.note(c)
 	}
 	w.resume(released)
+}
+
+func (w *worker) enter(port int, c *forwarder.Consequence) (known bool, released []*transit) {
+	table, m := w.router.neighbors, &c.ByND
+	switch m.Type {
+	case packet.ICMPv6NeighborSolicitation:
+		return table.Solicited(w.now(), port, c.Addr, c.MAC, c.Create)
+	case packet.ICMPv6NeighborAdvertisement:
+		return table.Advertised(w.now(), port, c.Addr, c.MAC, c.MAC != packet.MAC{}, m.Override, m.Solicited)
+	}
+	return table.Learn(w.now(), port, c.Addr, c.MAC, c.Create)
 }
 
 // cause makes the packet that a consequence asks for, and takes it on its way.

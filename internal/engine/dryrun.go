@@ -37,7 +37,7 @@ const (
 // DryRun begins one.
 func (r *Router) DryRun() *DryRun {
 	d := &DryRun{router: r, state: r.state.Load(), numbers: &foreseen{Router: r}}
-	d.path = forwarder.Path{State: &d.state.State, FIB: r.rib.FIB(), Numbers: d.numbers}
+	d.path = forwarder.Path{State: &d.state.State, FIB: r.rib.FIB(), Numbers: d.numbers, Secret: r.secret}
 	return d
 }
 
@@ -219,7 +219,7 @@ func (d *DryRun) list(t *transit, when string) {
 			if !known && !c.Create {
 				continue
 			}
-			if waiting > 0 {
+			if waiting > 0 && c.MAC != (packet.MAC{}) {
 				note = fmt.Sprintf(": %d packets that wait for it go on", waiting)
 			}
 		}

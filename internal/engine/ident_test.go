@@ -8,7 +8,7 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-func quoteOf(src, dst netip.Addr, id uint16, df bool, length int, innerID uint16) (outer, inner packet.IPv4) {
+func quoteOf(src, dst netip.Addr, id uint16, df bool, length int, innerID uint16) (outer packet.IPv4, inner packet.IP) {
 	b := make([]byte, 40)
 	packet.PutIPv4(b, &packet.Header{TotalLen: length, ID: id, DF: df, TTL: 60, Protocol: 4, Src: src, Dst: dst})
 	packet.PutIPv4(b[20:], &packet.Header{TotalLen: length - 20, ID: innerID, DF: df, TTL: 60, Protocol: 17, Src: dst, Dst: src})

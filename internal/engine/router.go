@@ -41,6 +41,7 @@ type Router struct {
 	fragments reassembler
 	idents    *idents
 	numbers   *numbers // of what the router makes itself
+	secret    uint64   // forwarder.Path.Secret, as long as the router runs: a flow keeps its label
 	trace     *trace.Hub
 	log       *slog.Logger
 	onGone    func(port string)
@@ -66,7 +67,7 @@ type Router struct {
 func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers ...link.Poller) *Router {
 	r := &Router{
 		rib: table, neighbors: neigh.NewTable[*transit](), trace: &trace.Hub{},
-		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(),
+		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(), secret: random(),
 		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
 	r.lane = newLane(r)

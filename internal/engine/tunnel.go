@@ -75,7 +75,7 @@ func (s *state) setTunnels(now time.Time) {
 		}
 		t.Accept = slices.Contains(s.Peers, peer)
 		t.Owner.(*tunnelBook).left.Store(nil)
-		s.Tunnels.Insert(netip.PrefixFrom(peer, 32), t)
+		s.Tunnels.Insert(netip.PrefixFrom(peer, peer.BitLen()), t)
 	}
 	for p, was := range old.Tunnels.All() {
 		if s.Tunnel(was.Peer) == nil && was.Owner.(*tunnelBook).used() {
@@ -91,7 +91,7 @@ func (s *state) setTunnels(now time.Time) {
 func (r *Router) dropTunnel(peer netip.Addr) {
 	r.publish(func(next *state) {
 		if t := next.Tunnel(peer); t != nil && t.Owner.(*tunnelBook).left.Load() != nil {
-			next.Tunnels = next.Tunnels.DeletePersist(netip.PrefixFrom(peer, 32))
+			next.Tunnels = next.Tunnels.DeletePersist(netip.PrefixFrom(peer, peer.BitLen()))
 		}
 	})
 }
@@ -101,7 +101,7 @@ func (s *state) setTunnel(peer netip.Addr, change func(*forwarder.Tunnel)) {
 	if was := s.Tunnel(peer); was != nil {
 		t := *was
 		change(&t)
-		s.Tunnels = s.Tunnels.InsertPersist(netip.PrefixFrom(peer, 32), &t)
+		s.Tunnels = s.Tunnels.InsertPersist(netip.PrefixFrom(peer, peer.BitLen()), &t)
 	}
 }
 

@@ -53,7 +53,7 @@ type worker struct {
 
 // newWriter is a worker that reads nothing.
 func newWriter(r *Router) *worker {
-	return &worker{router: r, path: forwarder.Path{Numbers: r}}
+	return &worker{router: r, path: forwarder.Path{Numbers: r, Secret: r.secret}}
 }
 
 func newWorker(r *Router, number int, p link.Poller) *worker {

@@ -22,7 +22,8 @@ const (
 // ICMP is the type and code of a message.
 type ICMP struct{ Type, Code byte }
 
-// errors are how the meanings are said (RFC 792, RFC 1812 5.2.7, RFC 1191 4).
+// errors are how the meanings are said (RFC 792, RFC 1812 5.2.7, RFC 1191 4), those that
+// IPv4 has.
 var errors = [verdict.NumMeanings]ICMP{
 	verdict.MeansNoRoute:      {packet.ICMPUnreachable, packet.CodeNetUnreachable},
 	verdict.MeansNoHost:       {packet.ICMPUnreachable, packet.CodeHostUnreachable},
@@ -35,7 +36,7 @@ var errors = [verdict.NumMeanings]ICMP{
 	verdict.MeansBadField:     {packet.ICMPParameterProblem, 0},
 }
 
-// ICMPOf is how a meaning is said.
+// ICMPOf is how a meaning is said; zero if it is not.
 func ICMPOf(m verdict.Meaning) ICMP { return errors[m] }
 
 // MeaningOf is what an ICMP error says about a packet on its way. An Unreachable of a

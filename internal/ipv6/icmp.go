@@ -80,9 +80,9 @@ func unreachable(e ICMP) verdict.Meaning {
 }
 
 // PutError makes f the error that tells the source of a packet, of which about is the
-// start, from src. rest is what MeansTooBig says, in bytes, and where in the packet the
-// field or option is that MeansBadField or MeansBadOption speaks of. The quote is the packet as it came: where its hop
-// limit was lowered since, it is put right.
+// start, from src. rest is what MeansTooBig says, in bytes, and where in the packet is what
+// MeansNoProtocol, MeansBadField and MeansBadOption speak of. The quote is the packet as it
+// came: where its hop limit was lowered since, it is put right.
 func PutError(f *packet.Frame, src netip.Addr, m verdict.Meaning, rest int, about packet.IPv6, lowered bool) {
 	quote := about[:min(packet.IPv6MinLen+about.PayloadLen(), len(about), ErrorMax-packet.IPv6MinLen-packet.ICMPHeaderLen)]
 	f.Reset(packet.EthernetLen + packet.IPv6MinLen + packet.ICMPHeaderLen + len(quote))
@@ -93,9 +93,7 @@ func PutError(f *packet.Frame, src netip.Addr, m verdict.Meaning, rest int, abou
 	})
 	e := errors[m]
 	switch m {
-	case verdict.MeansTooBig, verdict.MeansBadField, verdict.MeansBadOption:
-	case verdict.MeansNoProtocol:
-		rest = about.Upper().Named
+	case verdict.MeansTooBig, verdict.MeansNoProtocol, verdict.MeansBadField, verdict.MeansBadOption:
 	default:
 		rest = 0
 	}

@@ -46,7 +46,7 @@ func TestPutError(t *testing.T) {
 		{verdict.MeansTooBig, 1500, 1400, 1232, 1400},
 		{verdict.MeansTTLExceeded, 1232, 0, 1232, 0},
 		{verdict.MeansNoPort, 1233, 0, 1232, 0},
-		{verdict.MeansNoProtocol, 60, 0, 60, 48}, // where the unknown next header stands
+		{verdict.MeansNoProtocol, 60, 48, 60, 48},
 		{verdict.MeansBadField, 60, 42, 60, 42},
 	} {
 		about := packet.IPv6(make([]byte, c.size+3)) // what follows the payload is no part of the packet

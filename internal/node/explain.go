@@ -194,16 +194,31 @@ func (d *dryRun) explain(e *entrance, f *packet.Frame) (*Explained, error) {
 		r.AddFrames(&p)
 		x.Packets = append(x.Packets, p)
 	}
-	if before.Len >= packet.EthernetLen+packet.IPv4MinLen && before.EtherType() == packet.EtherTypeIPv4 {
-		x.Why = d.why(x.Packets[0].Dst, packet.IPv4(before.Payload()))
+	if ip := ipOf(before); ip != nil {
+		x.Why = d.why(x.Packets[0].Dst, ip)
 	}
 	return x, nil
+}
+
+// ipOf is the packet in a frame, nil if there is none with a whole header.
+func ipOf(f *packet.Frame) packet.IP {
+	least := packet.EthernetLen + packet.IPv4MinLen
+	switch {
+	case f.Len >= packet.EthernetLen && f.EtherType() == packet.EtherTypeIPv6:
+		least = packet.EthernetLen + packet.IPv6MinLen
+	case f.Len < packet.EthernetLen || f.EtherType() != packet.EtherTypeIPv4:
+		return nil
+	}
+	if f.Len < least {
+		return nil
+	}
+	return packet.IP(f.Payload())
 }
 
 // why names the route that wins for a packet to an address, those that lose and why,
 // which of several next hops it takes, and the reason of its encapsulation with
 // what then fits.
-func (d *dryRun) why(to string, ip packet.IPv4) []string {
+func (d *dryRun) why(to string, ip packet.IP) []string {
 	dst, err := netip.ParseAddr(to)
 	if err != nil {
 		return []string{}
@@ -229,10 +244,10 @@ func (d *dryRun) why(to string, ip packet.IPv4) []string {
 	return why
 }
 
-func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IPv4) (why []string) {
+func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IP) (why []string) {
 	n := d.node
 	if r.Multipath != nil {
-		if r = n.Router.RouteOf(packet.IP(ip)); r == nil || r.Weight() == 0 {
+		if r = n.Router.RouteOf(ip); r == nil || r.Weight() == 0 {
 			return nil // it has just changed
 		}
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")

@@ -193,6 +193,7 @@ func TestCoalesceRefusesIPv6(t *testing.T) {
 		{"another hop limit", ip(7, 1), false}, {"fin", ip(53, tcpFIN), false}, {"cwr", ip(53, tcpCWR), false},
 		{"after a push", func(a, _ *Frame) { a.Payload()[53] |= tcpPSH }, false},
 		{"another next header", ip(6, ProtocolTCP^ProtocolUDP), false},
+		{"another protocol in both", func(a, b *Frame) { a.Payload()[6], b.Payload()[6] = 253, 253 }, false},
 		{"a wrong checksum", func(_, b *Frame) { b.Bytes()[b.Len-1] ^= 1 }, false},
 		{"a checksum that is another's", func(_, b *Frame) { asDevice(b); b.Offload.CsumStart = EthernetLen + IPv4MinLen }, false},
 		{"extension headers", func(a, b *Frame) {

@@ -13,10 +13,10 @@ const (
 	VnetLen     = 10 // the virtio header in front of a frame, where a port has one
 
 	// Headroom is the free space in front of a frame as it is read: enough for
-	// the virtio header and for one outer IPv4 header, so that encapsulation
-	// moves the frame's start and copies nothing. With 62 the IPv4 header is at a
-	// multiple of 4, and the data of a TCP segment with timestamps at one of 64,
-	// which the kernel copies faster.
+	// the virtio header and for one outer header, of IPv6 and a fragment at the most,
+	// so that encapsulation moves the frame's start and copies nothing. With 62 the IP
+	// header is at a multiple of 4, and the data of a TCP segment over IPv4 with
+	// timestamps at one of 64, which the kernel copies faster.
 	Headroom = 62
 	// BufferLen holds the largest frame that a port can read.
 	BufferLen = Headroom + EthernetLen + IPv4MaxLen + 1
@@ -88,6 +88,9 @@ func (f *Frame) Trim(n int) { f.Len = min(f.Len, EthernetLen+n) }
 
 // EtherType of the frame, which must hold a whole Ethernet header.
 func (f *Frame) EtherType() uint16 { return binary.BigEndian.Uint16(f.Buf[f.Off+12:]) }
+
+// SetEtherType changes it, as the header that follows became one of another family.
+func (f *Frame) SetEtherType(t uint16) { binary.BigEndian.PutUint16(f.Buf[f.Off+12:], t) }
 
 // DstMAC is the frame's destination.
 func (f *Frame) DstMAC() MAC { return MAC(f.Buf[f.Off:]) }

@@ -24,12 +24,12 @@ const (
 // Upper is what is behind the extension headers of an IPv6 packet, and which of those
 // matter to a router.
 type Upper struct {
-	Protocol byte // of it; that of an extension header that is not known, too, and NoNextHeader
+	Protocol byte // of it; that of an extension header that is not known, or not there, too, and NoNextHeader
 	At       int  // where it begins; of a fragment but the first, that fragment's data
 	Named    int  // where the byte is that names Protocol
 	Fragment int  // where the fragment header is; 0: there is none
 	Routing  int  // where the first routing header is; 0: there is none
-	OK       bool // all headers lie inside the packet, in an order that there may be, and are not too many
+	OK       bool // all headers lie inside the packet, and are not too many
 }
 
 // Upper walks the extension headers (RFC 8200 4), as far as the packet goes or is
@@ -45,12 +45,12 @@ func (p IPv6) walk() Upper {
 	u := Upper{Protocol: p.NextHeader(), At: IPv6MinLen, Named: 6}
 	b := p[:max(p.end(), IPv6MinLen)]
 	for range MaxExtensions + 1 {
-		if !isWalked(u.Protocol) {
+		if !isWalked(u.Protocol, u.At) {
 			u.OK = u.At <= len(b)
 			return u
 		}
-		if u.At+8 > len(b) || u.Protocol == HeaderHopByHop && u.At != IPv6MinLen {
-			return u // options for each hop come first, or nowhere (RFC 8200 4.1)
+		if u.At+8 > len(b) {
+			return u
 		}
 		n, later := 8+8*int(b[u.At+1]), false
 		switch u.Protocol {
@@ -76,10 +76,13 @@ func (p IPv6) walk() Upper {
 	return u
 }
 
-// isWalked says whether a next header is one that says what follows it.
-func isWalked(next byte) bool {
+// isWalked says whether a next header, which is at a place, is one that says what follows
+// it. Options for each hop come first, and are not known anywhere else (RFC 8200 4).
+func isWalked(next byte, at int) bool {
 	switch next {
-	case HeaderHopByHop, HeaderRouting, HeaderFragment, HeaderAH, HeaderDestination:
+	case HeaderHopByHop:
+		return at == IPv6MinLen
+	case HeaderRouting, HeaderFragment, HeaderAH, HeaderDestination:
 		return true
 	}
 	return false

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
 )
 
 const dataLen = 56 // bytes, as ping(8) sends
@@ -41,16 +40,16 @@ type Result struct {
 
 // Run pings from the calling thread's network namespace, and prints as it goes.
 func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
-	conn, err := net.ListenPacket("ip4:icmp", "0.0.0.0")
+	p, err := open(o.To)
 	if err != nil {
-		return nil, fmt.Errorf("ping: %w (run as root, or with CAP_NET_RAW)", err)
-	}
-	defer conn.Close()
-	p := ipv4.NewPacketConn(conn)
-	if err := p.SetControlMessage(ipv4.FlagTTL, true); err != nil {
 		return nil, fmt.Errorf("ping: %w", err)
 	}
-	fmt.Fprintf(w, "PING %s (%s) %d(%d) bytes of data.\n", o.To, o.To, dataLen, dataLen+28)
+	defer p.Close()
+	if o.To.Is4() {
+		fmt.Fprintf(w, "PING %s (%s) %d(%d) bytes of data.\n", o.To, o.To, dataLen, dataLen+28)
+	} else {
+		fmt.Fprintf(w, "PING %s(%s) %d data bytes\n", o.To, o.To, dataLen)
+	}
 	result, start := &Result{}, time.Now()
 	for seq := 1; seq <= o.Count; seq++ {
 		if seq > 1 {
@@ -76,15 +75,15 @@ func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
 }
 
 // once sends one request and waits for its reply.
-func once(p *ipv4.PacketConn, o Options, seq int) (*Reply, error) {
+func once(p socket, o Options, seq int) (*Reply, error) {
 	id := os.Getpid() & 0xffff
-	request := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, dataLen)}}
+	request := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, dataLen)}}
 	b, err := request.Marshal(nil)
 	if err != nil {
 		return nil, err
 	}
 	sent := time.Now()
-	if _, err := p.WriteTo(b, nil, &net.IPAddr{IP: o.To.AsSlice()}); err != nil {
+	if _, err := p.WriteTo(b, &net.IPAddr{IP: o.To.AsSlice()}); err != nil {
 		return nil, err
 	}
 	if err := p.SetReadDeadline(sent.Add(o.Timeout)); err != nil {
@@ -92,16 +91,16 @@ func once(p *ipv4.PacketConn, o Options, seq int) (*Reply, error) {
 	}
 	buf := make([]byte, 1500)
 	for {
-		n, cm, from, err := p.ReadFrom(buf)
+		n, ttl, from, err := p.read(buf)
 		if err != nil {
 			return nil, err
 		}
-		m, err := icmp.ParseMessage(1, buf[:n])
-		if err != nil || m.Type != ipv4.ICMPTypeEchoReply {
+		m, err := icmp.ParseMessage(p.protocol, buf[:n])
+		if err != nil || m.Type != p.reply {
 			continue
 		}
 		if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq && from.String() == o.To.String() { // else late, to an earlier run of this process
-			return &Reply{Seq: seq, TTL: cm.TTL, RTT: time.Since(sent)}, nil
+			return &Reply{Seq: seq, TTL: ttl, RTT: time.Since(sent)}, nil
 		}
 	}
 }

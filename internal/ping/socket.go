@@ -1,0 +1,56 @@
+package ping
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// socket is for the ICMP of one family.
+type socket struct {
+	net.PacketConn
+	protocol       int // IANA's number
+	request, reply icmp.Type
+	read           func([]byte) (n, ttl int, from net.Addr, err error)
+}
+
+func open(to netip.Addr) (s socket, err error) {
+	network, any := "ip4:icmp", "0.0.0.0"
+	if to.Is6() {
+		network, any = "ip6:ipv6-icmp", "::"
+	}
+	if s.PacketConn, err = net.ListenPacket(network, any); err != nil {
+		return s, fmt.Errorf("%w (run as root, or with CAP_NET_RAW)", err)
+	}
+	if to.Is4() {
+		p := ipv4.NewPacketConn(s.PacketConn)
+		s.protocol, s.request, s.reply = 1, ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
+		s.read = func(b []byte) (n, ttl int, from net.Addr, err error) {
+			n, cm, from, err := p.ReadFrom(b)
+			if cm != nil {
+				ttl = cm.TTL
+			}
+			return n, ttl, from, err
+		}
+		err = p.SetControlMessage(ipv4.FlagTTL, true)
+	} else {
+		p := ipv6.NewPacketConn(s.PacketConn)
+		s.protocol, s.request, s.reply = 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+		s.read = func(b []byte) (n, ttl int, from net.Addr, err error) {
+			n, cm, from, err := p.ReadFrom(b)
+			if cm != nil {
+				ttl = cm.HopLimit
+			}
+			return n, ttl, from, err
+		}
+		err = p.SetControlMessage(ipv6.FlagHopLimit, true)
+	}
+	if err != nil {
+		s.Close()
+	}
+	return s, err
+}
