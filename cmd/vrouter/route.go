@@ -46,8 +46,8 @@ func newRouteGet(c *cli) *cobra.Command {
 		Use: "get ADDRESS", Short: "The route that a packet to an address takes, and those that it does not", Args: exactArgs(1, "one address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := netip.ParseAddr(args[0])
-			if err != nil || !a.Is4() {
-				return usagef("route get: %q is no IPv4 address; write one like 10.70.2.1", args[0])
+			if err != nil || a.Zone() != "" || a.Is4In6() {
+				return usagef("route get: %q is no IP address; write one like 10.70.2.1 or fd00:70:2::1", args[0])
 			}
 			var l control.Lookup
 			if err := c.get(cmd, "/v1/routes/"+a.String(), &l); err != nil {

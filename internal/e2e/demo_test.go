@@ -47,7 +47,7 @@ func TestDemo(t *testing.T) {
 // with the steps of the path in order.
 func wantHops(t *testing.T, out, packet string) {
 	t.Helper()
-	heads := regexp.MustCompile(`(?m)^\+[0-9.]+ ms  #\d+ (\S+)  (\S+) > (\S+)  icmp (.*) id \d+ seq 1 .*$`)
+	heads := regexp.MustCompile(`(?m)^\+[0-9.]+ ms  #\d+ (\S+)  (\S+) > (\S+)  icmp6? (.*) id \d+ seq 1 .*$`)
 	var hosts, ports []string
 	for _, m := range heads.FindAllStringSubmatchIndex(out, -1) {
 		text := func(i int) string { return out[m[2*i]:m[2*i+1]] }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -194,7 +193,7 @@ func stateOf(t *testing.T, ns workload.Namespace, name string) state {
 // routeText is a route in the words of ip-route(8).
 func routeText(dev string, r netlink.Route) string {
 	text := "default"
-	if r.Dst != nil && !r.Dst.IP.Equal(net.IPv4zero) {
+	if r.Dst != nil && !r.Dst.IP.IsUnspecified() {
 		text = r.Dst.String()
 	}
 	if r.Gw != nil {

@@ -127,7 +127,7 @@ func TestTraffic(t *testing.T) {
 				a, b := connect(t, hosts[0].ns1, hosts[1].ns1, there)
 				exchange(t, a, b, tcpBytes)
 			})
-			t.Run("udp", func(t *testing.T) { exchangeDatagrams(t, hosts[0].ns1, hosts[1].ns1) })
+			t.Run("udp", func(t *testing.T) { exchangeDatagrams(t, hosts[0].ns1, hosts[1].ns1, here, there) })
 			for _, h := range hosts {
 				s := scrape(t, h.ns)
 				if n := s[key("accounting_imbalance_packets")]; n != 0 {
@@ -148,12 +148,12 @@ func connect(t *testing.T, from, to workload.Namespace, address string) (a, b ne
 	t.Helper()
 	var l net.Listener
 	in(t, to, func() (err error) {
-		l, err = net.Listen("tcp4", address+":7000")
+		l, err = net.Listen("tcp", net.JoinHostPort(address, "7000"))
 		return err
 	})
 	defer l.Close()
 	in(t, from, func() (err error) {
-		a, err = net.DialTimeout("tcp4", l.Addr().String(), patience)
+		a, err = net.DialTimeout("tcp", l.Addr().String(), patience)
 		return err
 	})
 	t.Cleanup(func() { a.Close() })
@@ -203,7 +203,7 @@ func exchange(t *testing.T, a, b net.Conn, n int64) {
 
 // exchangeDatagrams sends UDP of many sizes and wants each back as it was. What
 // is larger than the MTU, the sender's stack cuts into fragments.
-func exchangeDatagrams(t *testing.T, from, to workload.Namespace) {
+func exchangeDatagrams(t *testing.T, from, to workload.Namespace, here, there string) {
 	t.Helper()
 	server, client := listenUDP(t, to, there), listenUDP(t, from, here)
 	go func() { // ends when the socket is closed
@@ -236,7 +236,7 @@ func listenUDP(t *testing.T, ns workload.Namespace, address string) net.PacketCo
 	t.Helper()
 	var c net.PacketConn
 	in(t, ns, func() (err error) {
-		c, err = net.ListenPacket("udp4", address+":7000")
+		c, err = net.ListenPacket("udp", net.JoinHostPort(address, "7000"))
 		return err
 	})
 	t.Cleanup(func() { c.Close() })

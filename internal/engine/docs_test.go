@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -44,7 +45,7 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("| records of packets that wait, for a neighbour or other fragments, while somebody traces | %s, %.1f MiB |", thousands(trace.MaxHeld), float64(trace.MaxHeld*trace.RecordSize)/MiB),
 		fmt.Sprintf("| ARP requests for one target | %d a second, %d tries |", time.Second/neigh.RetransTime, neigh.Tries),
 		fmt.Sprintf("| ICMP errors about what comes in by one port | %s a second, bursts of %d |", thousands(icmpRate), icmpBurst),
-		fmt.Sprintf("| length of an ICMP error | %d bytes |", ipv4.ErrorMax),
+		fmt.Sprintf("| length of an ICMP error | %d bytes; of ICMPv6 %s |", ipv4.ErrorMax, thousands(ipv6.ErrorMax)),
 		fmt.Sprintf("| datagrams being put together | %d |", MaxReassemblies),
 		fmt.Sprintf("| time for a datagram's fragments | %d s |", seconds(ReassemblyTimeout)),
 		fmt.Sprintf("| memory of fragments that wait | %d MiB |", MaxReassemblyBytes/MiB),

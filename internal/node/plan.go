@@ -262,7 +262,7 @@ func (f fate) ofPing(from, to netip.Addr) string {
 	if err != nil {
 		return err.Error()
 	}
-	p, err := sketch.Parse(fmt.Sprintf("icmp %s > %s", from, to))
+	p, err := sketch.Parse(fmt.Sprintf("%s %s > %s", echoWord(from), from, to))
 	if err != nil {
 		return err.Error()
 	}
@@ -288,10 +288,7 @@ func (f fate) ofCaptured(c *capture.Packet, in string) string {
 
 // of says in a few words where a frame ends, and by which way.
 func (f fate) of(e *entrance, frame *packet.Frame) string {
-	var to packet.IPv4
-	if frame.Len >= packet.EthernetLen+packet.IPv4MinLen && frame.EtherType() == packet.EtherTypeIPv4 {
-		to = packet.IPv4(slices.Clone(frame.Payload()))
-	}
+	to := slices.Clone(ipOf(frame))
 	way, err := f.Way(e.port, frame)
 	if err != nil {
 		return err.Error()
@@ -304,7 +301,7 @@ func (f fate) of(e *entrance, frame *packet.Frame) string {
 	if to == nil {
 		return "forwarded"
 	}
-	r := f.node.Router.RouteOf(packet.IP(to))
+	r := f.node.Router.RouteOf(to)
 	if r == nil {
 		return "forwarded"
 	}

@@ -27,7 +27,7 @@ func open(to netip.Addr) (s socket, err error) {
 		return s, fmt.Errorf("%w (run as root, or with CAP_NET_RAW)", err)
 	}
 	if to.Is4() {
-		p := ipv4.NewPacketConn(s)
+		p := ipv4.NewPacketConn(s.PacketConn)
 		s.protocol, s.request, s.reply = 1, ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
 		s.read = func(b []byte) (n, ttl int, from net.Addr, err error) {
 			n, cm, from, err := p.ReadFrom(b)
@@ -38,7 +38,7 @@ func open(to netip.Addr) (s socket, err error) {
 		}
 		err = p.SetControlMessage(ipv4.FlagTTL, true)
 	} else {
-		p := ipv6.NewPacketConn(s)
+		p := ipv6.NewPacketConn(s.PacketConn)
 		s.protocol, s.request, s.reply = 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
 		s.read = func(b []byte) (n, ttl int, from net.Addr, err error) {
 			n, cm, from, err := p.ReadFrom(b)
