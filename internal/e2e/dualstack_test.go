@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -461,5 +464,88 @@ func carries(t *testing.T, hosts []host, peer string, mtu int) {
 				t.Errorf("%s: %s is %v", h.Name, k, s[k])
 			}
 		}
+	}
+}
+
+// A hundred thousand routes of IPv6 beside a million of IPv4, read and read again, and both families are forwarded by them.
+func TestMillionRoutesBesideIPv6(t *testing.T) {
+	h := dualStack(t)[0]
+	h.killRouter(t, syscall.SIGTERM)
+	const many = 100_000
+	h.edit(t, func(s string) string {
+		var six strings.Builder
+		for i := range many {
+			fmt.Fprintf(&six, "  - to: fd01:%x:%x::/64\n    via: fd00:192::12\n", i>>16, i&0xffff)
+		}
+		const own = "routes:\n"
+		return strings.Replace(withMillion(t, s, "26.66.63.0/24"), own, own+six.String(), 1)
+	})
+	config := filepath.Join(filepath.Dir(h.Socket), "config.yaml")
+	r := start(t, patiently(t, "lab", "exec", h.Name, "--", program, "run", "--config", config), outsideOfAll)
+	within(t, time.Minute, "the router answers", func() bool { return r.hasEnded() || h.ask(t, "show", "ports").status == 0 })
+	if r.hasEnded() {
+		t.Fatalf("the router did not start: %+v", r.wait(t))
+	}
+	resumes(t, h.ns1, there6)
+	resumes(t, h.ns1, there)
+	if out := h.ask(t, "route", "get", "fd01:1:2::9").wantOK(t); !strings.Contains(out, "by  fd01:1:2::/64 via "+peer6) {
+		t.Errorf("the route to fd01:1:2::9:\n%s", out)
+	}
+	wantMemory(t, r)
+	run(t, patiently(t, "--socket", h.Socket, "reload")).wantOK(t)
+	wantEcho(t, h.ns1, there6, 62)
+	wantMemory(t, r)
+}
+
+// The uplink's IPv6 addresses are followed as its IPv4 ones are.
+func TestDualStackUplinkIsFollowed(t *testing.T) {
+	hosts := dualStack(t)
+	h := hosts[0]
+	wantEcho(t, h.ns1, there6, 62)
+	ip := func(words string) {
+		t.Helper()
+		in(t, h.ns, func() error {
+			if out, err := exec.Command("ip", strings.Fields(words)...).CombinedOutput(); err != nil {
+				t.Fatalf("ip %s: %s", words, out)
+			}
+			return nil
+		})
+	}
+	has := func(route string) func() bool {
+		return func() bool { return strings.Contains(h.ask(t, "route", "list").wantOK(t), route+"\n") }
+	}
+	const static = there6 + "/128 via " + peer6 + " dev ens160 proto static"
+	ip("-6 addr del " + uplink6 + "/64 dev ens160")
+	eventually(t, "the subnet's route goes, and what leads by a next hop there", func() bool { return !has("fd00:192::/64 dev ens160 proto kernel scope link")() && !has(static)() })
+	wantEcho(t, h.ns1, there, 62)
+	in(t, h.ns, func() error {
+		write(t, "/proc/sys/net/ipv6/conf/ens160/accept_dad", "1")
+		write(t, "/proc/sys/net/ipv6/conf/ens160/dad_transmits", "3")
+		return nil
+	})
+	ip("-6 addr add " + uplink6 + "/64 dev ens160")
+	resumes(t, h.ns1, there6)
+	if !has(static)() {
+		t.Errorf("routes:\n%s", h.ask(t, "route", "list").wantOK(t))
+	}
+	// Another link-local address: Neighbor Discovery is spoken from that.
+	in(t, h.ns, func() error {
+		return withLink(uplink, func(l netlink.Link) error {
+			all, err := netlink.AddrList(l, unix.AF_INET6)
+			for _, a := range all {
+				if a.IP.IsLinkLocalUnicast() {
+					if err := netlink.AddrDel(l, &a); err != nil {
+						return err
+					}
+				}
+			}
+			return err
+		})
+	})
+	ip("-6 addr add fe80::11/64 dev ens160 nodad")
+	resumes(t, hosts[1].ns1, here6)
+	h.ask(t, "route", "replace", there6, "via", "fd00:192::99").wantOK(t)
+	if out := h.ask(t, "explain", "icmp6 "+here6+" > "+there6).wantOK(t); !strings.Contains(out, "fe80::11") {
+		t.Errorf("a neighbour is not asked for from the new link-local address:\n%s", out)
 	}
 }
