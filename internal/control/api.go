@@ -3,6 +3,7 @@
 package control
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/capture"
@@ -161,13 +162,15 @@ type Explain struct {
 	Packet   string          `json:"packet,omitempty"` // icmp 10.70.1.1 > 10.70.2.1 ttl 1
 	Captured *capture.Packet `json:"captured,omitempty"`
 	In       string          `json:"in,omitempty"` // the port by which a captured one comes in; "": as its source says
+	Frames   bool            `json:"frames,omitempty"`
 }
 
 // Explanation is the answer: the packet's way, then that of each packet that the
 // router would send because of it, and why the route is what it is.
 type Explanation struct {
-	Packets []trace.Packet `json:"packets"`
+	Packets []trace.Packet `json:"packets"` // with frames, where they are asked for
 	Why     []string       `json:"why"`
+	Sent    []trace.Sent   `json:"sent,omitempty"` // what leaves; only where frames are asked for
 }
 
 // Replayed is the answer to POST /v1/replay: how many packets of a capture would take
@@ -199,6 +202,12 @@ type Tunnel struct {
 	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
+	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
+	Offload    string `json:"offload"`
+	CutBecause string `json:"cut_because,omitempty"`
+	// Superframes that went there, by where they were cut.
+	CutByKernel uint64 `json:"superframes_cut_by_kernel"`
+	CutHere     uint64 `json:"superframes_cut_here"`
 }
 
 // Workload is a line of `vrouter workload list`.
@@ -226,6 +235,8 @@ type Version struct {
 	GoVersion string `json:"go_version"`
 	Node      string `json:"node"`
 	PID       int    `json:"pid"`
+	// Addresses are the host's own.
+	Addresses []netip.Addr `json:"addresses"`
 }
 
 // RouteChange is one of the list that POST /v1/routes takes.

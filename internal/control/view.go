@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -143,7 +144,10 @@ func kindTo(peer netip.Addr) string {
 func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(t.Peer), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
+		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(t.Peer), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
+		if t.CutBecause != "" {
+			v.Offload = "cut here"
+		}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"

@@ -132,7 +132,10 @@ func TestTunnel6(t *testing.T) {
 func (k tunnelKind) encapRows() []row {
 	narrow := func(mtu int) func(b *bed) { return func(b *bed) { k.setup(b); b.setMTU("ens160", mtu) } }
 	loop := func(b *bed) { b.via(k.end+"/"+fmt.Sprint(addr(k.end).BitLen()), k.end, rib.IPIP) }
-	lost := func(b *bed) { b.via("10.70.3.0/24", "fd00:9::9", rib.IPIP); b.via("fd00:70:3::/48", "10.9.9.9", rib.IPIP) }
+	lost := func(b *bed) {
+		b.via("10.70.3.0/24", "fd00:9::9", rib.IPIP)
+		b.via("fd00:70:3::/48", "10.9.9.9", rib.IPIP)
+	}
 	most := 1500 - k.header()
 	hops := func(n byte) *packet.Frame {
 		return broken(k.out(100), func(f *packet.Frame) { packet.IP(f.Payload()).SetHopLimit(n) })

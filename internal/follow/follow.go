@@ -35,6 +35,9 @@ type Source struct {
 	Name   string // as the user wrote it
 	Client *control.Client
 	Clock  string // hosts with the same one share a clock; "": its own
+	// Addresses of the host, and of its workloads by name, are those that are known without asking it.
+	Addresses []netip.Addr
+	Workloads map[string][]netip.Addr
 }
 
 // Options of what is shown.

@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
@@ -58,6 +59,15 @@ func (f *Frame) Padded() []byte {
 	return b
 }
 
+// Sent is a frame that leaves, of what is explained.
+type Sent struct {
+	Packet  uint64     `json:"packet"` // whose frame it is, by its record's number
+	Port    string     `json:"port"`
+	NextHop netip.Addr `json:"next_hop,omitzero"` // zero where none was looked for, as for ARP
+	Waits   bool       `json:"waits,omitempty"`   // it leaves when the next hop has answered; it has no Ethernet header so far
+	Frame   []byte     `json:"frame"`             // base64, the whole of it
+}
+
 // Step is what one step did.
 type Step struct {
 	Step    string `json:"step"`
@@ -91,6 +101,14 @@ func (r *Record) AddFrames(p *Packet) {
 			p.Steps[i].Frame = r.copyFrame(at)
 			before = at
 		}
+	}
+}
+
+// DropFrames takes them away again.
+func (p *Packet) DropFrames() {
+	p.Frame = nil
+	for i := range p.Steps {
+		p.Steps[i].Frame = nil
 	}
 }
 
