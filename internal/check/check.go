@@ -128,12 +128,20 @@ func (r *Result) compare(w *walk.Walk) {
 		encap = "ipip"
 	}
 	want("the encapsulation", r.Encap, encap)
-	want("the path", strings.Join(r.Path, " > "), strings.Join(w.Path, " > "))
+	want("the path", strings.Join(r.Path, " > "), hosts(w))
 	reply := NoReply
 	if w.Reply != nil {
 		reply = fate(w.Reply)
 	}
 	want("the reply", r.Reply, reply)
+}
+
+// hosts are those of the way; of a loop the first round.
+func hosts(w *walk.Walk) string {
+	if w.Loop == nil {
+		return strings.Join(w.Path, " > ")
+	}
+	return strings.Join(w.Path[:len(w.Path)-w.Passes], " > ") + " > … in a loop"
 }
 
 // fate is delivered or dropped: what is taken by a router or by a host's own stack has arrived.

@@ -53,8 +53,13 @@ func (w *Walk) verdict() string {
 		parts = append(parts, w.loopWords())
 	}
 	parts = append(parts, w.End.Words())
-	if len(w.Told) > 0 && (w.Reply == nil || !w.Reply.good()) {
-		parts = append(parts, w.Told[0])
+	told := func() {
+		if len(w.Told) > 0 {
+			parts = append(parts, w.Told[0])
+		}
+	}
+	if w.Reply == nil {
+		told()
 	}
 	switch {
 	case w.Reply == nil:
@@ -68,6 +73,7 @@ func (w *Walk) verdict() string {
 		parts = append(parts, text)
 	default:
 		parts = append(parts, "the reply is "+w.Reply.Words())
+		told()
 	}
 	return strings.Join(parts, "; ")
 }
