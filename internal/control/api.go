@@ -18,6 +18,7 @@ type Port struct {
 	MAC       string            `json:"mac"` // the router's own
 	MTU       int               `json:"mtu"` // bytes of IP
 	Address   string            `json:"address,omitempty"`
+	Addresses []string          `json:"addresses,omitempty"` // of both families, Address the first
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
@@ -193,6 +194,7 @@ type Taken struct {
 // Tunnel is a line of `vrouter show tunnels`.
 type Tunnel struct {
 	Peer      string  `json:"peer"`
+	Kind      string  `json:"kind"` // what it carries: "ipip,6in4" to an IPv4 address, "4in6,6in6" to one of IPv6
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
 	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
@@ -200,6 +202,12 @@ type Tunnel struct {
 	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
+	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
+	Offload    string `json:"offload"`
+	CutBecause string `json:"cut_because,omitempty"`
+	// Superframes that went there, by where they were cut.
+	CutByKernel uint64 `json:"superframes_cut_by_kernel"`
+	CutHere     uint64 `json:"superframes_cut_here"`
 }
 
 // Workload is a line of `vrouter workload list`.

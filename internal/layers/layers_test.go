@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/walk", "internal/engine"},
 	{"internal/workload", "internal/guard"},
 	{"internal/trace", "internal/link"},
-	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch"},
+	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch", "internal/tunnelgso"},
 	{"forwarder"},
 	{"arpproxy", "internal/ndproxy", "internal/neigh", "rib"},
 	{"internal/ipv4", "internal/ipv6"},

@@ -268,6 +268,11 @@ func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 	if source := d.node.Config().IPIP.Source.Of(r.Via); source.IsValid() {
 		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
 	}
+	if cut := d.node.CutBecause(); cut == "" {
+		why = append(why, "superframes leave whole, and the kernel cuts them")
+	} else {
+		why = append(why, "superframes are cut here: "+cut)
+	}
 	end := d.node.RIB.FIB().Lookup(r.Via)
 	if end == nil {
 		return append(why, fmt.Sprintf("none of %d routes contains %s, the tunnel's other end: the host itself has no way there by the uplink", d.node.RIB.FIB().Size(), r.Via))

@@ -178,11 +178,20 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 	}
 	switch st.verdict.Kind {
 	case verdict.Drop:
-		s.RFC = st.verdict.Reason.Info().RFC
+		info := st.verdict.Reason.Info()
+		s.RFC = ofFamily(r.frame(0), info.RFC, info.RFC6)
 	case verdict.Edit:
-		s.RFC = st.step.RFC
+		s.RFC = ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
 	}
 	return s
+}
+
+// ofFamily is which of two RFCs is about a frame; without one of its own IPv6 has IPv4's.
+func ofFamily(frame []byte, rfc, rfc6 string) string {
+	if rfc6 != "" && len(frame) >= packet.EthernetLen && binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeIPv6 {
+		return rfc6
+	}
+	return rfc
 }
 
 // lengthOf is how long the IP packet in a frame says that it is.
