@@ -85,14 +85,14 @@ func (p IPv4) Payload() []byte { return p[p.HeaderLen():max(p.HeaderLen(), min(p
 func (p IPv4) SetTTL(ttl byte) {
 	old := binary.BigEndian.Uint16(p[8:])
 	p[8] = ttl
-	p.updateChecksum(old, binary.BigEndian.Uint16(p[8:]))
+	p.updateChecksum(old, uint16(ttl)<<8|old&0xff) // not read back, as that would wait for what was written
 }
 
 // SetECN changes the two ECN bits and the checksum.
 func (p IPv4) SetECN(ecn byte) {
 	old := binary.BigEndian.Uint16(p)
-	p[1] = p[1]&^3 | ecn
-	p.updateChecksum(old, binary.BigEndian.Uint16(p))
+	p[1] = byte(old)&^3 | ecn
+	p.updateChecksum(old, old&^3|uint16(ecn))
 }
 
 func (p IPv4) updateChecksum(old, new uint16) {
