@@ -231,12 +231,10 @@ func (n *Node) workloadMTU() int {
 // outerLen is the length of the header that is put around packets to the other end of a tunnel.
 func outerLen(end netip.Addr) int {
 	if end.Is6() {
-		return ipv6HeaderLen
+		return packet.IPv6MinLen
 	}
 	return packet.IPv4MinLen
 }
-
-const ipv6HeaderLen = 40 // RFC 8200 3
 
 // outerMost is that of the longest that any packet may get.
 func (n *Node) outerMost() (most int) {
