@@ -164,7 +164,7 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
 	if n.statics.turned {
 		n.statics.turned = false
-		if err := errors.Join(n.applyUplink(), n.followMTU()); err != nil {
+		if err := errors.Join(n.applyUplink(), n.followFit(), n.followIPv6()); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,7 @@ type Node struct {
 	what      *host.Host           // is on the host
 	workloads map[string]*attached // those with a port
 	mtu       int                  // of workloads without one of their own
+	six       bool                 // what is on the host is for a router that speaks IPv6
 	moved     bool                 // a workload has come or gone, and not all followed
 	host      *hostPort            // nil while it does not stand
 	stopped   bool
