@@ -82,7 +82,7 @@ func parseWorkload(args []string) (w control.NewWorkload, err error) {
 		key := args[0]
 		switch {
 		case !slices.Contains(workloadKeys, key):
-			return w, &control.WordError{Word: key, Reason: "there is address, addresses, interface, namespace and mtu"}
+			return w, &control.WordError{Word: key, Reason: "there is address, interface, namespace and mtu"}
 		case seen[key] && key != "address":
 			return w, &control.WordError{Word: key, Reason: "it was said already"}
 		case len(args) == 1:
