@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -201,4 +202,46 @@ func TestNoProgram(t *testing.T) {
 		t.Errorf("explain does not tell:\n%s", out)
 	}
 	r.signal(t, syscall.SIGTERM)
+}
+
+// Each family goes through tunnels to ends of the other one, whole.
+func TestSuperframesInTunnelsOfEitherFamily(t *testing.T) {
+	needsPrograms(t)
+	const there6 = "fd00:70:2::1"
+	one := func(node, n, other string) string {
+		return strings.NewReplacer("NODE", node, "OTHER", other, "N", n).Replace(`  - node: NODE
+    uplink: {addresses: [192.168.0.1N/24, "fd00:192::1N/64"]}
+    workloads: [{name: ns1, addresses: [10.70.N.1/24, "fd00:70:N::1/128"]}]
+    routes: [{to: 10.70.OTHER.1, via: "fd00:192::1OTHER", encap: ipip}, {to: "fd00:70:OTHER::1", via: 192.168.0.1OTHER, encap: ipip}]
+`)
+	}
+	hosts := labUp(t, "hosts:\n"+one("a", "1", "2")+one("b", "2", "1"))
+	a, b := connect(t, hosts[0].ns1, hosts[1].ns1, there)
+	exchange(t, a, b, 4<<20)
+	var l net.Listener
+	in(t, hosts[1].ns1, func() (err error) {
+		l, err = net.Listen("tcp6", "["+there6+"]:7001")
+		return err
+	})
+	defer l.Close()
+	in(t, hosts[0].ns1, func() (err error) {
+		a, err = net.DialTimeout("tcp6", l.Addr().String(), patience)
+		return err
+	})
+	defer a.Close()
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	exchange(t, a, b, 4<<20)
+	for _, h := range hosts {
+		s := scrape(t, h.ns)
+		for _, k := range s.labels("tunnel_superframes_total{") {
+			if whole := strings.Contains(k, `cut="kernel"`); whole != (s[k] > 0) {
+				t.Errorf("%s: %s is %v", h.Name, k, s[k])
+			}
+		}
+	}
+	nothingDropped(t, hosts)
 }
