@@ -43,8 +43,8 @@ var contenders = []contender{
 	{name: linuxName, missing: nothing, start: startLinux},
 	{name: ovsName, missing: missingOVS, start: ovs(false)},
 	{name: "ovs with tso", missing: missingOVS, start: ovs(true)},
-	{name: "pasta, one hop", missing: missingProgram("pasta"), start: oneHop("pasta", "--foreground", "--runas", "0", "--config-net", "--no-map-gw", "--netns-only", "--netns")},
-	{name: "slirp4netns, one hop", missing: missingProgram("slirp4netns"), start: oneHop("slirp4netns", "--configure", "--mtu=65520", "--netns-type=path")},
+	{name: "pasta (one hop)", missing: missingProgram("pasta"), start: oneHop("pasta", "--foreground", "--runas", "0", "--config-net", "--no-map-gw", "--netns-only", "--netns")},
+	{name: "slirp4netns (one hop)", missing: missingProgram("slirp4netns"), start: oneHop("slirp4netns", "--configure", "--mtu=65520", "--netns-type=path")},
 }
 
 func nothing() string { return "" }
