@@ -14,9 +14,9 @@ import (
 
 // wanted is what is to be on the host: it follows from the configuration, and from what the kernel says of the
 // uplink. Those of commands are told from those of the file.
-func wanted(c *config.Host, u *uplink, own []netip.Addr, mtu int, tunnels bool, byCommand workloadChanges) (all []host.Object) {
+func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, mtu int, tunnels bool, byCommand workloadChanges) (all []host.Object) {
 	if c.Kernel.Guard {
-		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own})
+		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own, IPv6: six})
 	}
 	if tunnels && c.Offload && u.index != 0 {
 		all = append(all, &host.Program{Uplink: c.Uplink.Interface, Index: u.index, Cookies: u.cookies})
@@ -54,7 +54,7 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 
 // present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
 func (n *Node) present() []host.Object {
-	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.workloadMTU(), n.outerMost() > 0, n.live)
+	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.workloadMTU(), n.outerMost() > 0, n.live)
 	for i, o := range all {
 		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
 			continue
