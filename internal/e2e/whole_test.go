@@ -245,3 +245,48 @@ func TestSuperframesInTunnelsOfEitherFamily(t *testing.T) {
 	}
 	nothingDropped(t, hosts)
 }
+
+// The program follows the uplink, which may be another interface of the same name; and is there while routes lead into tunnels.
+func TestProgramFollowsTheUplink(t *testing.T) {
+	needsPrograms(t)
+	ns := newHost(t)
+	startRouter(t, ns, defaultSocket, hostConfig)
+	programs := func(want int) func() bool {
+		return func() bool {
+			n := 0
+			_ = ns.Do(func() error {
+				l, err := netlink.LinkByName(uplink)
+				if err != nil {
+					return err
+				}
+				all, err := link.QueryPrograms(link.QueryOptions{Target: l.Attrs().Index, Attach: ebpf.AttachTCXEgress})
+				if err == nil {
+					n = len(all.Programs)
+				}
+				return err
+			})
+			return n == want
+		}
+	}
+	if !programs(0)() {
+		t.Error("there is a program, and no tunnel")
+	}
+	vrouter(t, "route", "add", "10.70.2.1", "via", "192.168.0.12", "encap", "ipip").wantOK(t)
+	eventually(t, "a tunnel brings the program", programs(1))
+	for range 3 {
+		in(t, ns, func() error { return withLink(uplink, netlink.LinkDel) })
+		in(t, ns, func() error {
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: "cable"}); err != nil {
+				return err
+			}
+			return up(uplink, "192.168.0.11/24")
+		})
+		eventually(t, "the new uplink has it", programs(1))
+		eventually(t, "superframes leave whole", func() bool {
+			out := vrouter(t, "show", "tunnels", "-o", "json")
+			return out.status == 0 && strings.Contains(out.out, `"offload": "kernel"`)
+		})
+	}
+	vrouter(t, "route", "del", "10.70.2.1").wantOK(t)
+	eventually(t, "without a tunnel there is none", programs(0))
+}
