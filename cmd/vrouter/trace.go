@@ -163,7 +163,7 @@ func (c *cli) tracePrinter(cmd *cobra.Command, verbose bool) (func(*trace.Packet
 			return capture.Write(p)
 		}, writing(err)
 	}
-	text := trace.Text{Colour: colours(out), Verbose: verbose}
+	text := trace.Text{Colour: c.colours(out), Verbose: verbose}
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
 }
 
@@ -173,7 +173,15 @@ func isTerminal(stream any) bool {
 }
 
 // colours says whether to use them: on a terminal, unless NO_COLOR is set.
-func colours(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
+func (c *cli) colours(w io.Writer) bool {
+	switch c.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
 
 // trace writes packets until there were so many, so much time has passed, or
 // somebody interrupts it.
