@@ -77,7 +77,7 @@ func badHeader(ip packet.IPv4) Reason {
 		return verdict.IPBadHeaderLength
 	case ip.TotalLen() < ip.HeaderLen(), ip.TotalLen() > len(ip):
 		return verdict.IPBadLength
-	case packet.Sum(ip[:ip.HeaderLen()], 0) != 0xffff:
+	case ip.HeaderSum() != 0xffff:
 		return verdict.IPBadChecksum
 	}
 	return verdict.None

@@ -24,8 +24,10 @@ func (x *Path) encap(p *Packet) Verdict {
 		return pass
 	}
 	end := p.NextHop
-	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
-		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
+	if p.Origin == Received {
+		if src := p.IP.Src(); x.isOwn(src) || src == end || p.IP.Dst() == end {
+			return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
+		}
 	}
 	r := p.toEnd
 	if r == nil || r.Type != rib.Unicast || x.Port(r.Port) == nil {
@@ -106,14 +108,14 @@ func (p *Packet) inTunnel() byte {
 func (x *Path) wrap(p *Packet, f *packet.Frame, h packet.Header) {
 	inner := packet.IP(f.Payload())
 	h.TOS, h.TotalLen = inner.TrafficClass(), len(inner)+packet.IPv4MinLen
-	length := h.TotalLen
+	length, segments := h.TotalLen, uint64(1)
 	if f.Offload.IsGSO() {
 		length = f.IPLen() + packet.IPv4MinLen // of a segment
+		segments, _ = f.OnWire()
 	}
 	if h.DF = p.staysWhole(inner) && !p.Into.cuts(length); h.DF {
 		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {
-		segments, _ := f.OnWire()
 		h.ID = x.numbers(p.Into, int(segments))
 	}
 	f.Prepend(packet.IPv4MinLen)

@@ -116,7 +116,8 @@ type Observer interface {
 // offloads is true of it.
 func (p *Packet) Begin(f *packet.Frame, in *Port) (honest bool) {
 	honest = f.Admit()
-	p.known = known{Frame: f, In: in, lies: !honest}
+	p.known = known{} // and not a value with three fields, which would be made elsewhere and copied
+	p.Frame, p.In, p.lies = f, in, !honest
 	p.extra = p.extra[:0]
 	return honest
 }
