@@ -13,12 +13,14 @@ import (
 )
 
 func newWorkload(c *cli) *cobra.Command {
-	return group("workload", "Workloads of the running router", newWorkloadList(c), newWorkloadAdd(c), newWorkloadDel(c))
+	cmd := group("workload", "Workloads of the running router", newWorkloadList(c), newWorkloadAdd(c), newWorkloadDel(c))
+	cmd.Aliases = []string{"workloads"}
+	return cmd
 }
 
 func newWorkloadList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "Workloads, and whether they are attached", Args: noArgs,
+		Use: "list", Aliases: listAliases, Short: "Workloads, and whether they are attached", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Workload
 			if err := c.get(cmd, "/v1/workloads", &list); err != nil {

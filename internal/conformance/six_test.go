@@ -124,12 +124,16 @@ func (b *Bench) announce6() {
 	if !b.options.six {
 		return
 	}
-	ask := ndMessage{typ: ndSolicitation, src: peerIP6, dst: solicitedNode(hostIP6), target: hostIP6, option: ndSource, mac: peerMAC}
-	b.must(b.up.send(b.ndFrame(b.up, ask)))
+	b.announcePeer6()
 	for _, p := range b.workloads() {
 		near := p.station6()
 		b.must(p.send(p.to6(ip6Packet{src: near, dst: gatewayIP6, next: protoICMP6, data: echo6(near, gatewayIP6, 1, 1, nil)}.bytes())))
 	}
+}
+
+func (b *Bench) announcePeer6() {
+	ask := ndMessage{typ: ndSolicitation, src: peerIP6, dst: solicitedNode(hostIP6), target: hostIP6, option: ndSource, mac: peerMAC}
+	b.must(b.up.send(b.ndFrame(b.up, ask)))
 }
 
 // knows6 lets a station on the wire answer when it is asked for.
