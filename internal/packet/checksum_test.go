@@ -131,3 +131,21 @@ func TestSettersKeepTheHeaderRight(t *testing.T) {
 		}
 	})
 }
+
+// An IPv4 header's sum is that of its bytes, with options and without, written at once or
+// read: the corners where it carries too.
+func TestHeaderSum(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ip := IPv4(rapid.SliceOfN(rapid.SampledFrom([]byte{0, 0xff, 0x7f, 1, 0x80}), 60, 60).Draw(t, "header"))
+		ip[0] = 0x40 | rapid.ByteRange(5, 15).Draw(t, "words")
+		if got, want := ip.HeaderSum(), slowSum(ip[:ip.HeaderLen()], 0); got != want {
+			t.Fatalf("% x: %04x, want %04x", []byte(ip[:ip.HeaderLen()]), got, want)
+		}
+		h := Header{
+			TOS: ip[1], TotalLen: ip.TotalLen(), ID: ip.ID(), DF: ip.DF(), TTL: ip.TTL(), Protocol: ip.Protocol(), Src: ip.Src(), Dst: ip.Dst(),
+		}
+		if PutIPv4(ip, &h); ip.HeaderLen() != 20 || slowSum(ip[:20], 0) != 0xffff {
+			t.Fatalf("written % x", []byte(ip[:20]))
+		}
+	})
+}
