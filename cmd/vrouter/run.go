@@ -136,6 +136,7 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	looks := share.New()
 	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
+		Gateway: c.Gateway.Address.String(), Gateway6: c.Gateway.Address6.String(),
 	}, looks, log)
 	defer s.Close()
 	go logError(log, "control socket", s.Serve)

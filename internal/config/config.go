@@ -102,7 +102,14 @@ type Workload struct {
 	Interface string
 	Addresses []netip.Prefix // its own, one at least, each with the length of its subnet
 	Namespace string
-	MTU       int // bytes; 0: what fits through the uplink
+	MTU       int       // bytes; 0: what fits through the uplink
+	Container Container // by CNI; zero: it is none
+}
+
+// Container is what CNI calls that of which a workload is an interface. It lives as long as its namespace.
+type Container struct {
+	Network, ID string
+	Netns       uint64 // its namespace's cookie
 }
 
 // Equal says whether two are the same.

@@ -9,7 +9,7 @@ import (
 
 func TestErrorsOfWorkloads(t *testing.T) {
 	const notInterface = " is not an interface name: use 1 to 15 bytes, without spaces, slash, colon and percent sign"
-	const notName = " is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first"
+	const notName = " is not a name: use 1 to 128 letters, digits, dots, dashes and underscores; neither dot nor dash first"
 	const notMTU = " is not an MTU in bytes: write a whole number from 68 to 65521"
 	long := strings.Repeat("a", 64)
 	checkHostErrors(t, minimal+"workloads:\n- {", [][2]string{

@@ -43,7 +43,12 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 	if w.MTU != 0 {
 		mtu = w.MTU
 	}
+	var container *host.Container
+	if w.Container.ID != "" {
+		container = &host.Container{Network: w.Container.Network, ID: w.Container.ID, MTU: w.MTU}
+	}
 	return &host.Interface{
+		Container: container, Netns: w.Container.Netns,
 		Namespace: workload.Namespace(path), Name: w.Interface, Addresses: w.Addresses, Gateway: c.Gateway.Address, Gateway6: c.Gateway.Address6,
 		MTU: mtu, Offload: c.Offload, Workload: w.Name, Command: command,
 	}
@@ -121,7 +126,9 @@ func (n *Node) lookForNamespaces() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.stopped {
-		n.what.LookForNamespaces()
+		if err := n.forgetContainers(); err != nil {
+			n.failed(err)
+		}
 	}
 }
 
