@@ -13,7 +13,7 @@ import (
 
 // Encap puts an outer header around what the route sends through a tunnel: of the family
 // of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3). A virtio header cannot speak of a packet in a packet, so an
-// offloaded frame is cut into its segments first.
+// offloaded frame is cut into its segments first, unless the way out knows better.
 var Encap = &Step{
 	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", RFC6: "RFC 4213 3.2.2, RFC 2473 3.1", Quiet: true,
 	run: (*Path).encap, facts: encapFacts, say: saysEncap,
@@ -34,23 +34,42 @@ func (x *Path) encap(p *Packet) Verdict {
 	if r.Encap == rib.IPIP || x.Port(r.Port).Kind != Uplink {
 		return verdict.Dropped(verdict.IPIPLoop)
 	}
-	if p.Frame.Offload.IsGSO() {
-		x.segment(p)
-	}
 	src := x.tunnelSource(end)
 	p.outer, p.Into = uint8(outerLen(end)), x.Tunnel(end)
+	if p.Frame.Offload.IsGSO() {
+		if p.Cut, p.why = p.whoCuts(x.Port(r.Port)); p.Cut == CutHere {
+			x.segment(p)
+		}
+	}
 	x.wrap(p, p.Frame, src, end)
 	for _, f := range p.extra {
 		x.wrap(p, f, src, end)
 	}
 	p.Out, p.NextHop = x.Port(r.Port), end
 	if limit := x.outerLimit(p, r); p.Frame.IPLen() > limit {
+		if p.Cut == CutByKernel {
+			p.Cut, p.why = CutHere, "fragments are made of it"
+		}
 		x.fragment(p, limit)
 	}
 	if r.Via.IsValid() {
 		p.NextHop = r.Via
 	}
 	return edit
+}
+
+// whoCuts says where a superframe is cut that goes into a tunnel and leaves by a port, and why here.
+func (p *Packet) whoCuts(out *Port) (Cut, string) {
+	f, outer := p.Frame, int(p.outer)
+	switch {
+	case !out.CarriesTunnels:
+		return CutHere, out.CutBecause
+	case !f.Plain():
+		return CutHere, "no device could cut it"
+	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
+		return CutHere, "with the outer header it is too long"
+	}
+	return CutByKernel, ""
 }
 
 // outerLen is the length in bytes of the header that is put around what goes to an end.
@@ -62,7 +81,7 @@ func outerLen(end netip.Addr) int {
 }
 
 // wrap moves the frame's start back into the headroom. DSCP and ECN are copied out (RFC
-// 2983 3.1 uniform, RFC 6040 4.1).
+// 2983 3.1 uniform, RFC 6040 4.1). A superframe has the numbers of its segments, of which it says the first.
 func (x *Path) wrap(p *Packet, f *packet.Frame, src, end netip.Addr) {
 	inner, protocol := packet.IP(f.Payload()), byte(packet.ProtocolIPIP)
 	if inner.Version() == 6 {
@@ -81,10 +100,15 @@ func (x *Path) wrap(p *Packet, f *packet.Frame, src, end netip.Addr) {
 	h := packet.Header{
 		TOS: inner.TrafficClass(), TotalLen: len(inner) + packet.IPv4MinLen, TTL: ipv4.OwnTTL, Protocol: protocol, Src: src, Dst: end,
 	}
-	if h.DF = p.staysWhole(inner) && !p.Into.cuts(h.TotalLen); h.DF {
-		h.ID = x.Keys.Number(src, end, h.TotalLen, inner)
+	length := h.TotalLen
+	if f.Offload.IsGSO() {
+		length = f.IPLen() + packet.IPv4MinLen // of a segment
+	}
+	if h.DF = p.staysWhole(inner) && !p.Into.cuts(length); h.DF {
+		h.ID = x.Keys.Number(src, end, length, inner)
 	} else {
-		h.ID = x.Numbers.Next(p.Into)
+		segments, _ := f.OnWire()
+		h.ID = x.numbers(p.Into, int(segments))
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
@@ -113,7 +137,7 @@ func (x *Path) outerLimit(p *Packet, toEnd *rib.Route) int {
 
 func encapFacts(p *Packet, f *Facts) {
 	if p.Route.Encap == rib.IPIP {
-		f.Addr = p.Route.Via
+		f.Addr, f.Cut, f.Note = p.Route.Via, p.Cut, p.why
 	}
 }
 
@@ -132,5 +156,16 @@ func saysEncap(o *Seen) string {
 	if fragment {
 		text += ", a fragment"
 	}
-	return text
+	return text + o.whereCut()
+}
+
+// whereCut is where a superframe is cut, in words.
+func (f *Facts) whereCut() string {
+	switch f.Cut {
+	case CutByKernel:
+		return ": a superframe, which the kernel cuts"
+	case CutHere:
+		return ": of a superframe that is cut here: " + f.Note
+	}
+	return ""
 }

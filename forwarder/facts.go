@@ -21,7 +21,8 @@ type Facts struct {
 	// mtu: bytes of IP that came, that fit, that the link carries, and of an outer
 	// header to come; and into how many fragments the packet was cut.
 	Size, Fit, MTU, Outer, Pieces int32
-	Note                          string // arp, check, decap, nd, local, mtu, neigh: a constant, never made for one packet
+	Cut                           Cut    // encap
+	Note                          string // arp, check, decap, nd, local, mtu, encap, neigh: a constant, never made for one packet
 }
 
 // FactsOf are those of one step.

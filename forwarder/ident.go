@@ -19,6 +19,26 @@ type Numbers interface {
 	Lately(t *Tunnel) uint32
 }
 
+// NumbersInARow are Numbers of which several goroutines draw at once.
+type NumbersInARow interface {
+	// NextOf is the first of n numbers as of Next, one after the other.
+	NextOf(t *Tunnel, n int) uint16
+}
+
+// numbers are the next n, for the segments of a superframe: the first of them.
+func (x *Path) numbers(t *Tunnel, n int) uint16 {
+	if n > 1 {
+		if row, ok := x.Numbers.(NumbersInARow); ok {
+			return row.NextOf(t, n)
+		}
+	}
+	first := x.Numbers.Next(t)
+	for range n - 1 {
+		x.Numbers.Next(t)
+	}
+	return first
+}
+
 // Keys number outer packets that may not be cut on their way, and so need no number of
 // their own (RFC 6864 4.1). Nobody can name one who has not seen it: what an ICMP error
 // quotes tells whether its sender has. The first one is that of now; the other one was

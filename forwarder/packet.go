@@ -56,6 +56,7 @@ type Packet struct {
 
 	// Valid as far as the steps say so, and not cleared for the next packet.
 	note         string          // once arp, check, decap, nd or local took or refused it: why; a constant
+	why          string          // once encap cut a superframe: why here
 	consequences *[4]Consequence // of them, the first due; nil: it has had none
 }
 
@@ -74,6 +75,7 @@ type known struct {
 	Watch    Observer      // nil: nobody wants to know what the steps do
 	Edited   StepSet       // the steps that have changed it so far
 	Origin   Origin
+	Cut      Cut     // from encap on
 	lies     bool    // it is too short, or its offload header speaks of another frame (Frame.Admit)
 	Waited   bool    // from neigh on: for its next hop, which has answered
 	lowered  bool    // from ttl on: the TTL was
@@ -85,6 +87,24 @@ type known struct {
 	limit    int32   // from mtu on: bytes of IP that fit through the next link; once local refused it: where in the packet is what it cannot follow
 	size     int32   // from mtu on: bytes of IP that came there, of the largest segment
 }
+
+// Cut says where a superframe that goes into a tunnel is cut.
+type Cut uint8
+
+const (
+	NoCut       Cut = iota // it is no superframe
+	CutByKernel            // it leaves whole
+	CutHere
+	numCuts
+)
+
+// NumCuts counts NoCut too.
+const NumCuts = int(numCuts)
+
+var cutWords = [NumCuts]string{NoCut: "none", CutByKernel: "kernel", CutHere: "router"}
+
+// String is the word of the metrics.
+func (c Cut) String() string { return cutWords[c] }
 
 // Observer is told what each step did, while the packet is as the step left it.
 type Observer interface {
@@ -122,7 +142,7 @@ func (p *Packet) Replace(whole *packet.Frame) {
 // Keep copies the packet for as long as it has to wait: its buffers are the reader's
 // again as soon as the batch is written.
 func (p *Packet) Keep() Packet {
-	q := Packet{known: p.known, note: p.note}
+	q := Packet{known: p.known, note: p.note, why: p.why}
 	q.due, q.Watch = 0, nil
 	q.Frame = p.Frame.Clone()
 	q.IP = packet.IP(q.Frame.Payload())[q.outer:]

@@ -33,6 +33,9 @@ type PortConfig struct {
 	MTU       int          // bytes of IP that the link carries
 	Addresses []netip.Addr // a workload's, of both families: those it may send from
 	LinkLocal netip.Addr   // that Neighbor Discovery is spoken from here: the gateway's, on the uplink the host's; zero: none
+	// CarriesTunnels says that superframes in tunnels may leave here whole. CutBecause is why they may not.
+	CarriesTunnels bool
+	CutBecause     string
 }
 
 // Port is a port as the packet path sees it. It never changes.

@@ -10,7 +10,7 @@ var TX = &Step{
 }
 
 func (x *Path) tx(p *Packet) Verdict {
-	if !p.Frame.Offload.Pending() || p.Out.Offload && p.Frame.Plain() {
+	if !p.Frame.Offload.Pending() || p.Out.Offload && p.Frame.Plain() || p.Cut == CutByKernel && p.Out.CarriesTunnels {
 		return pass
 	}
 	if p.Frame.Offload.IsGSO() {

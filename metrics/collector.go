@@ -74,6 +74,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		tunnelTx.value(ch, float64(t.Tx), t.Peer.String())
 		tunnelRx.value(ch, float64(t.Rx), t.Peer.String())
 		tunnelRefused.value(ch, float64(t.Refused), t.Peer.String())
+		for _, c := range []forwarder.Cut{forwarder.CutByKernel, forwarder.CutHere} {
+			tunnelSuperframes.value(ch, float64(t.Superframes[c]), t.Peer.String(), c.String())
+		}
 		tunnelPathMTU.value(ch, float64(t.Bytes), t.Peer.String())
 	}
 	neighborsWaiting.value(ch, float64(s.Waits[engine.ForNeighbor].Now()))

@@ -113,10 +113,11 @@ var (
 	routes           = gauge("routes", "Routes by protocol.", "protocol")
 	routeLookups     = counter("route_lookups_total", "Lookups of received packets: hit, miss, or a route that leads nowhere.", "result")
 
-	tunnelTx      = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
-	tunnelRx      = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
-	tunnelRefused = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
-	tunnelPathMTU = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
+	tunnelTx          = counter("tunnel_transmit_packets_total", "Packets encapsulated to a peer.", "peer")
+	tunnelRx          = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
+	tunnelRefused     = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
+	tunnelSuperframes = counter("tunnel_superframes_total", "Superframes that went into a tunnel to a peer, by where they are cut: by the kernel on their way out, or by the router, which takes much more time.", "peer", "cut")
+	tunnelPathMTU     = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
 	icmpv6Sent     = counter("icmpv6_errors_sent_total", "ICMPv6 errors sent.", "type", "code")
@@ -129,6 +130,6 @@ var (
 	traceRecords   = counter("trace_records_total", "Packets recorded for a trace.")
 	traceLost      = counter("trace_lost_records_total", "Records that a trace lost, as its reader fell behind, or too many packets waited.")
 	traceListeners = gauge("trace_listeners", "Traces that run now.")
-	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, interface, routes (kernel.export).", "kind")
+	repairs        = counter("host_repairs_total", "How often something that the router has on its host was made right again, as somebody else had changed it: guard, program (at the uplink, for superframes in tunnels), interface, routes (kernel.export).", "kind")
 	imbalance      = gauge("accounting_imbalance_packets", "Received less forwarded, consumed and dropped, without what waits for a neighbour or for its other fragments: 0, always.")
 )

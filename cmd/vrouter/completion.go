@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -97,8 +98,8 @@ func (c *cli) completeAddress(_ *cobra.Command, args []string, typed string) ([]
 	}
 	var hosts []string
 	for _, p := range c.prefixes(typed, false) {
-		if a, host := strings.CutSuffix(p, "/32"); host {
-			hosts = append(hosts, a)
+		if to, err := netip.ParsePrefix(p); err == nil && to.IsSingleIP() {
+			hosts = append(hosts, to.Addr().String())
 		}
 	}
 	return offer(hosts, typed)

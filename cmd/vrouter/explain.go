@@ -24,16 +24,37 @@ type kept struct {
 func newExplain(c *cli) *cobra.Command {
 	var k kept
 	var verbose bool
+	var s several
 	cmd := &cobra.Command{
 		Use:   "explain [PACKET]",
 		Short: "What the router would do with a packet, and why; sends nothing",
 		Long: "PACKET is one line:\n  " + sketch.Syntax + "\n" +
 			"It takes the same way through the same steps as a packet on the wire, and changes no counter.\n" +
-			"Instead of describing it, give one that was kept: a hex dump or a capture, - for standard input.",
+			"Instead of describing it, give one that was kept: a hex dump or a capture, - for standard input.\n\n" +
+			"With --hosts it is followed from the workload that has its source to where it ends, over all these hosts, then the\n" +
+			"reply. Hosts are named as for `vrouter trace --hosts`.",
 		Example: "  vrouter explain \"icmp 10.70.1.1 > 10.70.2.1 ttl 1\"\n  vrouter explain \"udp 10.70.1.1:5000 > 10.70.2.1:53 length 3000 df\"\n" +
 			"  vrouter explain \"icmp6 fd00:70:1::1 > fd00:70:2::1 hlim 1\"\n  vrouter explain \"udp [fd00:70:1::1]:1234 > [fd00:70:2::1]:53\"\n" +
-			"  tcpdump -xxr FILE -c 1 | vrouter explain --hex -\n  vrouter explain --pcap FILE --packet 17",
+			"  tcpdump -xxr FILE -c 1 | vrouter explain --hex -\n  vrouter explain --pcap FILE --packet 17\n" +
+			"  vrouter explain --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 \"icmp 10.70.1.1 > 10.70.2.1\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.check(); err != nil {
+				return err
+			}
+			if s.hosts != nil {
+				if k.given() {
+					return usagef("--hex, --pcap, --packet and --in are for one router; with --hosts describe the packet")
+				}
+				line, err := described(args)
+				if err != nil {
+					return err
+				}
+				sources, err := s.sources(s.hosts)
+				if err != nil {
+					return err
+				}
+				return c.across(cmd, sources, nil, line, verbose)
+			}
 			q, err := k.question(strings.Join(args, " "), cmd.InOrStdin())
 			if err != nil {
 				return err
@@ -57,9 +78,12 @@ func newExplain(c *cli) *cobra.Command {
 	f.StringVar(&k.in, "in", "", "the port by which a kept packet comes in; default: the one that its source is behind")
 	f.BoolVarP(&verbose, "verbose", "v", false, "every step, and why it let the packet pass")
 	_ = cmd.RegisterFlagCompletionFunc("in", c.completePorts)
+	s.flags(cmd, "what would become of the packet on all these hosts, such as a,b, and of the reply")
 	c.outputFlag(cmd)
 	return cmd
 }
+
+func (k *kept) given() bool { return k.hex != "" || k.pcap != "" || k.in != "" || k.number != 1 }
 
 // question is what the router is asked: about the line, or the packet in a file.
 func (k *kept) question(line string, stdin io.Reader) (control.Explain, error) {

@@ -17,7 +17,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c))
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c))
 }
 
 // loadLab reads a lab file, or takes the tutorial's.

@@ -142,7 +142,7 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to talk to")
 	root.AddCommand(
-		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
+		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
 	)
 	return root
 }

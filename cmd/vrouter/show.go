@@ -34,7 +34,7 @@ func newShowPorts(c *cli) *cobra.Command {
 			return c.print(cmd, list, func() *table {
 				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "NOISE", "TX", "WORKERS"}}
 				for _, p := range list {
-					t.add(p.Port, p.Kind, p.Interface, p.Address, p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.Noise, p.TxPackets, byWorker(p.Queues))
+					t.add(p.Port, p.Kind, p.Interface, strings.Join(p.Addresses, ","), p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.Noise, p.TxPackets, byWorker(p.Queues))
 				}
 				return t
 			})
@@ -196,20 +196,20 @@ func newShowHeld(c *cli) *cobra.Command {
 
 func newShowTunnels(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "tunnels", Short: "IP-in-IP by peer: path MTU with its cause and age, packets each way", Args: noArgs,
+		Use: "tunnels", Short: "IP-in-IP by peer: path MTU with its cause and age, who cuts superframes, packets each way", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Tunnel
 			if err := c.get(cmd, "/v1/tunnels", &list); err != nil {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PEER", "MODE", "PATH MTU", "CAUSE", "AGE", "TX", "RX"}}
+				t := &table{headings: []string{"PEER", "KIND", "MODE", "PATH MTU", "CAUSE", "AGE", "OFFLOAD", "TX", "RX"}}
 				for _, x := range list {
 					age := "-"
 					if x.Age > 0 {
 						age = seconds(x.Age)
 					}
-					t.add(x.Peer, x.Mode, x.PathMTU, x.Cause, age, x.TxPackets, x.RxPackets)
+					t.add(x.Peer, x.Kind, x.Mode, x.PathMTU, x.Cause, age, x.Offload, x.TxPackets, x.RxPackets)
 				}
 				return t
 			})

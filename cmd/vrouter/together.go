@@ -5,17 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/lab"
 	"github.com/vrouter/vrouter/internal/timeline"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/why"
 )
 
 func newLabTrace(c *cli) *cobra.Command {
@@ -32,60 +31,11 @@ func newLabTrace(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var names []string
-			for _, h := range l.Hosts {
-				names = append(names, h.Name)
-			}
-			sources, err := t.sources(names)
-			if err != nil {
-				return err
-			}
-			return t.together(cmd, sources)
+			return t.together(cmd, why.LabSources(l))
 		},
 	}
 	t.flags(cmd)
 	return cmd
-}
-
-// thisClock is that of all routers on this machine.
-const thisClock = "here"
-
-// sources finds the hosts that --hosts names.
-func (t *tracing) sources(names []string) (list []follow.Source, err error) {
-	for i, name := range names {
-		if name == "" || slices.Contains(names[:i], name) {
-			return nil, usagef("--hosts: %q: name each host once, with a comma between", name)
-		}
-		s := follow.Source{Name: name}
-		address := name
-		if !strings.Contains(name, "://") {
-			s.Clock = thisClock
-			if address, err = labSocket(name); err != nil {
-				return nil, err
-			}
-		}
-		if s.Client, err = control.Open(address, t.files); err != nil {
-			return nil, usagef("--hosts: %w", err)
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
-// labSocket is a path as it is, or the socket of a host of the lab.
-func labSocket(name string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	l, err := lab.Load()
-	if err != nil {
-		return "", fmt.Errorf("--hosts: %q is no path, so it would be a host of the lab: %w", name, err)
-	}
-	h, err := l.Host(name)
-	if err != nil {
-		return "", fmt.Errorf("--hosts: %w", err)
-	}
-	return h.Socket, nil
 }
 
 // errEnough ends a trace, or samples, that have shown what they were to show.
@@ -93,11 +43,7 @@ var errEnough = errors.New("enough")
 
 // together shows the ways of packets over several hosts.
 func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
-	defer func() {
-		for _, s := range sources {
-			s.Client.Close()
-		}
-	}()
+	defer closeAll(sources)
 	write, err := t.wayPrinter(cmd)
 	if err != nil {
 		return err
@@ -157,19 +103,4 @@ func (t *tracing) wayPrinter(cmd *cobra.Command) (func(*timeline.Way) error, err
 	}
 	text := timeline.Text{Text: trace.Text{Colour: colours(out), Verbose: t.verbose}, Within: t.within}
 	return func(w *timeline.Way) error { return text.Write(out, w) }, nil
-}
-
-// completeHosts offers the lab's hosts, behind those that were typed already.
-func completeHosts(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-	before := typed[:strings.LastIndex(typed, ",")+1]
-	list := []string{before + "ssh://", before + "https://"}
-	if l, err := lab.Load(); err == nil {
-		for _, h := range l.Hosts {
-			if !slices.Contains(strings.Split(before, ","), h.Name) {
-				list = append(list, before+h.Name)
-			}
-		}
-	}
-	words, directive := offer(list, typed)
-	return words, directive | cobra.ShellCompDirectiveNoSpace
 }

@@ -30,8 +30,7 @@ type tracing struct {
 	duration time.Duration
 	within   time.Duration
 	verbose  bool
-	hosts    []string
-	files    control.Files
+	several
 }
 
 func newTrace(c *cli) *cobra.Command {
@@ -54,14 +53,7 @@ func newTrace(c *cli) *cobra.Command {
 	f.BoolVar(&t.Outer, "outer", false, "the filter sees the packet as on the wire")
 	f.StringVar(&t.sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
 	f.Uint64Var(&t.Rate, "rate", 0, "trace at most so many packets a second; 0: all")
-	f.StringSliceVar(&t.hosts, "hosts", nil, "join the traces of these routers, such as a,b")
-	f.StringVar(&t.files.Cert, "cert", "", "certificate to show to https:// hosts, a PEM file")
-	f.StringVar(&t.files.Key, "key", "", "its key, a PEM file")
-	f.StringVar(&t.files.CA, "ca", "", "certificate of the authority that has signed theirs, a PEM file")
-	_ = cmd.RegisterFlagCompletionFunc("hosts", completeHosts)
-	for _, name := range []string{"cert", "key", "ca"} {
-		_ = cmd.MarkFlagFilename(name, "pem", "crt", "key")
-	}
+	t.several.flags(cmd, "join the traces of these routers, such as a,b")
 	return cmd
 }
 
@@ -95,12 +87,10 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case t.inner && t.Outer:
 		return usagef("--inner and --outer exclude each other")
-	case t.files != control.Files{} && t.hosts == nil:
-		return usagef("--cert, --key and --ca are for --hosts https://HOST:PORT")
 	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
 		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
-	if err := t.check(); err != nil {
+	if err := errors.Join(t.several.check(), t.check()); err != nil {
 		return err
 	}
 	if t.hosts != nil {

@@ -199,7 +199,7 @@ func up(name string, addresses ...string) error {
 // without an address they answer nothing.
 func (b *Bench) openPorts() (err error) {
 	for i, ns := range b.ns {
-		if err := ns.Do(silence); err != nil {
+		if err := b.silenced(ns); err != nil {
 			return err
 		}
 		p, err := openPort(ns, "eth0")

@@ -132,6 +132,7 @@ func (b *Bench) hostARPReply(ip string, m mac) want {
 // begin makes a case start from silence, with the peer known and counters read.
 func (b *Bench) begin() {
 	b.announce(peerIP, peerMAC)
+	b.announce6()
 	for range 2 { // what the first round stirs up, the second takes away
 		for _, p := range b.ports() {
 			b.flush(p)

@@ -19,7 +19,8 @@ a workload's ` + "`eth0`" + ` and into the far end of the uplink, and the test r
 out anywhere else, and that the packet is counted under the one reason named here.
 
 The same rows run with the Linux kernel in the router's place: a veth pair with ` + "`proxy_arp`" + ` and strict ` + "`rp_filter`" + ` for each
-workload, ` + "`ip_forward`" + `, host routes and a default route, without redirects and (but for I3) without a rate limit for ICMP.
+workload, ` + "`ip_forward`" + `, host routes and a default route, without redirects and (but for I3) without a rate limit for ICMP. For IPv6 (N, V, R) it has
+what Calico has there: ` + "`forwarding`" + `, host routes, and the gateway's address as the link-local one of the host's end.
 Where the kernel differs, it is required to, and the last column says why. ` + "`make conformance`" + ` prints this table with what was seen.
 
 This file is generated: ` + "`go test ./internal/conformance -update`" + `.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -89,6 +90,46 @@ func (p *port) passedOver(f []byte) bool {
 	answer := ndMessage{typ: ndAdvertisement, src: target, dst: asker, target: target, flags: 0x60, option: ndTarget, mac: m}
 	_ = p.send(eth(mac(f[6:12]), m, typeIPv6, answer.bytes()))
 	return true
+}
+
+// silenced silences a workload's own stack. In both families it keeps its addresses, by which the
+// router knows it, and nothing of what it says leaves it; the test's own socket is below that.
+func (b *Bench) silenced(ns workload.Namespace) error {
+	if !b.options.six {
+		return ns.Do(silence)
+	}
+	return ns.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		drop := nftables.ChainPolicyDrop
+		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "silence"})
+		c.AddChain(&nftables.Chain{
+			Name: "output", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter, Policy: &drop,
+		})
+		if err := c.Flush(); err != nil {
+			return err
+		}
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetARPOff(l)
+	})
+}
+
+// announce6 lets the stations be known to the router.
+func (b *Bench) announce6() {
+	if !b.options.six {
+		return
+	}
+	ask := ndMessage{typ: ndSolicitation, src: peerIP6, dst: solicitedNode(hostIP6), target: hostIP6, option: ndSource, mac: peerMAC}
+	b.must(b.up.send(b.ndFrame(b.up, ask)))
+	for _, p := range b.workloads() {
+		near := p.station6()
+		b.must(p.send(p.to6(ip6Packet{src: near, dst: gatewayIP6, next: protoICMP6, data: echo6(near, gatewayIP6, 1, 1, nil)}.bytes())))
+	}
 }
 
 // knows6 lets a station on the wire answer when it is asked for.

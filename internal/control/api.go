@@ -3,6 +3,7 @@
 package control
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/capture"
@@ -17,6 +18,7 @@ type Port struct {
 	MAC       string            `json:"mac"` // the router's own
 	MTU       int               `json:"mtu"` // bytes of IP
 	Address   string            `json:"address,omitempty"`
+	Addresses []string          `json:"addresses,omitempty"` // of both families, Address the first
 	Queues    []Queue           `json:"queues"`
 	RxPackets uint64            `json:"rx_packets"`
 	RxBytes   uint64            `json:"rx_bytes"`
@@ -160,13 +162,15 @@ type Explain struct {
 	Packet   string          `json:"packet,omitempty"` // icmp 10.70.1.1 > 10.70.2.1 ttl 1
 	Captured *capture.Packet `json:"captured,omitempty"`
 	In       string          `json:"in,omitempty"` // the port by which a captured one comes in; "": as its source says
+	Frames   bool            `json:"frames,omitempty"`
 }
 
 // Explanation is the answer: the packet's way, then that of each packet that the
 // router would send because of it, and why the route is what it is.
 type Explanation struct {
-	Packets []trace.Packet `json:"packets"`
+	Packets []trace.Packet `json:"packets"` // with frames, where they are asked for
 	Why     []string       `json:"why"`
+	Sent    []trace.Sent   `json:"sent,omitempty"` // what leaves; only where frames are asked for
 }
 
 // Replayed is the answer to POST /v1/replay: how many packets of a capture would take
@@ -190,6 +194,7 @@ type Taken struct {
 // Tunnel is a line of `vrouter show tunnels`.
 type Tunnel struct {
 	Peer      string  `json:"peer"`
+	Kind      string  `json:"kind"` // what it carries: "ipip,6in4" to an IPv4 address, "4in6,6in6" to one of IPv6
 	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
 	PathMTU   int     `json:"path_mtu"`
 	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
@@ -197,6 +202,12 @@ type Tunnel struct {
 	Refused   uint64  `json:"errors_refused"` // ICMP errors about it that were not believed
 	TxPackets uint64  `json:"tx_packets"`
 	RxPackets uint64  `json:"rx_packets"`
+	// Offload is who cuts superframes that go there: kernel, or "cut here", and then why.
+	Offload    string `json:"offload"`
+	CutBecause string `json:"cut_because,omitempty"`
+	// Superframes that went there, by where they were cut.
+	CutByKernel uint64 `json:"superframes_cut_by_kernel"`
+	CutHere     uint64 `json:"superframes_cut_here"`
 }
 
 // Workload is a line of `vrouter workload list`.
@@ -234,6 +245,8 @@ type Version struct {
 	PID       int    `json:"pid"`
 	Gateway   string `json:"gateway"` // of workloads, as the next one
 	Gateway6  string `json:"gateway6"`
+	// Addresses are the host's own.
+	Addresses []netip.Addr `json:"addresses"`
 }
 
 // RouteChange is one of the list that POST /v1/routes takes.

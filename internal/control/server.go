@@ -165,7 +165,7 @@ func (s *Server) routes() http.Handler {
 	}
 	do("GET /v1/version", func(*http.Request) (any, error) {
 		v := s.version
-		v.Node = s.node.Config().Node
+		v.Node, v.Addresses = s.node.Config().Node, append([]netip.Addr{}, s.node.Addresses()...)
 		return v, nil
 	})
 	counted("GET /v1/ports", func(c *engine.Stats) any { return ports(c) })
@@ -273,22 +273,27 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	if err := decodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
-	var packets []trace.Packet
-	var why []string
+	var x *node.Explained
 	var err error
-	share.Locked(r.Context(), func() { packets, why, err = s.explainAny(&q) })
+	share.Locked(r.Context(), func() { x, err = s.explainAny(&q) })
 	if err != nil {
 		return nil, badRequest{fmt.Errorf("explain: %w", err)}
 	}
-	return Explanation{packets, why}, nil
+	if !q.Frames {
+		x.Sent = nil
+		for i := range x.Packets {
+			x.Packets[i].DropFrames()
+		}
+	}
+	return Explanation{x.Packets, x.Why, x.Sent}, nil
 }
 
-func (s *Server) explainAny(q *Explain) (packets []trace.Packet, why []string, err error) {
+func (s *Server) explainAny(q *Explain) (*node.Explained, error) {
 	switch {
 	case q.Captured == nil:
 		return s.node.Explain(q.Packet)
 	case q.Packet != "":
-		return nil, nil, errors.New("give `packet` or `captured`, not both")
+		return nil, errors.New("give `packet` or `captured`, not both")
 	}
 	return s.node.ExplainCaptured(q.Captured, q.In)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/node"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -25,6 +26,9 @@ func ports(c *engine.Stats) []Port {
 		}
 		if len(p.Addresses) > 0 {
 			v.Address = p.Addresses[0].String()
+		}
+		for _, a := range p.Addresses {
+			v.Addresses = append(v.Addresses, a.String())
 		}
 		v.Forwarded, v.Consumed, v.Dropped = p.Received.Ended()
 		v.Noise = p.Received.AllNoise()
@@ -129,10 +133,21 @@ func held(n *node.Node) []Held {
 	return list
 }
 
+// kindTo is what a tunnel to an address carries: a route of either family may lead into it.
+func kindTo(peer netip.Addr) string {
+	if peer.Is4() {
+		return "ipip,6in4"
+	}
+	return "4in6,6in6"
+}
+
 func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused}
+		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(t.Peer), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
+		if t.CutBecause != "" {
+			v.Offload = "cut here"
+		}
 		switch {
 		case t.Send && t.Accept:
 			v.Mode = "both"

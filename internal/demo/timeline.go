@@ -56,7 +56,9 @@ func (s *stories) keep(w *timeline.Way) error {
 }
 
 // isPing knows the way of an echo request, in another packet or not.
-func isPing(w *timeline.Way) bool { return strings.Contains(w.Summary, "icmp echo request") || strings.Contains(w.Summary, "icmp6 echo request") }
+func isPing(w *timeline.Way) bool {
+	return strings.Contains(w.Summary, "icmp echo request") || strings.Contains(w.Summary, "icmp6 echo request")
+}
 
 // stop waits until the trace has told of all requests, and returns the ways in the order
 // in which they began. The hosts share this machine's clock.

@@ -320,3 +320,35 @@ func (s *stream) wantAll(t *testing.T) {
 		return came == sent
 	})
 }
+
+// Both families by one session: what a workload has of IPv6 is announced, and taken back, as what it has of IPv4.
+func TestBGPDualStack(t *testing.T) {
+	hosts, birds := birdLab(t, "lab-dual.yaml", "dual")
+	a, b := hosts[0], hosts[1]
+	has6 := func(h host, want bool, to string) {
+		t.Helper()
+		within(t, bgpPatience, fmt.Sprintf("%s has a route to %s: %v", h.Name, to, want), func() bool {
+			out := h.ask(t, "route", "get", to)
+			return (out.status == 0 && strings.Contains(out.out, " dev ens160 proto bird")) == want
+		})
+	}
+	a.hasRoute(t, true, "10.70.2.1/32 via 192.168.0.12 dev ens160 proto bird metric 32")
+	b.hasRoute(t, true, "10.70.1.1/32 via 192.168.0.11 dev ens160 proto bird metric 32")
+	has6(a, true, there6)
+	has6(b, true, here6)
+	wantEcho(t, a.ns1, there, 62)
+	wantEcho(t, a.ns1, there6, 62)
+	wantEcho(t, a.ns, there6, 63)
+	wantEcho(t, b.ns1, uplink6, 63)
+	b.ask(t, "workload", "add", "ns3", "address", "fd00:70:2::3/128").wantOK(t)
+	has6(a, true, "fd00:70:2::3")
+	wantEcho(t, a.ns1, "fd00:70:2::3", 62)
+	b.ask(t, "workload", "del", "ns3").wantOK(t)
+	has6(a, false, "fd00:70:2::3")
+	b.killRouter(t, syscall.SIGTERM)
+	has6(a, false, there6)
+	b.restart(t)
+	has6(a, true, there6)
+	resumes(t, a.ns1, there6)
+	settled(t, birds...)
+}

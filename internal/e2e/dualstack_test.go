@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -405,4 +406,60 @@ func addIPv6(name, address string) error {
 		a.Flags = unix.IFA_F_NODAD
 		return netlink.AddrAdd(l, a)
 	})
+}
+
+// IPv6 between hosts that speak IPv4 alone: each packet in an IPv4 packet, protocol 41, beside IPv4 in the same tunnel, and with what fits there.
+func TestDualStackOverIPv4(t *testing.T) {
+	one := func(node, n, other string) string {
+		return "  - node: " + node + "\n    uplink: {address: 192.168.0.1" + n + "/24}\n" +
+			"    workloads: [{name: ns1, addresses: [10.70." + n + ".1/24, 'fd00:70:" + n + "::1/128']}]\n" +
+			"    routes:\n      - {to: 10.70." + other + ".1, via: 192.168.0.1" + other + ", encap: ipip}\n" +
+			"      - {to: 'fd00:70:" + other + "::1', via: 192.168.0.1" + other + ", encap: ipip}\n"
+	}
+	carries(t, labUp(t, "hosts:\n"+one("a", "1", "2")+one("b", "2", "1")), "192.168.0.12", 1480)
+}
+
+// The other way round: both families in IPv6 packets, between hosts that have no IPv4 on their link.
+func TestDualStackOverIPv6(t *testing.T) {
+	one := func(node, n, other string) string {
+		return "  - node: " + node + "\n    uplink: {address: 'fd00:192::1" + n + "/64'}\n" +
+			"    workloads: [{name: ns1, addresses: [10.70." + n + ".1/24, 'fd00:70:" + n + "::1/128']}]\n" +
+			"    routes:\n      - {to: 10.70." + other + ".1, via: 'fd00:192::1" + other + "', encap: ipip}\n" +
+			"      - {to: 'fd00:70:" + other + "::1', via: 'fd00:192::1" + other + "', encap: ipip}\n"
+	}
+	carries(t, labUp(t, "hosts:\n"+one("a", "1", "2")+one("b", "2", "1")), peer6, 1460)
+}
+
+// carries wants all traffic of two hosts' workloads in a tunnel to a peer.
+func carries(t *testing.T, hosts []host, peer string, mtu int) {
+	t.Helper()
+	h := hosts[0]
+	if got := stateOf(t, h.ns1, "eth0").MTU; got != mtu {
+		t.Errorf("eth0 has an MTU of %d, want %d", got, mtu)
+	}
+	wantEcho(t, h.ns1, there, 62)
+	wantEcho(t, h.ns1, there6, 62)
+	for _, to := range []string{there, there6} {
+		a, b := connect(t, h.ns1, hosts[1].ns1, to)
+		exchange(t, a, b, 8<<20)
+		a.Close()
+		b.Close()
+	}
+	exchangeDatagrams(t, h.ns1, hosts[1].ns1, here6, there6)
+	for _, x := range decode[[]control.Tunnel](t, h.ask(t, "show", "tunnels", "-o", "json").wantOK(t)) {
+		if x.Peer != peer || x.Mode != "both" || x.TxPackets == 0 || x.RxPackets == 0 {
+			t.Errorf("tunnel %+v", x)
+		}
+	}
+	for _, h := range hosts {
+		s := scrape(t, h.ns)
+		if n := s[key("accounting_imbalance_packets")]; n != 0 {
+			t.Errorf("%s: imbalance of %v packets", h.Name, n)
+		}
+		for _, k := range s.labels("lost_packets_total{") {
+			if s[k] != 0 {
+				t.Errorf("%s: %s is %v", h.Name, k, s[k])
+			}
+		}
+	}
 }

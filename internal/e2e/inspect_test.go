@@ -71,7 +71,7 @@ func TestTables(t *testing.T) {
 		}},
 		{"workload list", []string{"ns1", "10.70.1.1/24", "eth0"}, func(t *testing.T, out string) {
 			eth0 := stateOf(t, h.ns1, "eth0")
-			want := []control.Workload{{Name: "ns1", Namespace: string(h.ns1), Interface: "eth0", Address: "10.70.1.1/24", MAC: eth0.MAC, MTU: 1500}}
+			want := []control.Workload{{Name: "ns1", Namespace: string(h.ns1), Interface: "eth0", Address: "10.70.1.1/24", Addresses: []string{"10.70.1.1/24"}, MAC: eth0.MAC, MTU: 1500}}
 			if d := cmp.Diff(want, decode[[]control.Workload](t, out)); d != "" {
 				t.Error(d)
 			}

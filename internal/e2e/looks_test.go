@@ -182,7 +182,7 @@ func TestMemoryOfEndedTraces(t *testing.T) {
 }
 
 // littleMemory is what a router with a thousand workloads has here.
-const littleMemory = 192 << 20
+const littleMemory = 256 << 20
 
 // A router with little memory lives through those who look, and do not read what they have asked for.
 func TestLookersAndLittleMemory(t *testing.T) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -21,6 +22,7 @@ type DryRun struct {
 	numbers *foreseen
 
 	records []*trace.Record // of this packet, and of those that it causes
+	sent    []trace.Sent    // what of them leaves
 	alone   bool            // without those that it causes
 	packet  transit         // of Way, as is the next
 	record  trace.Record
@@ -67,6 +69,9 @@ func (d *DryRun) Explain(port string, f *packet.Frame) ([]*trace.Record, error) 
 	return d.records, err
 }
 
+// Sent are the frames that would leave because of what was explained last.
+func (d *DryRun) Sent() []trace.Sent { return d.sent }
+
 // Way returns the way that Explain would tell of, and nothing of what the router
 // would send because of the frame.
 func (d *DryRun) Way(port string, f *packet.Frame) (trace.Way, error) {
@@ -83,7 +88,7 @@ func (d *DryRun) take(port string, f *packet.Frame) error {
 		return err
 	}
 	d.path.Neighbors, d.path.Keys = d.router.neighbors.Snapshot(), *d.router.idents.keys.Load()
-	d.numbers.drawn, d.records = map[*numbers]uint32{}, nil
+	d.numbers.drawn, d.records, d.sent = map[*numbers]uint32{}, nil, nil
 	t := &transit{}
 	if d.alone {
 		t = &d.packet
@@ -119,6 +124,7 @@ func (d *DryRun) run(t *transit, from *forwarder.Step) {
 			t.note(&c)
 		}
 		t.Judged(&t.Packet, forwarder.TX, v)
+		d.leaves(t, false)
 	case verdict.Hold:
 		d.held(t)
 	default:
@@ -152,6 +158,7 @@ func (d *DryRun) held(t *transit) {
 	}
 	t.Judged(&t.Packet, t.At(), verdict.Verdict{Kind: verdict.Hold})
 	t.note(&waits)
+	d.leaves(t, true)
 	d.due(t, ask, "", "")
 	d.later(t, verdict.NeighborUnresolved, fmt.Sprintf("%s %d requests", ifNobodyAnswers, neigh.Tries))
 }
@@ -232,5 +239,19 @@ func (d *DryRun) due(t *transit, c forwarder.Consequence, when, note string) {
 	q := &transit{}
 	if from := d.path.Compose(&q.Packet, &t.Packet, &c); from != nil {
 		d.explain(q, from, t.rec.ID, when)
+	}
+}
+
+// leaves keeps the frames of a packet that is sent, or that waits for its next hop.
+func (d *DryRun) leaves(t *transit, waits bool) {
+	if d.alone {
+		return
+	}
+	for i := -1; i < len(t.Extra()); i++ {
+		f := t.Frame
+		if i >= 0 {
+			f = t.Extra()[i]
+		}
+		d.sent = append(d.sent, trace.Sent{Packet: t.rec.ID, Port: t.Out.Name, NextHop: t.NextHop, Waits: waits, Frame: bytes.Clone(f.Bytes())})
 	}
 }

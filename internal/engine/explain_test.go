@@ -47,6 +47,9 @@ func explainIsWhatTheWireShows(b *bed) {
 		if seed%100 == 0 {
 			w.refresh(seed) // again, before it would be asked for
 		}
+		if seed%1000 == 0 {
+			b.carries(seed%2000 == 1000)
+		}
 		pass(2 * time.Millisecond) // so that ICMP errors are due again
 		w.idle(seed)
 		w.compare(rand.New(rand.NewPCG(uint64(seed), 0)), seed)

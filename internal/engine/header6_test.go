@@ -81,6 +81,7 @@ func extensionRows() (rows []row) {
 		"fragment":            behind(good, 44, 0, 0, 1, 0, 0, 0, 7),
 		"later_fragment":      behind(good, 44, 0, 0, 0x58, 0, 0, 0, 7),
 		"authentication":      behind(good, 51, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+		"hop_by_hop_later":    behind(behind(good, 0, 0, 1, 4, 0, 0, 0, 0), 60, 0, 1, 4, 0, 0, 0, 0),
 		"unknown":             packet6(ns1IP6, farIP6, 254, 64, []byte{1, 2, 3}),
 		"none":                packet6(ns1IP6, farIP6, 59, 64, nil),
 		"several":             behind(behind(behind(good, 60, 0, 1, 4, 0, 0, 0, 0), 43, rh0...), 0, 0, 1, 4, 0, 0, 0, 0),
@@ -96,7 +97,6 @@ func extensionRows() (rows []row) {
 	for name, f := range map[string]*packet.Frame{
 		"cut": cut, "endless": endless,
 		"jumbogram":          edited6(jumbo, func(ip packet.IPv6) { ip[5] = 0 }),
-		"hop_by_hop_later":   behind(behind(good, 0, 0, 1, 4, 0, 0, 0, 0), 60, 0, 1, 4, 0, 0, 0, 0),
 		"nothing_behind_it":  packet6(ns1IP6, farIP6, 43, 64, nil),
 		"half_a_fragment_id": packet6(ns1IP6, farIP6, 44, 64, []byte{58, 0, 0, 1, 0, 0}),
 	} {

@@ -58,7 +58,12 @@ func newNumbers() *numbers {
 	return n
 }
 
-func (n *numbers) unique() uint16 { return uint16(n.next.Add(1)) }
+func (n *numbers) unique() uint16 { return n.uniqueOf(1) }
+
+// uniqueOf is the first of some, one after the other.
+func (n *numbers) uniqueOf(count int) uint16 {
+	return uint16(n.next.Add(uint32(count)) - uint32(count) + 1)
+}
 
 // turn begins a new epoch.
 func (n *numbers) turn() {
@@ -86,6 +91,9 @@ func (r *Router) numbersOf(t *forwarder.Tunnel) *numbers {
 // Next implements forwarder.Numbers, as do the next two.
 func (r *Router) Next(t *forwarder.Tunnel) uint16 { return r.numbersOf(t).unique() }
 
+// NextOf implements forwarder.NumbersInARow.
+func (r *Router) NextOf(t *forwarder.Tunnel, n int) uint16 { return r.numbersOf(t).uniqueOf(n) }
+
 func (r *Router) Gave(t *forwarder.Tunnel, id uint16) bool { return r.numbersOf(t).gave(id) }
 
 func (r *Router) Lately(t *forwarder.Tunnel) uint32 { return r.numbersOf(t).lately() }
@@ -97,8 +105,12 @@ type foreseen struct {
 }
 
 // Next implements forwarder.Numbers.
-func (n *foreseen) Next(t *forwarder.Tunnel) uint16 {
+func (n *foreseen) Next(t *forwarder.Tunnel) uint16 { return n.NextOf(t, 1) }
+
+// NextOf implements forwarder.NumbersInARow.
+func (n *foreseen) NextOf(t *forwarder.Tunnel, count int) uint16 {
 	of := n.numbersOf(t)
-	n.drawn[of]++
-	return uint16(of.next.Load() + n.drawn[of])
+	first := of.next.Load() + n.drawn[of] + 1
+	n.drawn[of] += uint32(count)
+	return uint16(first)
 }

@@ -74,8 +74,12 @@ type WorkerStats struct {
 type TunnelStats struct {
 	Peer   netip.Addr
 	Tx, Rx uint64 // packets
-	Accept bool   // what comes from there is unpacked
-	Send   bool   // some route goes there
+	// Superframes that went into it, by where they are cut.
+	Superframes [forwarder.NumCuts]uint64
+	// CutBecause is why they are cut here, "" if they leave whole.
+	CutBecause string
+	Accept     bool // what comes from there is unpacked
+	Send       bool // some route goes there
 	// Refused are ICMP errors about the tunnel that were not believed: they quote no
 	// packet that was lately sent, or came among too many that do not.
 	Refused uint64
@@ -170,7 +174,13 @@ func (s *Stats) addTunnel(t *forwarder.Tunnel, st *state) {
 	for i := range s.Ports {
 		if s.Ports[i].Kind == forwarder.Uplink {
 			ts.Bytes = s.Ports[i].MTU
+			if ts.CutBecause = s.Ports[i].CutBecause; s.Ports[i].CarriesTunnels {
+				ts.CutBecause = ""
+			}
 		}
+	}
+	for c := range ts.Superframes {
+		ts.Superframes[c] = book.super[c].Load()
 	}
 	if p := book.path.Load(); p != nil && p.Bytes < ts.Bytes {
 		ts.PathMTU = *p

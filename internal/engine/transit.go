@@ -125,6 +125,12 @@ func (t *transit) countTunnels(r *Router) {
 	}
 	if t.Into != nil {
 		n := uint64(1 + len(t.Extra()))
+		if t.Cut == forwarder.CutByKernel {
+			n, _ = t.Frame.OnWire()
+		}
+		if t.Cut != forwarder.NoCut {
+			t.Into.Owner.(*tunnelBook).super[t.Cut].Add(1)
+		}
 		if book := t.Into.Owner.(*tunnelBook); book.tx.Add(n) == n {
 			r.changeTunnel(t.Into.Peer, func(t *forwarder.Tunnel) { t.Sent = true })
 		}

@@ -44,10 +44,11 @@ type PathMTU struct {
 // the settings change.
 type tunnelBook struct {
 	tx, rx  atomic.Uint64
-	path    atomic.Pointer[PathMTU] // nil: the uplink's MTU
-	refused atomic.Uint64           // ICMP errors that quote nothing that was sent lately
-	guesses limiter                 // of them
-	numbers *numbers                // of outer packets that may be cut
+	super   [forwarder.NumCuts]atomic.Uint64 // superframes that went into it
+	path    atomic.Pointer[PathMTU]          // nil: the uplink's MTU
+	refused atomic.Uint64                    // ICMP errors that quote nothing that was sent lately
+	guesses limiter                          // of them
+	numbers *numbers                         // of outer packets that may be cut
 
 	answerBy time.Time // housekeeping's: the end of ProbeTime
 

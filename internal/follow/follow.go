@@ -35,6 +35,9 @@ type Source struct {
 	Name   string // as the user wrote it
 	Client *control.Client
 	Clock  string // hosts with the same one share a clock; "": its own
+	// Addresses of the host, and of its workloads by name, are those that are known without asking it.
+	Addresses []netip.Addr
+	Workloads map[string][]netip.Addr
 }
 
 // Options of what is shown.
@@ -235,8 +238,10 @@ func open(ctx context.Context, s Source, expr string) (*stream, error) {
 		case p.Kind == "uplink" && err == nil && len(mac) == len(packet.MAC{}):
 			h.Uplinks, h.MACs = append(h.Uplinks, p.Port), append(h.MACs, packet.MAC(mac))
 		case p.Kind == "workload":
-			if a, err := netip.ParseAddr(p.Address); err == nil {
-				h.Workloads = append(h.Workloads, a)
+			for _, address := range p.Addresses {
+				if a, err := netip.ParseAddr(address); err == nil {
+					h.Workloads = append(h.Workloads, a)
+				}
 			}
 		}
 	}

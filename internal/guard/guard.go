@@ -39,7 +39,7 @@ func table(ifname string) *nftables.Table {
 //	ether type ip, ip protocol 4                              drop
 //	ether type ip, meta pkttype host, ip daddr not in own     drop
 //
-// and, if there is an IPv6 address among them, as else the host's IPv6 is none of the router's business:
+// and for a router that speaks IPv6, as else the host's IPv6 is none of its business:
 //
 //	ether type ip, ip protocol 41                                                    drop
 //	ether type ip6, ip6 nexthdr 4                                                    drop
@@ -50,7 +50,7 @@ func table(ifname string) *nftables.Table {
 //
 // Every packet of the uplink passes here, so the rules do as little as they can:
 // they do not count, as the router has counted each packet already.
-func Set(ifname, device string, own []netip.Addr) error {
+func Set(ifname, device string, own []netip.Addr, six bool) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("guard on %s: %w", ifname, err)
@@ -63,7 +63,7 @@ func Set(ifname, device string, own []netip.Addr) error {
 		Name: chainName, Table: t, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
-	for _, f := range familiesOf(t, own) {
+	for _, f := range familiesOf(t, own, six) {
 		var elements []nftables.SetElement
 		for _, a := range f.own {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
@@ -95,13 +95,13 @@ func Remove(ifname string) error {
 }
 
 // Intact says whether the guard is there as Set has put it.
-func Intact(ifname string, own []netip.Addr) (bool, error) {
+func Intact(ifname string, own []netip.Addr, six bool) (bool, error) {
 	c, err := nftables.New()
 	if err != nil {
 		return false, fmt.Errorf("guard on %s: %w", ifname, err)
 	}
 	t := table(ifname)
-	families, want := familiesOf(t, own), [][]expr.Any(nil)
+	families, want := familiesOf(t, own, six), [][]expr.Any(nil)
 	for _, f := range families {
 		want = append(want, f.rules...)
 	}
@@ -130,7 +130,7 @@ type family struct {
 	rules [][]expr.Any
 }
 
-func familiesOf(t *nftables.Table, own []netip.Addr) []family {
+func familiesOf(t *nftables.Table, own []netip.Addr, both bool) []family {
 	four, six := family{set: &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}}, family{set: &nftables.Set{Table: t, Name: "own6", KeyType: nftables.TypeIP6Addr}}
 	for _, a := range distinct(own) {
 		if a.Is4() {
@@ -141,7 +141,7 @@ func familiesOf(t *nftables.Table, own []netip.Addr) []family {
 	}
 	const protocolIPv6 = 41
 	four.rules = [][]expr.Any{tunnelled(packet.ProtocolIPIP), transit(four.set)}
-	if six.own == nil {
+	if !both {
 		return []family{four}
 	}
 	six.rules = [][]expr.Any{tunnelled(protocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(protocolIPv6), transit6(six.set)}

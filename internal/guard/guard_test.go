@@ -9,7 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The table is what nft(8) says it is, and its rules for IPv6 are there if the host has an address of that family.
+// The table is what nft(8) says it is, and its rules for IPv6 are there if the router speaks it, whether or not the host has an
+// address of that family: it may unpack IPv6 out of IPv4.
 func TestRulesOfTwoFamilies(t *testing.T) {
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "ens160"}}
 	if err := netlink.LinkAdd(br); err != nil {
@@ -24,13 +25,15 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 		"meta pkttype host ip6 daddr != fe80::/10 ip6 daddr != @own6 drop\n"
 	for _, c := range []struct {
 		own         []netip.Addr
+		six         bool
 		rules, sets string
 	}{
-		{own[:1], four, "elements = { 192.168.0.11 }\n"},
-		{own, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
-		{own[1:], four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, four, "elements = { 192.168.0.11 }\n"},
+		{own[:1], true, four + six, "elements = { 192.168.0.11 }\n"},
+		{own, true, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[1:], true, four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
 	} {
-		if err := Set("ens160", "ens160", c.own); err != nil {
+		if err := Set("ens160", "ens160", c.own, c.six); err != nil {
 			t.Fatal(err)
 		}
 		rules, sets := listed(t)
@@ -38,16 +41,19 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 			t.Errorf("for %v there is\n%s%s, want\n%s%s", c.own, sets, rules, c.sets, c.rules)
 		}
 		for _, other := range [][]netip.Addr{own[:1], own[:2], own, own[1:]} {
-			ok, err := Intact("ens160", other)
-			if same := len(distinct(other)) == len(distinct(c.own)) && other[0] == c.own[0]; ok != same || err != nil {
+			ok, err := Intact("ens160", other, c.six)
+			if same := len(distinct(other)) == len(distinct(c.own)) && other[0] == c.own[0]; c.six && ok != same || err != nil {
 				t.Errorf("set for %v, it is intact for %v: %v, %v", c.own, other, ok, err)
 			}
 		}
 	}
+	if ok, err := Intact("ens160", own[1:], false); ok || err != nil {
+		t.Errorf("with rules for IPv6 it is intact without: %v, %v", ok, err)
+	}
 	if err := Remove("ens160"); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := Intact("ens160", own); ok || err != nil {
+	if ok, err := Intact("ens160", own, true); ok || err != nil {
 		t.Errorf("removed, it is intact: %v, %v", ok, err)
 	}
 }

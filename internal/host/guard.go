@@ -12,6 +12,7 @@ type Guard struct {
 	Device string // its name at present
 	Index  int    // a chain goes with its device, not with the name
 	Own    []netip.Addr
+	IPv6   bool // the router speaks it
 }
 
 // ID implements Object.
@@ -24,7 +25,7 @@ func (g *Guard) grows(Object) bool { return true }
 
 func (g *Guard) look(it *Item) (*deeds, error) {
 	d := &deeds{entry: it.entry, do: func() error { return nil }}
-	intact, err := guard.Intact(g.Uplink, g.Own)
+	intact, err := guard.Intact(g.Uplink, g.Own, g.IPv6)
 	if err != nil || intact && it.Index == g.Index && it.Device == g.Device && it.entry != nil {
 		return d, err
 	}
@@ -35,7 +36,7 @@ func (g *Guard) look(it *Item) (*deeds, error) {
 	d.do = func() error {
 		it.Index, it.Device = g.Index, g.Device
 		it.host.watch.add(it)
-		return guard.Set(g.Uplink, g.Device, g.Own)
+		return guard.Set(g.Uplink, g.Device, g.Own, g.IPv6)
 	}
 	return d, nil
 }

@@ -64,7 +64,7 @@ func Open(uplink, socket string, log *slog.Logger) (*Host, error) {
 	for _, e := range h.record.Objects {
 		h.items[e.ID] = &Item{entry: e, host: h}
 	}
-	for _, k := range []Kind{KindGuard, KindInterface, KindExports} {
+	for _, k := range []Kind{KindGuard, KindProgram, KindInterface, KindExports} {
 		h.repairs[k] = &atomic.Uint64{}
 	}
 	return h, nil
@@ -344,9 +344,16 @@ func (it *Item) lose(why string) {
 }
 
 func (it *Item) closeUnlessStands() {
-	if !it.Stands && it.TAP != nil {
+	if it.Stands {
+		return
+	}
+	if it.TAP != nil {
 		it.TAP.Close() // the forwarder may have done so
 		it.TAP = nil
+	}
+	if it.Program != nil {
+		it.Program.Close()
+		it.Program = nil
 	}
 }
 

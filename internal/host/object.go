@@ -9,6 +9,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/tunnelgso"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -18,6 +19,7 @@ type Kind string
 // Kinds, in the order in which objects are made: what others stand on comes first. They go the other way round.
 const (
 	KindGuard     Kind = "guard"
+	KindProgram   Kind = "program"
 	KindNamespace Kind = "namespace"
 	KindInterface Kind = "interface"
 	KindExports   Kind = "routes"
@@ -28,6 +30,7 @@ var kinds = []struct {
 	remove func(*Entry) error // takes back what a router has done; that it is gone already is no error
 }{
 	{KindGuard, removeGuard},
+	{KindProgram, removeProgram},
 	{KindNamespace, removeNamespace},
 	{KindInterface, removeInterface},
 	{KindExports, removeExports},
@@ -79,6 +82,8 @@ type Item struct {
 	Stands bool
 	Err    error  // why it does not stand, or is not all that it is to be
 	Note   string // what somebody has made of it, who may
+
+	Program *tunnelgso.Program // of one that stands
 
 	// Of an interface that stands.
 	TAP    *link.TAP

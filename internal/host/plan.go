@@ -39,8 +39,8 @@ func (h *Host) Plan(want []Object, later ...ID) (all []Planned) {
 	})
 	for _, o := range want {
 		is := h.items[o.ID()]
-		if is != nil && is.Object != nil && same(is.Object, o) {
-			continue // it is wanted already
+		if is != nil && is.Object != nil && same(is.Object, o) || o.ID().Kind == KindProgram {
+			continue // it is wanted already, or goes with the process and changes nothing for anybody
 		}
 		p := Planned{ID: o.ID()}
 		p.Workload, _ = o.For()

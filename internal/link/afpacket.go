@@ -41,6 +41,7 @@ type AFPacket struct {
 	big          // what is longer than a frame may be
 	// senders are what Write needs for one call; several workers write at once.
 	senders sync.Pool
+	carrier atomic.Pointer[carrier] // of superframes in tunnels; nil: there is none
 }
 
 // OpenAFPacket opens the interface with the given index in the calling thread's
@@ -247,7 +248,14 @@ func (p *AFPacket) Write(frames []*packet.Frame) (sent int, err error) {
 	s := p.senders.Get().(*sender)
 	defer p.senders.Put(s)
 	for sent < len(frames) {
-		n, err := s.send(fd, frames[sent:min(sent+sendBatch, len(frames))])
+		batch := frames[sent:min(sent+sendBatch, len(frames))]
+		carrier := p.carrier.Load()
+		if batch = carrier.accepts(batch); len(batch) == 0 {
+			return sent, ErrNotCarried
+		}
+		seen := carrier.seen()
+		n, err := s.send(fd, batch)
+		carrier.check(batch, n, err, seen)
 		if err == unix.ENOBUFS && nothingWaits(fd) {
 			return sent, err
 		}

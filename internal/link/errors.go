@@ -16,6 +16,9 @@ var ErrFrameLost = errors.New("a superframe that is neither TCP nor UDP could no
 // ErrQueueFull says that the port's queue in the kernel has no room for a frame.
 var ErrQueueFull = errors.New("the port's queue is full")
 
+// ErrNotCarried says that a superframe in a tunnel cannot leave whole any more.
+var ErrNotCarried = errors.New("the program that superframes in tunnels need at the uplink is gone")
+
 // ReadError says by which port a Poller could not read, and why.
 type ReadError struct {
 	ID  int

@@ -17,6 +17,10 @@ import (
 // segmentation of TCP over either family.
 const tapOffloads = unix.TUN_F_CSUM | unix.TUN_F_TSO4 | unix.TUN_F_TSO6 | unix.TUN_F_TSO_ECN
 
+// segmentsDatagrams is segmentation of UDP over either family too, by which QUIC sends (UDP_SEGMENT): TUN_F_USO4 and
+// TUN_F_USO6 of linux/if_tun.h, which Linux has from 6.2 on and takes together alone.
+const segmentsDatagrams = 0x20 | 0x40
+
 // TAP is a workload's port: the router's end of the network interface in the
 // workload's namespace.
 type TAP struct {
@@ -154,9 +158,13 @@ func openTUN(name string, flags uint16) (fd int, err error) {
 func (t *TAP) prepare(name string, offload bool) (err error) {
 	features := 0
 	if offload {
-		features = tapOffloads
+		features = tapOffloads | segmentsDatagrams
 	}
-	if err := unix.IoctlSetInt(t.fd, unix.TUNSETOFFLOAD, features); err != nil {
+	err = unix.IoctlSetInt(t.fd, unix.TUNSETOFFLOAD, features)
+	if err == unix.EINVAL {
+		err = unix.IoctlSetInt(t.fd, unix.TUNSETOFFLOAD, features&^segmentsDatagrams)
+	}
+	if err != nil {
 		return fmt.Errorf("TAP %s: setting offloads: %w (try `offload: false`)", name, err)
 	}
 	if t.netlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {

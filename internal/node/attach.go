@@ -24,6 +24,9 @@ type attached struct {
 
 // stands gives an interface that has come to stand a port, or the port what is new about it.
 func (n *Node) stands(it *host.Item) error {
+	if _, ok := it.Object.(*host.Program); ok {
+		n.carry()
+	}
 	o, ok := it.Object.(*host.Interface)
 	switch {
 	case !ok:
@@ -88,6 +91,9 @@ func (n *Node) setWorkloadNeighbors(a *attached, linkLocal []netip.Addr) {
 
 // lost takes the port of an interface away that stands no longer; why is "" if the router itself wants it so.
 func (n *Node) lost(it *host.Item, why string) {
+	if _, ok := it.Object.(*host.Program); ok {
+		n.carry()
+	}
 	o, ok := it.Object.(*host.Interface)
 	switch {
 	case !ok:

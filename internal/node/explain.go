@@ -17,44 +17,60 @@ import (
 // stranger is the station that sends a packet without one to the uplink.
 var stranger = packet.MAC{0x02, 0, 0, 0, 0, 0x01}
 
-// Explain says what the router would do with a packet described in one line, and
-// why it would take the way it takes.
-func (n *Node) Explain(line string) (packets []trace.Packet, why []string, err error) {
+// Explained is what the router would do with a packet.
+type Explained struct {
+	Packets []trace.Packet // it, and those that the router would send because of it
+	Why     []string       // it takes the way it takes
+	Sent    []trace.Sent   // the frames that leave
+}
+
+// Explain says what the router would do with a packet described in one line.
+func (n *Node) Explain(line string) (*Explained, error) {
 	s, err := sketch.Parse(line)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	d := n.newDryRun(s.In)
 	e, err := d.entrance(s.Src)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f, err := s.Frame(e.src, e.dst)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return d.explain(e, f)
 }
 
 // ExplainCaptured is the same for a packet that was kept.
-func (n *Node) ExplainCaptured(c *capture.Packet, in string) (packets []trace.Packet, why []string, err error) {
+func (n *Node) ExplainCaptured(c *capture.Packet, in string) (*Explained, error) {
 	d := n.newDryRun(in)
 	e, f, err := d.enter(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	packets, why, err = d.explain(e, f)
+	x, err := d.explain(e, f)
 	if err != nil || len(c.Frame) < packet.EthernetLen {
-		return packets, why, err
+		return x, err
 	}
 	switch was := packet.MAC(c.Frame); {
 	case was == e.dst || !was.IsUnicast():
 	case c.Exact:
-		why = append(why, fmt.Sprintf("the frame is for %s; the IP packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
+		x.Why = append(x.Why, fmt.Sprintf("the frame is for %s; the IP packet alone, without the first %d bytes, would be taken as one for this port", was, packet.EthernetLen))
 	default:
-		why = append(why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
+		x.Why = append(x.Why, fmt.Sprintf("the frame was for %s; it is taken as one for this port", was))
 	}
-	return packets, why, nil
+	return x, nil
+}
+
+// Addresses are all that the host has.
+func (n *Node) Addresses() []netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.uplink == nil {
+		return nil
+	}
+	return slices.Clone(n.uplink.own)
 }
 
 // dryRun takes packets through the router as it is at one moment.
@@ -166,20 +182,22 @@ func source(f *packet.Frame) netip.Addr {
 	return netip.Addr{}
 }
 
-func (d *dryRun) explain(e *entrance, f *packet.Frame) (packets []trace.Packet, why []string, err error) {
+func (d *dryRun) explain(e *entrance, f *packet.Frame) (*Explained, error) {
 	before := f.Clone()
 	records, err := d.Explain(e.port, f)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	x := &Explained{Why: []string{}, Sent: d.Sent()}
 	for _, r := range records {
-		packets = append(packets, r.View(d.node.Config().Node))
+		p := r.View(d.node.Config().Node)
+		r.AddFrames(&p)
+		x.Packets = append(x.Packets, p)
 	}
-	why = []string{}
 	if ip := ipOf(before); ip != nil {
-		why = d.why(packets[0].Dst, ip)
+		x.Why = d.why(x.Packets[0].Dst, ip)
 	}
-	return packets, why, nil
+	return x, nil
 }
 
 // ipOf is the packet in a frame, nil if there is none with a whole header.
@@ -249,6 +267,11 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IP) (why []string) {
 func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 	if source := d.node.Config().IPIP.Source.Of(r.Via); source.IsValid() {
 		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
+	}
+	if cut := d.node.CutBecause(); cut == "" {
+		why = append(why, "superframes leave whole, and the kernel cuts them")
+	} else {
+		why = append(why, "superframes are cut here: "+cut)
 	}
 	end := d.node.RIB.FIB().Lookup(r.Via)
 	if end == nil {

@@ -181,8 +181,11 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-f.arrived:
 			n.catchUp(f.take())
 		case <-n.what.News():
+		case <-n.missed():
+			n.lookAtProgram()
 		case <-watch.C:
 			n.lookForNamespaces()
+			n.lookAtProgram()
 			n.tryAgain()
 		case port := <-n.gone:
 			n.look(port)
@@ -198,7 +201,7 @@ func (n *Node) Close() error {
 	n.stopped = true
 	err := n.what.Withdraw(host.KindExports) // first, so that the other hosts hear of it
 	n.Router.Close()
-	return errors.Join(err, n.what.Withdraw(host.KindGuard), n.what.Close())
+	return errors.Join(err, n.what.Withdraw(host.KindProgram), n.what.Withdraw(host.KindGuard), n.what.Close())
 }
 
 // portGone hears from the forwarder that a port's device vanished.

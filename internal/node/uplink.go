@@ -30,7 +30,9 @@ type uplink struct {
 	linkLocal netip.Addr         // IPv6; zero: it has none
 	tentative bool               // it is about to have more
 	sockets   sockets
+	cookies   []uint64 // of the sockets
 	port      int
+	carrier   // of superframes in tunnels
 }
 
 // The interface is not there, or none that could be an uplink. Any other error is about
@@ -157,10 +159,20 @@ type sockets []*link.AFPacket
 
 func (n *Node) openSockets(u *uplink) (err error) {
 	own := n.ownToo(u)
-	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own); err == nil {
-		n.own = own
+	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own); err != nil {
+		return err
 	}
-	return err
+	u.cookies = nil
+	for _, p := range u.sockets {
+		c, err := p.Cookie()
+		if err != nil {
+			u.sockets.close()
+			return err
+		}
+		u.cookies = append(u.cookies, c)
+	}
+	n.own = own
+	return nil
 }
 
 func (s sockets) queues() (all []link.Port) {
@@ -186,7 +198,10 @@ func (s sockets) setOwn(own []netip.Addr) (err error) {
 
 func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 	name := n.config.Uplink.Interface
-	return forwarder.PortConfig{Name: name, Kind: forwarder.Uplink, Interface: u.name, MAC: u.mac, MTU: u.mtu, LinkLocal: u.linkLocal}
+	return forwarder.PortConfig{
+		Name: name, Kind: forwarder.Uplink, Interface: u.name, MAC: u.mac, MTU: u.mtu, LinkLocal: u.linkLocal,
+		CarriesTunnels: u.program != nil, CutBecause: u.why,
+	}
 }
 
 // applyUplink tells the forwarder and the routes what the uplink is now.
@@ -324,7 +339,7 @@ func (n *Node) refreshUplink() error {
 	if err != nil {
 		return err // for want of a descriptor, say: it is what it was, as far as we know
 	}
-	u.sockets, u.port = n.uplink.sockets, n.uplink.port
+	u.sockets, u.cookies, u.port, u.carrier = n.uplink.sockets, n.uplink.cookies, n.uplink.port, n.uplink.carrier
 	if u.index != n.uplink.index {
 		if err := n.reopenUplink(u); err != nil {
 			return fmt.Errorf("opening the uplink again: %w", err)
@@ -384,6 +399,7 @@ func (n *Node) uplinkGone(why error) error {
 
 // reopenUplink replaces the packet sockets, as the interface is another one now.
 func (n *Node) reopenUplink(u *uplink) (err error) {
+	u.carrier = carrier{}
 	if err := n.openSockets(u); err != nil {
 		return err
 	}

@@ -14,9 +14,12 @@ import (
 
 // wanted is what is to be on the host: it follows from the configuration, and from what the kernel says of the
 // uplink. Those of commands are told from those of the file.
-func wanted(c *config.Host, u *uplink, own []netip.Addr, mtu int, byCommand workloadChanges) (all []host.Object) {
+func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, mtu int, tunnels bool, byCommand workloadChanges) (all []host.Object) {
 	if c.Kernel.Guard {
-		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own})
+		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own, IPv6: six})
+	}
+	if tunnels && c.Offload && u.index != 0 {
+		all = append(all, &host.Program{Uplink: c.Uplink.Interface, Index: u.index, Cookies: u.cookies})
 	}
 	if c.Kernel.Export {
 		all = append(all, &host.Interface{Name: config.HostInterface, IPv6: speakIPv6(c.Workloads), MTU: mtu, Offload: c.Offload})
@@ -56,7 +59,7 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 
 // present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
 func (n *Node) present() []host.Object {
-	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.workloadMTU(), n.live)
+	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.workloadMTU(), n.outerMost() > 0, n.live)
 	for i, o := range all {
 		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
 			continue
@@ -88,7 +91,9 @@ func (n *Node) apply() error {
 		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
 	}
 	n.mtu = n.workloadMTU()
-	return errors.Join(n.what.Apply(n.present(), later...), n.followWhatStands())
+	err := n.what.Apply(n.present(), later...)
+	n.carry()
+	return errors.Join(err, n.followWhatStands())
 }
 
 // followMTU gives workloads without an MTU of their own the one that fits now.
@@ -116,6 +121,7 @@ func (n *Node) settleOne() bool {
 	if n.stopped || !n.what.Settle(time.Now()) {
 		return false
 	}
+	n.carry()
 	if err := n.followWhatStands(); err != nil {
 		n.failed(err)
 	}
@@ -154,6 +160,8 @@ func (n *Node) sayWhatWaits() {
 				continue
 			}
 			all = append(all, complaint{"the workload is not attached; trying again", []any{"workload", o.Workload, "reason", it.Why()}})
+		case *host.Program:
+			all = append(all, complaint{"superframes in tunnels are cut before they leave, which takes much more time; trying again", []any{"uplink", o.Uplink, "reason", it.Err}})
 		case *host.Exports:
 			all = append(all, complaint{"kernel.export: the host's routes are not all as they are to be; trying again", []any{"error", it.Err}})
 		}

@@ -217,6 +217,12 @@ func (f *Frame) Plain() bool {
 	return false
 }
 
+// InTunnel says whether the first IP header is an outer one: a packet follows it.
+func (f *Frame) InTunnel() bool {
+	protocol, _ := f.outer()
+	return protocol == ProtocolIPIP || protocol == ProtocolIPv6
+}
+
 // headersLen is the length of all headers of a superframe up to the data behind its
 // transport header, or 0 if they do not lie inside it.
 func (f *Frame) headersLen(l4 int) int {

@@ -161,6 +161,9 @@ func (b *bed) tcp() {
 	b.transfer(workloadB, ns1, 50)
 	b.transfer("wide", ns1B, 10)
 	b.transfer(workloadB, wide, 10)
+	if x := b.tunnel(); x.Offload == "kernel" && (x.CutByKernel == 0 || x.CutHere != 0) {
+		b.Errorf("superframes have not left whole: %+v", x)
+	}
 }
 
 // lowerMTU makes B's workload link, and then B's tunnel, narrower than A can know.

@@ -34,11 +34,9 @@ func foreign(frame []byte) string {
 		return ""
 	}
 	switch t := binary.BigEndian.Uint16(frame[12:]); t {
-	case 0x86dd:
-		return verdict.UnknownEthertype.Info().Mend
 	case 0x8100, 0x88a8:
 		return "what has a VLAN's tag is for an interface of that VLAN, which the uplink may be"
 	default:
-		return fmt.Sprintf("IPv4 alone is routed: why does its sender take this router for one of ethertype 0x%04x?", t)
+		return fmt.Sprintf("IPv4 and IPv6 alone are routed: why does its sender take this router for one of ethertype 0x%04x?", t)
 	}
 }

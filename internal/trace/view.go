@@ -3,6 +3,7 @@ package trace
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
@@ -58,6 +59,15 @@ func (f *Frame) Padded() []byte {
 	return b
 }
 
+// Sent is a frame that leaves, of what is explained.
+type Sent struct {
+	Packet  uint64     `json:"packet"` // whose frame it is, by its record's number
+	Port    string     `json:"port"`
+	NextHop netip.Addr `json:"next_hop,omitzero"` // zero where none was looked for, as for ARP
+	Waits   bool       `json:"waits,omitempty"`   // it leaves when the next hop has answered; it has no Ethernet header so far
+	Frame   []byte     `json:"frame"`             // base64, the whole of it
+}
+
 // Step is what one step did.
 type Step struct {
 	Step    string `json:"step"`
@@ -91,6 +101,14 @@ func (r *Record) AddFrames(p *Packet) {
 			p.Steps[i].Frame = r.copyFrame(at)
 			before = at
 		}
+	}
+}
+
+// DropFrames takes them away again.
+func (p *Packet) DropFrames() {
+	p.Frame = nil
+	for i := range p.Steps {
+		p.Steps[i].Frame = nil
 	}
 }
 
@@ -160,11 +178,20 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 	}
 	switch st.verdict.Kind {
 	case verdict.Drop:
-		s.RFC = st.verdict.Reason.Info().RFC
+		info := st.verdict.Reason.Info()
+		s.RFC = ofFamily(r.frame(0), info.RFC, info.RFC6)
 	case verdict.Edit:
-		s.RFC = st.step.RFC
+		s.RFC = ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
 	}
 	return s
+}
+
+// ofFamily is which of two RFCs is about a frame; without one of its own IPv6 has IPv4's.
+func ofFamily(frame []byte, rfc, rfc6 string) string {
+	if rfc6 != "" && len(frame) >= packet.EthernetLen && binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeIPv6 {
+		return rfc6
+	}
+	return rfc
 }
 
 // lengthOf is how long the IP packet in a frame says that it is.

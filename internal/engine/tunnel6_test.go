@@ -1,0 +1,421 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/vrouter/vrouter/internal/engine"
+	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
+)
+
+const tunnelIP6 = "fd00:70:3::1" // a workload beyond a tunnel to the other host
+
+// tunnelKind is a tunnel in which one family at least is IPv6.
+type tunnelKind struct {
+	name      string
+	six       bool   // what it carries
+	end, self string // its ends
+}
+
+var tunnelKinds = []tunnelKind{{"6in4", true, peerIP, hostIP}, {"4in6", false, peerIP6, hostIP6}, {"6in6", true, peerIP6, hostIP6}}
+
+// setup has the way to tunnelIP and tunnelIP6 go through the tunnel.
+func (k tunnelKind) setup(b *bed) {
+	b.via("10.70.3.0/24", k.end, rib.IPIP)
+	b.via("fd00:70:3::/48", k.end, rib.IPIP)
+}
+
+func (k tunnelKind) protocol() byte {
+	if k.six {
+		return packet.ProtocolIPv6
+	}
+	return packet.ProtocolIPIP
+}
+
+// header is the length of the outer header.
+func (k tunnelKind) header() int {
+	if addr(k.end).Is6() {
+		return packet.IPv6MinLen
+	}
+	return packet.IPv4MinLen
+}
+
+// out is a packet of n bytes from ns1 into the tunnel, that nobody may cut.
+func (k tunnelKind) out(n int) *packet.Frame {
+	if k.six {
+		return datagram6(ns1IP6, tunnelIP6, n)
+	}
+	return withDF(sized(ns1MAC, ns1IP, tunnelIP, n))
+}
+
+// in is a packet to ns1 as it comes out of the tunnel.
+func (k tunnelKind) in() *packet.Frame {
+	if k.six {
+		return fromFar()
+	}
+	return fromPeer()
+}
+
+// around puts an outer header around a packet that came from the other host; options go
+// between them.
+func (k tunnelKind) around(src, dst string, inner *packet.Frame, tos byte, options ...byte) *packet.Frame {
+	data := append(bytes.Clone(options), inner.Payload()...)
+	f := &packet.Frame{}
+	f.Reset(packet.EthernetLen + k.header() + len(data))
+	if ip := f.Payload(); addr(src).Is6() {
+		f.SetEthernet(uplinkMAC, peerMAC, packet.EtherTypeIPv6)
+		next := k.protocol()
+		if len(options) > 0 {
+			next = packet.HeaderDestination
+		}
+		packet.PutIPv6(ip, &packet.Header6{TrafficClass: tos, PayloadLen: len(data), NextHeader: next, HopLimit: 9, Src: addr(src), Dst: addr(dst)})
+	} else {
+		f.SetEthernet(uplinkMAC, peerMAC, packet.EtherTypeIPv4)
+		packet.PutIPv4(ip, &packet.Header{TOS: tos, TotalLen: len(ip), ID: 9, TTL: 9, Protocol: k.protocol(), Src: addr(src), Dst: addr(dst)})
+	}
+	copy(f.Payload()[k.header():], data)
+	return f
+}
+
+// hop is a packet one hop further.
+func hop(f *packet.Frame) []byte {
+	ip := packet.IP(f.Clone().Payload())
+	ip.SetHopLimit(ip.HopLimit() - 1)
+	return ip[:ip.Len()]
+}
+
+// wraps checks what the tunnel makes of a packet; df is that of IPv4.
+func (k tunnelKind) wraps(df bool) func(testing.TB, *packet.Frame, *packet.Frame) {
+	return func(t testing.TB, in, out *packet.Frame) {
+		t.Helper()
+		outer, was := packet.IP(out.Payload()), packet.IP(in.Payload())
+		protocol, at, fragment := packet.Transport(outer)
+		if protocol != k.protocol() || at != k.header() || fragment || outer.HopLimit() != 64 || outer.Len() != len(outer) ||
+			outer.Src() != addr(k.self) || outer.Dst() != addr(k.end) || outer.TrafficClass() != was.TrafficClass() || out.DstMAC() != peerMAC {
+			t.Errorf("outer header % x", []byte(outer[:k.header()]))
+		}
+		if v4 := packet.IPv4(outer); outer.Version() == 4 && (v4.DF() != df || packet.Checksum(v4[:20]) != 0 || out.EtherType() != packet.EtherTypeIPv4) {
+			t.Errorf("outer header % x, want DF %v", []byte(v4[:20]), df)
+		}
+		if v6 := packet.IPv6(outer); outer.Version() == 6 && (v6.FlowLabel() == 0 || out.EtherType() != packet.EtherTypeIPv6) {
+			t.Errorf("outer header % x", []byte(v6[:40]))
+		}
+		if d := cmp.Diff(hop(in), []byte(outer[at:])); d != "" {
+			t.Errorf("the inner packet changed (-want +got):\n%s", d)
+		}
+	}
+}
+
+func (k tunnelKind) tells(typ4, code4, typ6, code6 uint8, rest uint32) func(testing.TB, *packet.Frame, *packet.Frame) {
+	if k.six {
+		return tells6(typ6, code6, rest)
+	}
+	if typ4 == 3 && code4 == 4 {
+		return tooBig(int(rest))
+	}
+	return tellsOf(typ4, code4)
+}
+
+func TestTunnel6(t *testing.T) {
+	for _, k := range tunnelKinds {
+		run6(t, k.encapRows())
+		run6(t, k.decapRows())
+		run6(t, k.ecnRows())
+	}
+}
+
+func (k tunnelKind) encapRows() []row {
+	narrow := func(mtu int) func(b *bed) { return func(b *bed) { k.setup(b); b.setMTU("ens160", mtu) } }
+	loop := func(b *bed) { b.via(k.end+"/"+fmt.Sprint(addr(k.end).BitLen()), k.end, rib.IPIP) }
+	lost := func(b *bed) {
+		b.via("10.70.3.0/24", "fd00:9::9", rib.IPIP)
+		b.via("fd00:70:3::/48", "10.9.9.9", rib.IPIP)
+	}
+	most := 1500 - k.header()
+	hops := func(n byte) *packet.Frame {
+		return broken(k.out(100), func(f *packet.Frame) { packet.IP(f.Payload()).SetHopLimit(n) })
+	}
+	rows := []row{
+		{name: "T1_outer_header", setup: k.setup, send: k.out(100), out: "ens160", check: k.wraps(true)},
+		{name: "T3_hop_limit_1", setup: k.setup, send: hops(1), out: "ns1", check: k.tells(11, 0, 3, 0, 0), reason: "ttl_exceeded"},
+		{name: "T4_what_just_fits", setup: k.setup, send: k.out(most), out: "ens160", check: k.wraps(true)},
+		{name: "T4_too_big", setup: k.setup, send: k.out(most + 1), out: "ns1", check: k.tells(3, 4, 2, 0, uint32(most)), reason: "mtu_exceeded"},
+		{name: "T9_no_way_to_the_end", setup: lost, send: k.out(100), out: "ns1", check: k.tells(3, 0, 1, 0, 0), reason: "no_route"},
+	}
+	if k.six == addr(k.end).Is6() {
+		rows = append(rows, row{name: "T9_to_the_tunnels_end", setup: loop, send: ping6(ns1IP6, k.end), reason: "ipip_loop"})
+	}
+	if k.six {
+		rows = append(rows,
+			row{name: "X1_never_told_less_than_1280", setup: narrow(1280 + k.header() - 1), send: k.out(1281), out: "ns1", check: tells6(2, 0, 1280), reason: "mtu_exceeded"},
+			row{name: "X1_df_is_clear_at_1280", setup: narrow(1280 + k.header()), send: k.out(1280), out: "ens160", check: k.wraps(false)},
+			row{name: "X1_df_is_set_above", setup: narrow(1281 + k.header()), send: k.out(1280), out: "ens160", check: k.wraps(true)})
+	}
+	return k.named(rows, "ns1")
+}
+
+func (k tunnelKind) named(rows []row, from string) []row {
+	for i := range rows {
+		rows[i].name, rows[i].from = k.name+"_"+rows[i].name, from
+	}
+	return rows
+}
+
+func (k tunnelKind) decapRows() []row {
+	inner := k.in()
+	of := func(f *packet.Frame) *packet.Frame { return k.around(k.end, k.self, f, 0) }
+	bad := func(change func(ip []byte)) *packet.Frame {
+		return of(broken(inner, func(f *packet.Frame) { change(f.Payload()) }))
+	}
+	unpacked := func(t testing.TB, _, out *packet.Frame) {
+		t.Helper()
+		if d := cmp.Diff(hop(inner), out.Payload()); d != "" || out.DstMAC() != ns1MAC {
+			t.Errorf("to %s: the inner packet changed (-want +got):\n%s", out.DstMAC(), d)
+		}
+	}
+	stranger, empty := "192.168.0.13", of(broken(inner, func(f *packet.Frame) { f.Trim(0) }))
+	if addr(k.end).Is6() {
+		stranger = "fd00:192::13"
+	}
+	rows := []row{
+		{name: "T7_from_a_peer", send: of(inner), out: "ns1", check: unpacked},
+		{name: "T7_padded", send: packet.FrameOf(append(of(inner).Bytes(), 1, 2, 3, 4)), out: "ns1", check: unpacked},
+		{name: "T7_unknown_peer", send: k.around(stranger, k.self, inner, 0), reason: "ipip_unknown_peer"},
+		{name: "T7_inner_empty", send: empty, reason: "ipip_bad_inner"},
+		{name: "T7_inner_version", send: bad(func(ip []byte) { ip[0] ^= 0x20 }), reason: "ipip_bad_inner"},
+		{name: "T2_the_inner_dscp_stays", send: k.around(k.end, k.self, inner, 0x28), out: "ns1", check: unpacked},
+		{name: "T7_inner_hop_limit_0", send: bad(func(ip []byte) { setHops(ip, 0) }), reason: "ipip_inner_ttl_zero"},
+	}
+	if addr(k.end).Is6() {
+		limit := []byte{k.protocol(), 0, 4, 1, 4, 1, 1, 0} // as Linux sends it (RFC 2473 4.1.1)
+		rows = append(rows, row{name: "T7_encapsulation_limit", send: k.around(k.end, k.self, inner, 0, limit...), out: "ns1", check: unpacked})
+	}
+	if k.six {
+		for name, f := range map[string]*packet.Frame{
+			"length": bad(func(ip []byte) { ip[4] = 1 }), "headers": behind(inner, 60, 9, 1, 4, 0, 0, 0, 0),
+			"source_loopback": withSrc6(inner, "::1"), "source_link_local": withSrc6(inner, peerLink), "source_nobody": withSrc6(inner, "::"),
+			"of_a_workload": withSrc6(inner, ns2IP6), "of_this_host": withSrc6(inner, hostIP6), "to_a_link": withDst6(inner, gateway6), "to_a_group": withDst6(inner, "ff02::1"),
+			"discovery": solicits(peerMAC, "fe80::9", gateway6, packet.MAC{}),
+		} {
+			if name != "length" {
+				f = of(f)
+			}
+			rows = append(rows, row{name: "T7_inner_" + name, send: f, reason: "ipip_bad_inner"})
+		}
+		forged := nd(&packet.ND{Type: 136, Src: addr(farIP6), Dst: addr(ns1IP6), Target: addr(peerIP6), MAC: ns2MAC, Override: true, Solicited: true}, peerMAC, uplinkMAC)
+		rows = append(rows, row{name: "N2_advertised_through_a_tunnel", send: of(forged), reason: "nd_malformed"})
+	}
+	return k.named(rows, "ens160")
+}
+
+func setHops(ip packet.IP, n byte) { ip.SetHopLimit(n) }
+
+// RFC 6040 4.2 knows no family.
+func (k tunnelKind) ecnRows() (rows []row) {
+	for inner, outs := range ecnOut {
+		for outer, want := range outs {
+			in := broken(k.in(), func(f *packet.Frame) { packet.IP(f.Payload()).SetECN(byte(inner)) })
+			r := row{name: fmt.Sprintf("T2_ecn_inner_%d_outer_%d", inner, outer), send: k.around(k.end, k.self, in, 0xb8|byte(outer))}
+			if want < 0 {
+				r.reason = "ipip_ecn"
+			} else {
+				r.out = "ns1"
+				r.check = func(t testing.TB, _, out *packet.Frame) {
+					t.Helper()
+					packet.IP(in.Payload()).SetECN(byte(want))
+					if d := cmp.Diff(hop(in), out.Payload()); d != "" {
+						t.Errorf("(-want +got):\n%s", d)
+					}
+				}
+			}
+			rows = append(rows, r)
+		}
+	}
+	return k.named(rows, "ens160")
+}
+
+// each runs a test on a bed with each kind of tunnel.
+func eachTunnel(t *testing.T, test func(t *testing.T, b *bed, k tunnelKind)) {
+	for _, k := range tunnelKinds {
+		t.Run(k.name, func(t *testing.T) {
+			b := newBed(t)
+			b.resolve()
+			dual(b)
+			k.setup(b)
+			test(t, b, k)
+		})
+	}
+}
+
+// error is an ICMP error of a router on the tunnel's way to this host, that quotes a packet.
+func (k tunnelKind) error(typ4, code4, typ6, code6 byte, rest int, quote []byte) *packet.Frame {
+	if !addr(k.end).Is6() {
+		return about(typ4, code4, rest, quote[:min(len(quote), 548)])
+	}
+	quote = quote[:min(len(quote), 1232)]
+	f := icmp6(peerIP6, hostIP6, typ6, code6, append(binary.BigEndian.AppendUint32(nil, uint32(rest)), quote...)...)
+	return withSrc6sum(f, "fd00:1:2::3")
+}
+
+func withSrc6sum(f *packet.Frame, src string) *packet.Frame {
+	f = withSrc6(f, src)
+	packet.SetICMPv6Checksum(f.Payload(), packet.IPv6MinLen)
+	return f
+}
+
+func (b *bed) path6(k tunnelKind) (p engine.PathMTU, refused uint64) {
+	for _, t := range b.router.Stats().Tunnels {
+		if t.Peer == addr(k.end) {
+			return t.PathMTU, t.Refused
+		}
+	}
+	b.t.Fatal("there is no such tunnel")
+	return p, 0
+}
+
+// T5: the path MTU goes down, and the next packet that is too big is told what fits.
+func TestTunnel6PathMTU(t *testing.T) {
+	eachTunnel(t, func(t *testing.T, b *bed, k tunnelKind) {
+		b.ns1.Send(k.out(1460))
+		quote := bytes.Clone(one(t, b.uplink).Payload())
+		b.uplink.Send(k.error(3, 4, 2, 0, 1400, quote))
+		if p, refused := b.path6(k); p.Bytes != 1400 || refused != 0 {
+			t.Fatalf("path MTU %+v, %d refused", p, refused)
+		}
+		b.silent("ns1")
+		in := k.out(1400 - k.header() + 1)
+		b.ns1.Send(in)
+		k.tells(3, 4, 2, 0, uint32(1400-k.header()))(t, in, one(t, b.ns1))
+		b.ns1.Send(k.out(1400 - k.header()))
+		k.wraps(true)(t, k.out(1400-k.header()), one(t, b.uplink))
+	})
+}
+
+// X1: a path that carries less than 1,280 bytes of IPv6 is told of as 1,280: routers cut
+// the outer packet, and where that is IPv6, who made it.
+func TestTunnel6LeastPathMTU(t *testing.T) {
+	eachTunnel(t, func(t *testing.T, b *bed, k tunnelKind) {
+		if !k.six {
+			return
+		}
+		b.ns1.Send(k.out(1460))
+		b.uplink.Send(k.error(3, 4, 2, 0, 600, bytes.Clone(one(t, b.uplink).Payload())))
+		in := k.out(1281)
+		b.ns1.Send(in)
+		tells6(2, 0, 1280)(t, in, one(t, b.ns1))
+		in = k.out(1280)
+		b.ns1.Send(in)
+		out := b.uplink.Sent()
+		if addr(k.end).Is4() {
+			if p, _ := b.path6(k); p.Bytes != 600 || len(out) != 1 {
+				t.Fatalf("path MTU %+v, %d frames", p, len(out))
+			}
+			k.wraps(false)(t, in, out[0])
+			return
+		}
+		if p, _ := b.path6(k); p.Bytes != 1280 || len(out) != 2 {
+			t.Fatalf("path MTU %+v, %d frames", p, len(out))
+		}
+		var whole []byte
+		for i, f := range out {
+			ip := packet.IPv6(f.Payload())
+			u := ip.Upper()
+			h := packet.FragmentHeader(ip[u.Fragment:])
+			if len(ip) > 1280 || u.Fragment != 40 || h.Offset() != len(whole) || h.More() != (i == 0) || ip.Dst() != addr(k.end) || f.DstMAC() != peerMAC {
+				t.Errorf("fragment % x", []byte(ip[:48]))
+			}
+			whole = append(whole, ip[48:]...)
+		}
+		if d := cmp.Diff(hop(in), whole); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	})
+}
+
+// T5: who has not seen a packet cannot make the tunnel smaller, whatever he guesses.
+func TestTunnel6ForgedErrors(t *testing.T) {
+	eachTunnel(t, func(t *testing.T, b *bed, k tunnelKind) {
+		b.ns1.Send(k.out(1460))
+		quote := one(t, b.uplink).Payload()
+		for range 50 {
+			forged := bytes.Clone(quote)
+			if forged[3]++; addr(k.end).Is4() {
+				forged[3]--
+				forged[5]++
+			}
+			quote = forged
+			b.uplink.Send(k.error(3, 4, 2, 0, 1400, forged))
+		}
+		if p, refused := b.path6(k); p.Bytes != 1500 || refused != 50 {
+			t.Errorf("path MTU %+v, %d refused", p, refused)
+		}
+		b.dropsAre("ens160", "not_for_router", 50)
+	})
+}
+
+// T6: what routers say of the outer packet is told to the source of the inner one.
+func TestTunnel6RelayedErrors(t *testing.T) {
+	for _, c := range []struct {
+		name                     string
+		typ4, code4, typ6, code6 byte
+		wants4, wants6           byte // code of type 3, of type 1
+		silent                   bool
+	}{
+		{"no_route", 3, 0, 1, 0, 0, 0, false},
+		{"unreachable", 3, 1, 1, 3, 1, 3, false},
+		{"prohibited", 3, 13, 1, 1, 1, 3, false},
+		{"time_exceeded", 11, 0, 3, 0, 1, 3, false},
+		{"not_assembled", 11, 1, 3, 1, 1, 3, false},
+		{"no_protocol", 3, 2, 4, 1, 0, 0, false},
+		{"port", 3, 3, 1, 4, 0, 0, true},
+		{"a_field", 12, 0, 4, 0, 0, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachTunnel(t, func(t *testing.T, b *bed, k tunnelKind) {
+				in := k.out(200)
+				b.ns1.Send(in)
+				b.uplink.Send(k.error(c.typ4, c.code4, c.typ6, c.code6, 0, bytes.Clone(one(t, b.uplink).Payload())))
+				if c.silent {
+					b.silent("ns1")
+					return
+				}
+				k.tells(3, c.wants4, 1, c.wants6, 0)(t, in, one(t, b.ns1))
+			})
+		})
+	}
+}
+
+// T8: fragments of outer packets of IPv6 are put together, with options or without.
+func TestTunnel6Reassembly(t *testing.T) {
+	limit := []byte{packet.ProtocolIPv6, 0, 4, 1, 4, 1, 1, 0}
+	for _, options := range [][]byte{nil, limit} {
+		k := tunnelKinds[2]
+		b := newBed(t)
+		b.resolve()
+		dual(b)
+		inner := icmp6(farIP6, ns1IP6, 129, 0, make([]byte, 1300)...)
+		parts := split6(k.around(k.end, k.self, inner, 0, options...), 700)
+		b.uplink.Send(parts[1], parts[0])
+		b.silent("ns1")
+		b.uplink.Send(parts[2:]...)
+		if d := cmp.Diff(hop(inner), one(t, b.ns1).Payload()); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+		b.reassembliesAre(1, 0, 0)
+	}
+}
+
+// split6 cuts an IPv6 packet behind its first header, as its source would.
+func split6(f *packet.Frame, mtu int) (parts []*packet.Frame) {
+	f = f.Clone()
+	packet.Fragment6(f, mtu, 77, func() *packet.Frame {
+		parts = append(parts, &packet.Frame{})
+		return parts[len(parts)-1]
+	})
+	return append([]*packet.Frame{f}, parts...)
+}
