@@ -76,11 +76,19 @@ func (e *errand) compare(w *control.Workload, said *types100.Result) error {
 		}
 	}
 	const mend = "call DEL and ADD, or put back what was changed in the container"
-	mac := ""
+	mac, gone := "", netip.Prefix{}
 	if err := workload.Namespace(e.Netns).Do(func() error {
 		l, err := netlink.LinkByName(e.IfName)
-		if err == nil {
-			mac = l.Attrs().HardwareAddr.String()
+		if err != nil {
+			return err
+		}
+		mac = l.Attrs().HardwareAddr.String()
+		there, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		for _, text := range w.Addresses {
+			p := netip.MustParsePrefix(text)
+			if !slices.ContainsFunc(there, func(a netlink.Addr) bool { return a.IP.Equal(p.Addr().AsSlice()) }) {
+				gone = p
+			}
 		}
 		return err
 	}); err != nil {
@@ -93,6 +101,8 @@ func (e *errand) compare(w *control.Workload, said *types100.Result) error {
 		return failure(codeChanged, mend, "%s", w.Note)
 	case !slices.Equal(addresses, w.Addresses):
 		return failure(codeChanged, mend, "prevResult says %s for %s, and the router has %s", strings.Join(addresses, ", "), w.Interface, strings.Join(w.Addresses, ", "))
+	case gone.IsValid():
+		return failure(codeChanged, mend, "%s has no longer %s", w.Interface, gone)
 	case said.Interfaces[i].Mac != mac:
 		return failure(codeChanged, mend, "prevResult says %s for %s, and it is %s", said.Interfaces[i].Mac, w.Interface, mac)
 	}
