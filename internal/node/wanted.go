@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -202,6 +203,12 @@ func (n *Node) checkGuard() error {
 // checkAddresses refuses a workload, or a gateway, with an address of the uplink's: the host would answer for it.
 func (n *Node) checkAddresses(c *config.Host) error {
 	own := map[netip.Addr]bool{}
+	for _, want := range c.Uplink.Addresses {
+		soon := want.Addr().Is6() && n.uplink.tentative
+		if !soon && !slices.Contains(n.uplink.addresses, want) {
+			return n.otherAddress(want)
+		}
+	}
 	for _, a := range n.uplink.addresses {
 		own[a.Addr()] = true
 	}
@@ -214,6 +221,15 @@ func (n *Node) checkAddresses(c *config.Host) error {
 		}
 	}
 	return nil
+}
+
+// otherAddress is about an uplink that has not the address by which the file tells the other hosts to reach it.
+func (n *Node) otherAddress(want netip.Prefix) error {
+	has := "none"
+	if len(n.uplink.addresses) > 0 {
+		has = words(n.uplink.addresses)
+	}
+	return &config.FieldError{Field: "uplink.address", Reason: fmt.Sprintf("the file gives this host %s, and %s has %s: give it that, correct the file, or name another host as --node", want, n.uplink.name, has)}
 }
 
 func (n *Node) checkAddress(w config.Workload) error {
