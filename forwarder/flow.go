@@ -77,7 +77,7 @@ func (x *Path) flowHash6(ip packet.IPv6) uint32 {
 	label, port := ip.FlowLabel(), uint32(0)
 	switch fragment := u.Fragment != 0 && packet.FragmentHeader(ip[u.Fragment:]).IsFragment(); {
 	case fragment:
-	case packet.Quotes(ip):
+	case packet.Quotes(packet.IP(ip)):
 		if q := packet.Quoted(ip); q != nil { // turned round
 			from, to, u = words(q[24:]), words(q[8:]), q.Upper()
 			label, port = q.FlowLabel(), bits.RotateLeft32(ports6(q, u), 16)

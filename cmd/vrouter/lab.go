@@ -17,7 +17,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c))
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend())
 }
 
 // loadLab reads a lab file, or takes the tutorial's.
@@ -33,6 +33,13 @@ func newLabUp(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up [-f FILE]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if l, err := lab.Load(); err == nil && file == "" { // whatever it was built of
+				tidies(cmd.Context())
+				if err := l.Again(cmd.Context()); err != nil {
+					return err
+				}
+				return c.printLab(cmd, l)
+			}
 			config, err := loadLab(file)
 			if err != nil {
 				return err

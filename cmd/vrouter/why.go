@@ -15,17 +15,21 @@ import (
 
 func newWhy(c *cli) *cobra.Command {
 	var s several
+	var probe bool
 	cmd := &cobra.Command{
 		Use: "why SRC DST", Short: "Why one address does, or does not, reach another: one sentence, and the command to type next",
 		Long: "It asks the routers of all hosts of the lab that is up, or those of --hosts, what they would do with pings of\n" +
 			"several sizes and their replies, and looks at what they have dropped lately, at what waits, at tunnels and cables\n" +
-			"and, in a lab, at what doctor finds on each host. It sends nothing and changes nothing.\n" +
+			"and, in a lab, at what doctor finds on each host. It changes nothing and, without --probe, sends nothing.\n" +
 			"Exit status 1: it does not reach.",
 		Example: "  vrouter why 10.70.1.1 10.70.2.1\n  vrouter why --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 10.70.1.1 10.70.2.1",
 		Args:    exactArgs(2, "two addresses: from where, to where"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.check(); err != nil {
 				return err
+			}
+			if probe && s.hosts != nil {
+				return usagef("--probe is for the lab: on other hosts only their workloads can ping")
 			}
 			var ends [2]netip.Addr
 			for i, word := range args {
@@ -43,6 +47,15 @@ func newWhy(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if probe {
+				l, err := lab.Load()
+				if err != nil {
+					return err
+				}
+				if err := why.Probe(cmd.Context(), facts, l, a); err != nil {
+					return err
+				}
+			}
 			if err := c.printAnswer(cmd, a); err != nil {
 				return err
 			}
@@ -52,6 +65,7 @@ func newWhy(c *cli) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&probe, "probe", false, "in a lab: send pings of several sizes as well, and say how many came back and where others were lost")
 	s.flags(cmd, "the routers to ask, such as a,b; default: those of the lab that is up")
 	c.outputFlag(cmd)
 	return cmd

@@ -77,6 +77,7 @@ type options struct {
 	kernelRoutes              []route // in the host's own table, for vrouter to import
 	joins                     bool    // the uplink joins what it receives (joined_test.go)
 	six                       bool    // IPv6 beside IPv4 (six_test.go)
+	tunnels                   []route // vrouter's, in IP-in-IP to their next hop
 }
 
 func orDefault(mtu int) int {

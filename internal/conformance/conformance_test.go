@@ -36,7 +36,7 @@ const sections = "AHFITNVRX"
 
 // rows is the whole table, in order. A new section is one more list here.
 var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows, []row{joinedRow},
-	ndRows, slowRows6, headerRows6, forwardingRows6, icmpRows6)
+	ndRows, slowRows6, headerRows6, forwardingRows6, icmpRows6, readyRows, tunnelRows6)
 
 func inOrder(lists ...[]row) []row {
 	all := slices.Concat(lists...)
@@ -46,9 +46,12 @@ func inOrder(lists ...[]row) []row {
 	return all
 }
 
-// natural compares the numbers of two rows: V2 comes before V10.
+// natural compares the numbers of two rows: V2 comes before V10, and R1.1.9 before R1.1.10.
 func natural(x, y string) int {
-	return cmp.Or(cmp.Compare(len(strings.TrimRight(x, "abcdefgh")), len(strings.TrimRight(y, "abcdefgh"))), cmp.Compare(x, y))
+	a, b := strings.Split(x[1:], "."), strings.Split(y[1:], ".")
+	return slices.CompareFunc(a, b, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(strings.TrimRight(a, "ab")), len(strings.TrimRight(b, "ab"))), cmp.Compare(a, b))
+	})
 }
 
 // result is what one contender did in one row.

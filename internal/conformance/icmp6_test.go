@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-const notProcessed = "Linux is a host as well, and has sockets that these are for"
-
 var icmpRows6 = []row{
 	{
 		id: "V9", rule: "errors: up to 1,280 bytes of what they are about, from a global address of this host; none about errors, about packets to multicast, or to a source that is not one host",

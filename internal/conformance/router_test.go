@@ -118,6 +118,9 @@ func (b *Bench) config(dir string) string {
 			fmt.Fprintf(&y, "  - {to: %q, via: %q, metric: %d}\n", r.to, r.via, r.metric)
 		}
 	}
+	for _, r := range b.options.tunnels {
+		fmt.Fprintf(&y, "  - {to: %q, via: %q, encap: ipip}\n", r.to, r.via)
+	}
 	if len(b.options.kernelRoutes) > 0 {
 		fmt.Fprintf(&y, "kernel: {import: [static]}\n")
 	}

@@ -99,15 +99,13 @@ func ipv6(h *Host) (found []Finding, err error) {
 	}
 	// RFC 4861 6.2.1: a router takes no advertisements, unless it is told to.
 	const always = 2
-	if ra := interfaceSetting6(name, "accept_ra"); ra.value() == 1 && interfaceSetting6(name, "forwarding").value() != 0 && imports6(h) {
+	if ra := interfaceSetting6(name, "accept_ra"); ra.value() == 1 && interfaceSetting6(name, "forwarding").value() != 0 {
 		found = append(found, ra.mend(Finding{
-			State: Warn, Means: "the host forwards IPv6 on " + name + ", so it takes no router advertisements, and has no routes of protocol ra to import",
+			State: Warn, Means: "the host forwards IPv6 on " + name + ", so it takes no router advertisements there: addresses and routes that it had by them expire",
 		}, always))
 	}
 	return found, nil
 }
-
-func imports6(h *Host) bool { return slices.Contains(h.Config.Kernel.Import, "ra") }
 
 func guardInPlace(h *Host) ([]Finding, error) {
 	name := h.Config.Uplink.Interface

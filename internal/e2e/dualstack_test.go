@@ -1,14 +1,17 @@
 package e2e
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -85,13 +88,10 @@ func TestDualStack(t *testing.T) {
 	wantEcho(t, h.ns1, there6, 62)
 	wantEcho(t, hosts[1].ns1, here6, 62)
 	wantState6(t, h.ns1, here6+"/128 dev eth0", here6+"/128 dev eth0 proto kernel", "default via fe80::ecee:eeff:feee:eeee dev eth0")
-	for key, want := range map[string]string{"disable_ipv6": "0", "accept_ra": "0", "autoconf": "0"} {
-		in(t, h.ns1, func() error {
-			if got := strings.TrimSpace(read(t, "/proc/sys/net/ipv6/conf/eth0/"+key)); got != want {
-				t.Errorf("%s is %s, want %s", key, got, want)
-			}
-			return nil
-		})
+	for _, key := range []string{"disable_ipv6", "accept_ra", "autoconf"} {
+		if got := settingIn(t, h.ns1, "eth0/"+key); got != "0" {
+			t.Errorf("%s is %s, want 0", key, got)
+		}
 	}
 	wantEcho(t, h.ns1, uplink6, 64)
 	a, b := connect(t, h.ns1, hosts[1].ns1, there6)
@@ -216,12 +216,8 @@ func TestDualStackDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theirs.Delete() })
-	in(t, theirs, func() error {
-		for _, of := range []string{"all", "default"} {
-			write(t, "/proc/sys/net/ipv6/conf/"+of+"/disable_ipv6", "1")
-		}
-		return nil
-	})
+	setIn(t, theirs, "all/disable_ipv6", "1")
+	setIn(t, theirs, "default/disable_ipv6", "1")
 	const control = "control: {socket: " + defaultSocket + "}\n"
 	config := "node: h\nuplink: {interface: ens160}\nworkloads:\n" +
 		"  - {name: w1, namespace: " + string(theirs) + ", addresses: [10.70.1.1/24, 'fd00:70:1::1/128']}\n"
@@ -244,12 +240,9 @@ func TestDualStackDown(t *testing.T) {
 	r.signal(t, syscall.SIGKILL)
 	start(t, command(t, "down", "--config", file(t, "h.yaml", config+control)), ns.Do).wait(t).wantOK(t)
 	wantState6(t, theirs)
-	in(t, theirs, func() error {
-		if got := strings.TrimSpace(read(t, "/proc/sys/net/ipv6/conf/all/disable_ipv6")); got != "1" {
-			t.Errorf("the namespace's disable_ipv6 is %s", got)
-		}
-		return nil
-	})
+	if got := settingIn(t, theirs, "all/disable_ipv6"); got != "1" {
+		t.Errorf("the namespace's disable_ipv6 is %s", got)
+	}
 }
 
 // The host reaches its workloads by vrouter0, and they the host, in both families.
@@ -290,13 +283,7 @@ func TestDualStackImport(t *testing.T) {
 	hosts := labUp(t, "hosts:\n"+one("a", "1", here)+one("b", "2", there))
 	route := func(h host, words string) {
 		t.Helper()
-		in(t, h.ns, func() error {
-			out, err := exec.Command("ip", strings.Fields(words)...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("ip %s: %s", words, out)
-			}
-			return nil
-		})
+		ipIn(t, h.ns, words)
 	}
 	route(hosts[0], "-6 route add "+there6+" via "+peer6+" dev ens160 proto static")
 	route(hosts[1], "-6 route add "+here6+" via "+uplink6+" dev ens160 proto static")
@@ -324,14 +311,8 @@ func TestDualStackImport(t *testing.T) {
 func TestDualStackGuard(t *testing.T) {
 	hosts := dualStack(t)
 	h, other := hosts[0], hosts[1]
-	in(t, other.ns, func() error {
-		write(t, "/proc/sys/net/ipv6/conf/all/forwarding", "1")
-		out, err := exec.Command("ip", "-6", "route", "add", there6, "via", uplink6).CombinedOutput() // back, so that a copy would be heard
-		if err != nil {
-			t.Fatalf("%s", out)
-		}
-		return nil
-	})
+	setIn(t, other.ns, "all/forwarding", "1")
+	ipIn(t, other.ns, "-6 route add "+there6+" via "+uplink6) // back, so that a copy would be heard
 	wantEcho(t, h.ns1, there6, 62)
 	before := scrape(t, h.ns)
 	for range 5 {
@@ -353,15 +334,37 @@ func TestDualStackDoctor(t *testing.T) {
 		t.Helper()
 		return vrouter(t, "lab", "exec", h.Name, "--", program, "doctor", "--socket", h.Socket).out
 	}
-	if out := doctor(); !strings.Contains(out, "ok  ipv6 ") {
+	if out := doctor(); !strings.Contains(out, "ok") || strings.Contains(out, "fail") {
 		t.Errorf("of a lab that works: %s", out)
 	}
-	in(t, h.ns, func() error {
-		write(t, "/proc/sys/net/ipv6/conf/ens160/disable_ipv6", "1")
-		return nil
-	})
-	if out := doctor(); !strings.Contains(out, "IPv6 is disabled on ens160") {
-		t.Errorf("with IPv6 disabled: %s", out)
+	const uplinkConf = "ens160/"
+	for _, c := range []struct{ file, value, want, mended string }{
+		{uplinkConf + "accept_ra", "1", "ok ipv6", ""},
+		{uplinkConf + "forwarding", "1", "it takes no router advertisements there", ""},
+		{uplinkConf + "forwarding", "0", "ok ipv6", ""},
+		{"all/forwarding", "1", "ok ip_forward", ""}, // the guard keeps the host out
+		{uplinkConf + "disable_ipv6", "1", "IPv6 is disabled on ens160: it has no address of it, and no neighbour is found there", "0"},
+	} {
+		setIn(t, h.ns, c.file, c.value)
+		if out := doctor(); !strings.Contains(strings.Join(strings.Fields(out), " "), c.want) {
+			t.Errorf("with %s in %s it does not say %q:\n%s", c.value, c.file, c.want, out)
+		}
+		if c.mended != "" {
+			vrouter(t, "lab", "exec", h.Name, "--", program, "doctor", "--fix", "--socket", h.Socket)
+			if got := settingIn(t, h.ns, c.file); got != c.mended {
+				t.Errorf("after --fix %s is %s, want %s", c.file, got, c.mended)
+			}
+		}
+	}
+	// Without a guard the host's own forwarding is a second copy of each packet.
+	ipIn(t, h.ns, "-6 rule add from "+here6+" lookup 77 priority 100")
+	ipIn(t, h.ns, "-6 route add blackhole default table 77")
+	if out := doctor(); !strings.Contains(out, "the policy rule 100, from fd00:70:1::1/128 lookup 77, comes before the main table, and takes packets of workload ns1 elsewhere") {
+		t.Errorf("with a policy rule: %s", out)
+	}
+	config := strings.Replace(h.ask(t, "show", "config").wantOK(t), "guard: true", "guard: false", 1)
+	if out := vrouter(t, "lab", "exec", h.Name, "--", program, "doctor", "--config", file(t, "h.yaml", config)).out; !strings.Contains(out, "the host's own stack forwards IPv6, and kernel.guard is false") {
+		t.Errorf("without a guard: %s", out)
 	}
 }
 
@@ -389,6 +392,34 @@ func TestDemo6(t *testing.T) {
 	if t.Failed() {
 		t.Log(out)
 	}
+}
+
+// ipIn runs ip(8) in a namespace.
+func ipIn(t *testing.T, ns workload.Namespace, words string) {
+	t.Helper()
+	in(t, ns, func() error {
+		out, err := exec.Command("ip", strings.Fields(words)...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("ip %s: %s", words, out)
+		}
+		return err
+	})
+}
+
+// setIn sets one of net.ipv6.conf in a namespace, settingIn reads it.
+func setIn(t *testing.T, ns workload.Namespace, key, value string) {
+	t.Helper()
+	in(t, ns, func() error { return os.WriteFile("/proc/sys/net/ipv6/conf/"+key, []byte(value), 0o644) })
+}
+
+func settingIn(t *testing.T, ns workload.Namespace, key string) (value string) {
+	t.Helper()
+	in(t, ns, func() error {
+		b, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + key)
+		value = strings.TrimSpace(string(b))
+		return err
+	})
+	return value
 }
 
 // addIPv6 gives an interface an address that can be used at once.
@@ -461,5 +492,80 @@ func carries(t *testing.T, hosts []host, peer string, mtu int) {
 				t.Errorf("%s: %s is %v", h.Name, k, s[k])
 			}
 		}
+	}
+}
+
+// A hundred thousand routes of IPv6 beside a million of IPv4, read and read again, and both families are forwarded by them.
+func TestMillionRoutesBesideIPv6(t *testing.T) {
+	h := dualStack(t)[0]
+	h.killRouter(t, syscall.SIGTERM)
+	const many = 100_000
+	h.edit(t, func(s string) string {
+		var six strings.Builder
+		for i := range many {
+			fmt.Fprintf(&six, "  - to: fd01:%x:%x::/64\n    via: fd00:192::12\n", i>>16, i&0xffff)
+		}
+		const own = "routes:\n"
+		return strings.Replace(withMillion(t, s, "26.66.63.0/24"), own, own+six.String(), 1)
+	})
+	config := filepath.Join(filepath.Dir(h.Socket), "config.yaml")
+	r := start(t, patiently(t, "lab", "exec", h.Name, "--", program, "run", "--config", config), outsideOfAll)
+	within(t, time.Minute, "the router answers", func() bool { return r.hasEnded() || h.ask(t, "show", "ports").status == 0 })
+	if r.hasEnded() {
+		t.Fatalf("the router did not start: %+v", r.wait(t))
+	}
+	resumes(t, h.ns1, there6)
+	resumes(t, h.ns1, there)
+	if out := h.ask(t, "route", "get", "fd01:1:2::9").wantOK(t); !strings.Contains(out, "by  fd01:1:2::/64 via "+peer6) {
+		t.Errorf("the route to fd01:1:2::9:\n%s", out)
+	}
+	wantMemory(t, r)
+	run(t, patiently(t, "--socket", h.Socket, "reload")).wantOK(t)
+	wantEcho(t, h.ns1, there6, 62)
+	wantMemory(t, r)
+}
+
+// The uplink's IPv6 addresses are followed as its IPv4 ones are.
+func TestDualStackUplinkIsFollowed(t *testing.T) {
+	hosts := dualStack(t)
+	h := hosts[0]
+	wantEcho(t, h.ns1, there6, 62)
+	ip := func(words string) {
+		t.Helper()
+		ipIn(t, h.ns, words)
+	}
+	has := func(route string) func() bool {
+		return func() bool { return strings.Contains(h.ask(t, "route", "list").wantOK(t), route+"\n") }
+	}
+	const static = there6 + "/128 via " + peer6 + " dev ens160 proto static"
+	ip("-6 addr del " + uplink6 + "/64 dev ens160")
+	eventually(t, "the subnet's route goes, and what leads by a next hop there", func() bool { return !has("fd00:192::/64 dev ens160 proto kernel scope link")() && !has(static)() })
+	wantEcho(t, h.ns1, there, 62)
+	setIn(t, h.ns, "ens160/accept_dad", "1")
+	setIn(t, h.ns, "ens160/dad_transmits", "3")
+	ip("-6 addr add " + uplink6 + "/64 dev ens160")
+	resumes(t, h.ns1, there6)
+	if !has(static)() {
+		t.Errorf("routes:\n%s", h.ask(t, "route", "list").wantOK(t))
+	}
+	// Another link-local address: Neighbor Discovery is spoken from that.
+	in(t, h.ns, func() error {
+		return withLink(uplink, func(l netlink.Link) error {
+			all, err := netlink.AddrList(l, unix.AF_INET6)
+			for _, a := range all {
+				if a.IP.IsLinkLocalUnicast() {
+					if err := netlink.AddrDel(l, &a); err != nil {
+						return err
+					}
+				}
+			}
+			return err
+		})
+	})
+	ip("-6 addr add fe80::11/64 dev ens160 nodad")
+	resumes(t, hosts[1].ns1, here6)
+	h.ask(t, "route", "replace", there6, "via", "fd00:192::99").wantOK(t)
+	if out := h.ask(t, "explain", "icmp6 "+here6+" > "+there6).wantOK(t); !strings.Contains(out, "fe80::11") {
+		t.Errorf("a neighbour is not asked for from the new link-local address:\n%s", out)
 	}
 }

@@ -105,8 +105,8 @@ func hasLine(out string, words []string) bool {
 func TestRouteGetNothing(t *testing.T) {
 	h := labUp(t, "")[0]
 	h.ask(t, "route", "get", "8.8.8.8").wantError(t, 1, "no route to 8.8.8.8: .*no_route")
-	h.ask(t, "route", "get", "everywhere").wantError(t, 2, `"everywhere" is no IPv4 address`)
-	h.ask(t, "route", "get", "fe80::1").wantError(t, 2, `"fe80::1" is no IPv4 address`)
+	h.ask(t, "route", "get", "everywhere").wantError(t, 2, `"everywhere" is no IP address`)
+	h.ask(t, "route", "get", "fd00:70:2::1").wantError(t, 1, "no route to fd00:70:2::1: .*no_route")
 }
 
 // What is in force is a file that says the same again.

@@ -87,13 +87,21 @@ func malformed(mac packet.MAC) []bad {
 		change(b)
 		return frameTo(broadcast, mac, packet.EtherTypeARP, b)
 	}
+	six := func(src, dst string, next, hops byte, body ...byte) []byte {
+		b := make([]byte, packet.IPv6MinLen)
+		packet.PutIPv6(b, &packet.Header6{PayloadLen: len(body), NextHeader: next, HopLimit: hops, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst)})
+		return frameTo(gatewayMAC, mac, packet.EtherTypeIPv6, append(b, body...))
+	}
 	return []bad{
 		{"not_for_router", [][]byte{raw(func(f, _ []byte) { copy(f, []byte{2, 0, 0, 0, 0, 9}) })}},
-		{"unknown_ethertype", [][]byte{frameTo(gatewayMAC, mac, 0x88cc, nil), frameTo(broadcast, mac, 0x86dd, make([]byte, 40))}},
+		{"unknown_ethertype", [][]byte{frameTo(gatewayMAC, mac, 0x88cc, nil), frameTo(broadcast, mac, 0x88b5, make([]byte, 40))}},
 		{"arp_malformed", [][]byte{arp(func(b []byte) { b[1] = 6 }), arp(func(b []byte) { b[4] = 8 }), frameTo(broadcast, mac, packet.EtherTypeARP, make([]byte, 27))}},
 		{"arp_ignored", [][]byte{arp(func(b []byte) { copy(b[24:], []byte{10, 70, 1, 99}) })}}, // nobody's
 		{"ip_too_short", [][]byte{frameTo(gatewayMAC, mac, packet.EtherTypeIPv4, datagram()[:19]), frameTo(gatewayMAC, mac, packet.EtherTypeIPv4, nil)}},
-		{"ip_bad_version", [][]byte{raw(func(_, h []byte) { h[0] = 0x65 })}},
+		{"ip_bad_version", [][]byte{raw(func(_, h []byte) { h[0] = 0x65 }), frameTo(broadcast, mac, packet.EtherTypeIPv6, make([]byte, 40))}},
+		{"ip6_bad_header", [][]byte{six("fd00:70:1::1", "fd00:70:2::1", packet.HeaderDestination, 64, packet.ProtocolUDP, 9, 1, 4, 0, 0, 0, 0)}},
+		{"beyond_scope", [][]byte{six("fe80::7", "fd00:70:2::1", packet.ProtocolUDP, 64, 0, 1, 0, 2, 0, 8, 0, 0)}},
+		{"nd_malformed", [][]byte{six("fe80::7", "fe80::ecee:eeff:feee:eeee", packet.ProtocolICMPv6, 64, append([]byte{packet.ICMPv6NeighborSolicitation, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 16)...)...)}},
 		{"ip_bad_header_length", [][]byte{raw(func(_, h []byte) { h[0] = 0x44 })}},
 		{"ip_bad_length", [][]byte{ip(func(h []byte) { h[3] = 19 }), ip(func(h []byte) { h[2] = 1 })}},
 		{"ip_bad_checksum", [][]byte{raw(func(_, h []byte) { h[10] ^= 1 })}},

@@ -113,7 +113,7 @@ func (s series) labels(words ...string) []string {
 }
 
 const (
-	contractSteps    = "rx arp check decap rpf local route ttl mtu encap neigh tx"
+	contractSteps    = "rx arp check decap nd rpf local route ttl mtu encap neigh tx"
 	contractVerdicts = "pass edit drop consume"
 	contractReasons  = `frame_too_short not_for_router unknown_ethertype arp_malformed arp_ignored ip_too_short
 		ip_bad_version ip_bad_header_length ip_bad_length ip_bad_checksum l2_broadcast martian_source

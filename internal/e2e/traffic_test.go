@@ -94,7 +94,7 @@ func wantBooks(t *testing.T, name string, grown series) {
 	if arp > 0 {
 		want[key("step_packets_total", `step="arp"`, `verdict="consume"`)] = arp
 	}
-	for _, step := range []string{"arp", "check", "decap", "rpf", "local", "route", "mtu", "encap", "tx"} {
+	for _, step := range []string{"arp", "check", "decap", "nd", "rpf", "local", "route", "mtu", "encap", "tx"} {
 		want[key("step_packets_total", `step="`+step+`"`, `verdict="pass"`)] = 2 * floodPings
 	}
 	for _, step := range []string{"ttl", "neigh"} {

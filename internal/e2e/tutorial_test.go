@@ -19,7 +19,7 @@ import (
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
-var updateTutorial = flag.Bool("update", false, "write what the commands of docs/tutorial.md print into it")
+var updateTutorial = flag.Bool("update", false, "write what the commands of docs/tutorial.md and docs/teaching.md print into them")
 
 const (
 	tutorial = "../../docs/tutorial.md"
@@ -53,7 +53,12 @@ func steady(text string) string {
 
 // TestTutorial runs every command of docs/tutorial.md, from top to bottom, and
 // compares what it prints with what the text shows.
-func TestTutorial(t *testing.T) {
+func TestTutorial(t *testing.T) { runsAsShown(t, tutorial) }
+
+// TestTeaching does the same with docs/teaching.md.
+func TestTeaching(t *testing.T) { runsAsShown(t, "../../docs/teaching.md") }
+
+func runsAsShown(t *testing.T, text string) {
 	leavesNothing(t)
 	t.Setenv("PATH", filepath.Dir(program)+":"+os.Getenv("PATH"))
 	t.Cleanup(func() {
@@ -61,16 +66,16 @@ func TestTutorial(t *testing.T) {
 			vrouter(t, "lab", "down")
 		}
 	})
-	before := read(t, tutorial)
+	before := read(t, text)
 	after := newTutor(t).run(before)
 	if *updateTutorial {
-		if err := os.WriteFile(tutorial, []byte(after), 0o644); err != nil {
+		if err := os.WriteFile(text, []byte(after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if d := cmp.Diff(strings.Split(steady(before), "\n"), strings.Split(steady(after), "\n")); d != "" {
-		t.Errorf("what docs/tutorial.md shows is not what its commands print (-shown +printed); `make tutorial UPDATE=1` writes it again:\n%s", d)
+		t.Errorf("what %s shows is not what its commands print (-shown +printed); `make tutorial UPDATE=1` writes it again:\n%s", text, d)
 	}
 }
 
@@ -143,7 +148,10 @@ var tracing = regexp.MustCompile(`\bvrouter (lab )?trace .*-c `)
 func (u *tutor) start(command string, at int) *shell {
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Dir = "../.."
-	before := u.listeners()
+	before := 0
+	if tracing.MatchString(command) {
+		before = u.listeners()
+	}
 	s := &shell{start(u.t, cmd, outsideOfAll), at}
 	if tracing.MatchString(command) {
 		if u.tracing != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,6 +140,33 @@ func TestWhyOtherWay(t *testing.T) {
 	hosts := labUp(t, read(t, "../../examples/lab-three-hosts.yaml"))
 	hosts[1].ask(t, "route", "replace", "10.70.1.0/24", "via", "192.168.0.13").wantOK(t)
 	wantWhy(t, here, there, true, why.OtherWay, "host-2", "lab exec host-2 -- vrouter route get "+here)
+}
+
+// What no router and no counter knows, pings show: a switch in the middle that sends what is for one host elsewhere.
+func TestWhyProbe(t *testing.T) {
+	labUp(t, read(t, "../../examples/lab-three-hosts.yaml"))
+	probe := func() (result, why.Answer) {
+		r := vrouter(t, "why", "--probe", "-o", "json", here, there)
+		return r, decode[why.Answer](t, r.out)
+	}
+	r, a := probe()
+	if r.status != 0 || a.Cause != why.None || len(a.Probed) != 5 || slices.ContainsFunc(a.Probed, func(p why.Probed) bool { return p.Sent != 5 || p.Replies != 5 }) {
+		t.Errorf("%+v", r)
+	}
+	l, err := lab.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := uplinkMAC(t, workload.Named(l.Hosts[1].Namespace))
+	in(t, workload.Named(l.Fabric), func() error {
+		return withLink("host0", func(k netlink.Link) error {
+			return netlink.NeighSet(&netlink.Neigh{LinkIndex: k.Attrs().Index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, State: netlink.NUD_PERMANENT, HardwareAddr: mac[:]})
+		})
+	})
+	if r, a = probe(); r.status != 1 || a.Cause != why.Cable || a.At != "host-1" || !strings.Contains(a.Sentence, "lost between host-1 and host-2") {
+		t.Errorf("%+v", r)
+	}
+	t.Log(a.Sentence)
 }
 
 // The same of routers that are named, by socket and by name.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/ipv4"
+	"github.com/vrouter/vrouter/internal/ipv6"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -45,6 +46,8 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("| ARP requests for one target | %d a second, %d tries |", time.Second/neigh.RetransTime, neigh.Tries),
 		fmt.Sprintf("| ICMP errors about what comes in by one port | %s a second, bursts of %d |", thousands(icmpRate), icmpBurst),
 		fmt.Sprintf("| length of an ICMP error | %d bytes |", ipv4.ErrorMax),
+		fmt.Sprintf("| extension headers of an IPv6 packet | %d |", packet.MaxExtensions),
+		fmt.Sprintf("of IPv6 %s; the quote is cut", thousands(ipv6.ErrorMax)),
 		fmt.Sprintf("| datagrams being put together | %d |", MaxReassemblies),
 		fmt.Sprintf("| time for a datagram's fragments | %d s |", seconds(ReassemblyTimeout)),
 		fmt.Sprintf("| memory of fragments that wait | %d MiB |", MaxReassemblyBytes/MiB),

@@ -29,9 +29,18 @@ const explained = 10_000
 // has the same words at each step and the same consequences, and leaves by the same
 // port with the same bytes; so does what the router sends because of it. What waits goes
 // on, or is dropped, as explain says.
-func TestExplainIsWhatTheWireShows(t *testing.T) { inTime(t, "any frame", explainIsWhatTheWireShows) }
+func TestExplainIsWhatTheWireShows(t *testing.T) {
+	inTime(t, "any frame", func(b *bed) { explainIsWhatTheWireShows(b, anyFrame) })
+	inTime(t, "any frame of either family", func(b *bed) {
+		dual(b)
+		routes6(b)
+		explainIsWhatTheWireShows(b, func(r *rand.Rand, outer packet.IP) (string, *packet.Frame) {
+			return pick(r, anyFrame, anyFrame6, anyFrame6)(r, outer)
+		})
+	})
+}
 
-func explainIsWhatTheWireShows(b *bed) {
+func explainIsWhatTheWireShows(b *bed, frames func(*rand.Rand, packet.IP) (string, *packet.Frame)) {
 	t := b.t
 	b.via("10.80.0.0/16", peerIP, rib.IPIP)
 	b.via("10.81.0.0/16", silentIP, rib.None) // where somebody answers now and then
@@ -42,7 +51,7 @@ func explainIsWhatTheWireShows(b *bed) {
 	b.settings.Ends = append(b.settings.Ends, addr(peerIP), addr("192.168.0.78"))
 	b.router.Configure(b.settings)
 	b.offloads(b.ns2)
-	w := &wire{bed: b, listener: b.listen(trace.Options{}, ""), met: map[string]int{}}
+	w := &wire{bed: b, listener: b.listen(trace.Options{}, ""), frames: frames, met: map[string]int{}}
 	for seed := range explained {
 		if seed%100 == 0 {
 			w.refresh(seed) // again, before it would be asked for
@@ -65,6 +74,11 @@ func explainIsWhatTheWireShows(b *bed) {
 			t.Errorf("never met: %s", want)
 		}
 	}
+	for _, want := range []string{"forwarded", "consumed", "dropped", "host", "waits at neigh", "waits at local", "waits at decap", "fragments", "relay", "lower_mtu", "learn", "ask", "tell said", "answer"} {
+		if b.settings.Gateway6.IsValid() && w.met["IPv6 "+want] == 0 {
+			t.Errorf("never met of IPv6: %s", want)
+		}
+	}
 	if t.Failed() {
 		t.Log(w.met)
 	}
@@ -78,7 +92,8 @@ type wire struct {
 	listener *trace.Listener
 	met      map[string]int
 	waits    []trace.Packet // explained, and not seen to end
-	outer    packet.IPv4    // the last packet seen in a tunnel
+	outer    packet.IP      // the last packet seen in a tunnel
+	frames   func(*rand.Rand, packet.IP) (string, *packet.Frame)
 }
 
 // idle wants nothing to have happened but what is due to those that wait.
@@ -93,8 +108,13 @@ func (w *wire) idle(seed int) {
 func (w *wire) refresh(seed int) {
 	w.idle(seed)
 	w.resolve()
+	if w.settings.Gateway6.IsValid() {
+		w.resolve6()
+	}
 	done := records(w.listener)
-	w.ended(seed, slices.DeleteFunc(done, func(p trace.Packet) bool { return strings.HasPrefix(p.Summary, "arp who has "+hostIP) }))
+	w.ended(seed, slices.DeleteFunc(done, func(p trace.Packet) bool {
+		return strings.HasPrefix(p.Summary, "arp who has "+hostIP) || strings.Contains(p.Summary, "solicitation who has "+hostIP6)
+	}))
 }
 
 // settle lets time pass: long enough, and nothing waits any more.
@@ -115,7 +135,7 @@ func (w *wire) compare(r *rand.Rand, seed int) {
 		w.settle(seed, 40*time.Second)
 		w.refresh(seed)
 	}
-	in, f := anyFrame(r, w.outer)
+	in, f := w.frames(r, w.outer)
 	before := w.router.Stats()
 	records, err := w.router.DryRun().Explain(in, f.Clone())
 	if err != nil {
@@ -279,19 +299,25 @@ func sameEnd(e, d *trace.Packet) bool {
 
 // meet notes what a packet showed.
 func (w *wire) meet(p *trace.Packet) {
-	w.met[p.Outcome]++
+	meet := func(what string) {
+		w.met[what]++
+		if strings.Contains(p.Src, ":") {
+			w.met["IPv6 "+what]++
+		}
+	}
+	meet(p.Outcome)
 	if p.Outcome == trace.Waits {
-		w.met["waits at "+p.Steps[len(p.Steps)-1].Step]++
+		meet("waits at " + p.Steps[len(p.Steps)-1].Step)
 	}
 	for _, c := range p.Consequences {
-		w.met[c.Action]++
+		meet(c.Action)
 		if c.Withheld != "" {
-			w.met[c.Action+" "+c.Withheld]++
+			meet(c.Action + " " + c.Withheld)
 		} else {
-			w.met[c.Action+" said"]++
+			meet(c.Action + " said")
 		}
 		if c.Action == "send" {
-			w.met["fragments"]++
+			meet("fragments")
 		}
 	}
 }
@@ -301,8 +327,10 @@ func (w *wire) meet(p *trace.Packet) {
 func (w *wire) compareFrames(seed int, said []*trace.Record) {
 	sent := map[string][]*packet.Frame{"ns1": w.ns1.Sent(), "ns2": w.ns2.Sent(), "ens160": w.uplink.Sent()}
 	for _, f := range sent["ens160"] {
-		if ip := packet.IPv4(f.Payload()); f.EtherType() == packet.EtherTypeIPv4 && ip.Protocol() == packet.ProtocolIPIP {
-			w.outer = bytes.Clone(ip)
+		if ip := packet.IP(f.Payload()); f.EtherType() != packet.EtherTypeARP {
+			if protocol, _, fragment := packet.Transport(ip); !fragment && (protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6) {
+				w.outer = bytes.Clone(ip)
+			}
 		}
 	}
 	released := false
@@ -347,7 +375,7 @@ func pieces(p *trace.Packet) int {
 
 // anyFrame is a frame that may come by ns1 or by the uplink: mostly a good one, with
 // something about it that a router must look at.
-func anyFrame(r *rand.Rand, outer packet.IPv4) (in string, f *packet.Frame) {
+func anyFrame(r *rand.Rand, outer packet.IP) (in string, f *packet.Frame) {
 	in, eth := "ns1", ether(ns1MAC, gatewayMAC)
 	if r.IntN(2) == 0 {
 		in, eth = "ens160", ether(peerMAC, uplinkMAC)
@@ -449,11 +477,11 @@ func anySuperframe(r *rand.Rand) (in string, f *packet.Frame) {
 
 // anyTunnelError is an ICMP error of a router on the way, about a packet in a tunnel.
 // which was lately sent or not.
-func anyTunnelError(r *rand.Rand, lately packet.IPv4) *packet.Frame {
+func anyTunnelError(r *rand.Rand, lately packet.IP) *packet.Frame {
 	code := pick[uint8](r, 0, 1, 2, 3, 4, 5, 13)
 	outer := ipip(hostIP, pick(r, peerIP, peerIP, "192.168.0.78", "192.168.0.99"), sized(ns1MAC, ns1IP, pick(r, "10.80.1.1", "10.82.0.9", farIP), 1480), nil)
 	quote := gopacket.Payload(outer.Payload()[:pick(r, 28, 40, 48)])
-	if lately != nil && r.IntN(3) > 0 {
+	if lately != nil && lately.Version() == 4 && r.IntN(3) > 0 {
 		quote = gopacket.Payload(lately[:min(len(lately), pick(r, 28, 40, 48))])
 	}
 	icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(pick[uint8](r, 3, 3, 11), code), Seq: uint16(pick(r, 0, 60, 576, 1400))}

@@ -389,3 +389,6 @@ func (h *Host) workloads() (all []Workload) {
 	}
 	return all
 }
+
+// Again starts what of the lab has ended.
+func (l *Lab) Again(ctx context.Context) error { return l.again(ctx, l) }

@@ -21,7 +21,7 @@ const (
 var layers = [][]string{
 	{"cmd/vrouter", "cnitest", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "internal/soak", "packaging"},
 	{"internal/cni", "internal/demo", "internal/doctor", "internal/top", "internal/why"},
-	{"internal/lab", "internal/follow"},
+	{"internal/lab", "internal/follow", "internal/check"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
 	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/walk", "internal/engine"},

@@ -241,13 +241,13 @@ func (t *Table[P]) Peek(now time.Time, port int, a netip.Addr, bytes int) (h Hel
 	return h
 }
 
-// WouldLearn says whether Learn would know a neighbour, and how many packets it would
-// let go on.
-func (t *Table[P]) WouldLearn(port int, a netip.Addr) (known bool, waiting int) {
+// WouldLearn says whether Learn would know a neighbour or, of one that has failed, Solicited
+// and Advertised, and how many packets it would let go on.
+func (t *Table[P]) WouldLearn(port int, a netip.Addr, failed bool) (known bool, waiting int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[key{port, a}]
-	if e == nil {
+	if e == nil || e.state == Failed && !failed {
 		return false, 0
 	}
 	return true, len(e.queue)

@@ -256,7 +256,7 @@ func (n *Node) deleteRoute(c *RouteChange, w *ways) *ChangeError {
 func (c *RouteChange) describes(s static) bool {
 	d := c.static
 	is := func(what said, same bool) bool { return c.said&what == 0 || same }
-	return is(saidVia, d.via == s.via) && is(saidType, d.kind == s.kind) && is(saidEncap, d.encap == s.encap) &&
+	return is(saidVia, d.via == s.via && d.six == s.six) && is(saidType, d.kind == s.kind) && is(saidEncap, d.encap == s.encap) &&
 		is(saidMetric, d.metric == s.metric) && is(saidProto, d.proto == s.proto)
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -24,6 +25,9 @@ func (u *Unfinished) Error() string {
 // that says so. The configuration is the node's from then on. What cannot be foreseen is an *Unfinished;
 // waiting are the workloads that somebody else has yet to make a namespace for.
 func (n *Node) Reload(c *config.Host) (waiting []string, err error) {
+	if c.Routes.Len() >= muchChange {
+		debug.FreeOSMemory() // the file's text, before as much again is needed for its routes
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next, err := n.foresee(c)

@@ -3,12 +3,14 @@ package node
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,8 +46,40 @@ type static struct {
 
 // hop is how a route leaves: to whom, and what the route says about encapsulation.
 type hop struct {
-	via   [16]byte // IPv4 in the form of IPv6; zero: nowhere
+	via   [4]byte // of IPv6 its place among nextHops; zero: nowhere
+	six   bool
 	encap encapWord
+}
+
+// nextHops are the IPv6 addresses that any route has ever led to: so few that none is ever taken out.
+var nextHops struct {
+	mu     sync.RWMutex
+	list   [][16]byte
+	places map[[16]byte]uint32
+}
+
+// hopTo has the route lead to an address.
+func hopTo(via netip.Addr) (h hop) {
+	if !via.Is6() {
+		if via.IsValid() {
+			h.via = via.As4()
+		}
+		return h
+	}
+	t, wide := &nextHops, via.As16()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.places[wide]
+	if !ok {
+		if t.places == nil {
+			t.places = map[[16]byte]uint32{}
+		}
+		at = uint32(len(t.list))
+		t.places[wide], t.list = at, append(t.list, wide)
+	}
+	h.six = true
+	binary.NativeEndian.PutUint32(h.via[:], at)
+	return h
 }
 
 type encapWord uint8
@@ -53,22 +87,25 @@ type encapWord uint8
 var encapWords = []string{"", config.EncapNone, config.EncapIPIP} // "": ipip.mode decides
 
 func (h hop) addr() netip.Addr {
-	if h.via == [16]byte{} {
+	switch {
+	case h.six:
+		nextHops.mu.RLock()
+		defer nextHops.mu.RUnlock()
+		return netip.AddrFrom16(nextHops.list[binary.NativeEndian.Uint32(h.via[:])])
+	case h.via == [4]byte{}:
 		return netip.Addr{}
 	}
-	return netip.AddrFrom16(h.via).Unmap()
+	return netip.AddrFrom4(h.via)
 }
 
 func (h hop) compare(o hop) int {
-	return cmp.Or(bytes.Compare(h.via[:], o.via[:]), cmp.Compare(h.encap, o.encap))
+	return cmp.Or(h.addr().Compare(o.addr()), cmp.Compare(h.encap, o.encap))
 }
 
 // staticOf makes one of a checked route; an error names a protocol that nobody knows.
 func staticOf(c *config.Route) (s static, err error) {
 	s = static{kind: routeTypes[c.Type], metric: uint32(c.Metric), proto: unix.RTPROT_STATIC}
-	if c.Via.IsValid() {
-		s.via = c.Via.As16()
-	}
+	s.hop = hopTo(c.Via)
 	s.encap = encapWord(slices.Index(encapWords, c.Encap))
 	if c.Proto != "" {
 		if s.proto, err = protocolNumber(c.Proto); err != nil {
@@ -119,10 +156,73 @@ type routeKey struct {
 	metric uint32
 }
 
+// firsts are a route by destination. There may be a million of IPv4, which take half as much in a map of their own.
+type firsts struct {
+	four map[destination4]static
+	six  map[destination]static
+}
+
+type destination4 struct {
+	addr [4]byte
+	bits uint8
+}
+
+func newFirsts(four int) firsts {
+	return firsts{make(map[destination4]static, four), map[destination]static{}}
+}
+
+// in4 is an IPv4 destination in five bytes.
+func (d destination) in4() (d4 destination4, ok bool) {
+	if a := netip.AddrFrom16(d.addr); a.Is4In6() {
+		return destination4{a.Unmap().As4(), d.bits}, true
+	}
+	return d4, false
+}
+
+func (f *firsts) len() int { return len(f.four) + len(f.six) }
+
+func (f *firsts) at(d destination) (s static, ok bool) {
+	if d4, is4 := d.in4(); is4 {
+		s, ok = f.four[d4]
+	} else {
+		s, ok = f.six[d]
+	}
+	return s, ok
+}
+
+func (f *firsts) set(d destination, s static) {
+	if d4, is4 := d.in4(); is4 {
+		f.four[d4] = s
+	} else {
+		f.six[d] = s
+	}
+}
+
+func (f *firsts) remove(d destination) {
+	if d4, is4 := d.in4(); is4 {
+		delete(f.four, d4)
+	} else {
+		delete(f.six, d)
+	}
+}
+
+func (f *firsts) all(yield func(destination, static) bool) {
+	for d, s := range f.four {
+		if !yield(destinationOf(netip.PrefixFrom(netip.AddrFrom4(d.addr), int(d.bits))), s) {
+			return
+		}
+	}
+	for d, s := range f.six {
+		if !yield(d, s) {
+			return
+		}
+	}
+}
+
 // statics are all static routes: the file's, and on top of it what commands made of
 // them. Nearly every prefix has one.
 type statics struct {
-	first   map[destination]static   // the one with the lowest metric
+	first   firsts                   // the one with the lowest metric
 	more    map[destination][]static // the others, by metric; the slices are never written to
 	deleted map[routeKey]bool        // of the file's, those that commands deleted
 	hops    map[hop]int              // how many routes leave each way
@@ -134,22 +234,22 @@ type statics struct {
 
 func newStatics(size int) *statics {
 	return &statics{
-		first: make(map[destination]static, size), more: map[destination][]static{},
+		first: newFirsts(size), more: map[destination][]static{},
 		deleted: map[routeKey]bool{}, hops: map[hop]int{},
 	}
 }
 
 // expect makes room for so many routes where there are none yet.
 func (s *statics) expect(n int) {
-	if len(s.first) == 0 {
-		s.first = make(map[destination]static, n)
+	if s.first.len() == 0 {
+		s.first = newFirsts(n)
 	}
 }
 
 // at lists the routes to a prefix by metric, until the next call.
 func (s *statics) at(d destination) []static {
 	s.buf = s.buf[:0]
-	if f, ok := s.first[d]; ok {
+	if f, ok := s.first.at(d); ok {
 		s.buf = append(append(s.buf, f), s.more[d]...)
 	}
 	return s.buf
@@ -191,26 +291,27 @@ func (s *statics) remove(k routeKey) {
 func (s *statics) store(d destination, list []static) {
 	s.buf = list
 	if len(list) == 0 {
-		delete(s.first, d)
+		s.first.remove(d)
 	} else {
-		s.first[d] = list[0]
+		s.first.set(d, list[0])
 	}
 	if len(list) > 1 {
 		s.more[d] = slices.Clone(list[1:])
 	} else {
 		delete(s.more, d)
 	}
-	s.most = max(s.most, len(s.first))
+	s.most = max(s.most, s.first.len())
 }
 
 // slim gives back what many routes took that are gone: a map never shrinks.
 func (s *statics) slim() {
 	const small = 1 << 12
-	if s.most >= small && len(s.first) <= s.most/4 {
-		first, more := make(map[destination]static, len(s.first)), make(map[destination][]static, len(s.more))
-		maps.Copy(first, s.first)
+	if s.most >= small && s.first.len() <= s.most/4 {
+		first, more := newFirsts(len(s.first.four)), make(map[destination][]static, len(s.more))
+		maps.Copy(first.four, s.first.four)
+		maps.Copy(first.six, s.first.six)
 		maps.Copy(more, s.more)
-		s.first, s.more, s.most = first, more, len(first)
+		s.first, s.more, s.most = first, more, first.len()
 	}
 }
 
@@ -266,7 +367,7 @@ func (s *statics) example(h hop) (p netip.Prefix) {
 
 // all yields every route, in no order.
 func (s *statics) all(yield func(destination, static) bool) {
-	for d, f := range s.first {
+	for d, f := range s.first.all {
 		if !yield(d, f) {
 			return
 		}
@@ -305,7 +406,7 @@ func (s *statics) sorted() iter.Seq[config.Route] {
 		destination
 		static
 	}
-	list := make([]item, 0, len(s.first))
+	list := make([]item, 0, s.first.len())
 	for d, r := range s.all {
 		list = append(list, item{d, r})
 	}
@@ -325,7 +426,7 @@ func (s *statics) sorted() iter.Seq[config.Route] {
 // added, replaced or deleted stays so. Where the file has come to say the same as
 // a command, it is the file's from then on.
 func (s *statics) reloaded(file *config.Routes) (*statics, error) {
-	next := newStatics(max(file.Len(), len(s.first)))
+	next := newStatics(max(file.Len(), s.first.len()))
 	for t := range file.All {
 		d := destinationOf(t.To)
 		r, err := staticOf(&t)

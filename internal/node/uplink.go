@@ -26,7 +26,7 @@ type uplink struct {
 	mtu       int
 	addresses []netip.Prefix     // but for link-local IPv6
 	subnets   []forwarder.Subnet // on its link, IPv4 first, link-local IPv6 last
-	own       []netip.Addr       // of all interfaces
+	own       []netip.Addr       // of all interfaces; of link-local IPv6 the uplink's alone
 	linkLocal netip.Addr         // IPv6; zero: it has none
 	tentative bool               // it is about to have more
 	sockets   sockets
@@ -87,6 +87,9 @@ func (u *uplink) takeAddresses(all []netlink.Addr) {
 		if !ip.IsValid() || ip.IsLoopback() || x.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 && x.Flags&unix.IFA_F_OPTIMISTIC == 0 {
 			u.tentative = u.tentative || x.LinkIndex == u.index && x.Flags&unix.IFA_F_DADFAILED == 0
 			continue // RFC 1122 3.2.1.3 (g): loopback addresses never appear on a network; RFC 4862 5.4: nor do those that may be another's
+		}
+		if x.LinkIndex != u.index && ip.Is6() && ip.IsLinkLocalUnicast() {
+			continue // it means something else on the uplink's link
 		}
 		u.own = append(u.own, ip)
 		if x.LinkIndex != u.index {

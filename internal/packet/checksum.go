@@ -15,6 +15,10 @@ func Sum(b []byte, start uint16) uint16 {
 		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b), carry)
 		b = b[8:]
 	}
+	if len(b) >= 4 { // what is left of an IPv4 header
+		sum, carry = bits.Add64(sum, uint64(binary.BigEndian.Uint32(b))<<32, carry)
+		b = b[4:]
+	}
 	tail := uint64(0)
 	for i, x := range b {
 		tail |= uint64(x) << (56 - 8*i)

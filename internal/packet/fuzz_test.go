@@ -125,7 +125,7 @@ func FuzzIPv6(f *testing.F) {
 		}
 		Transport(IP(ip))
 		IsICMPError(ip)
-		if q := Quoted(ip); q != nil && (!Quotes(ip) || !IsICMPError(ip) || len(q) < IPv6MinLen || len(q) > ip.end()-u.At-ICMPHeaderLen) {
+		if q := Quoted(ip); q != nil && (!Quotes(IP(ip)) || !IsICMPError(ip) || len(q) < IPv6MinLen || len(q) > ip.end()-u.At-ICMPHeaderLen) {
 			t.Errorf("a quote of %d bytes in %d", len(q), len(b))
 		}
 		m, ok := ParseND(ip)

@@ -55,16 +55,16 @@ func isICMPv4Error(ip IPv4) bool {
 
 // Quotes says whether a packet looks like an ICMP error, which quotes another one. It
 // is asked of every packet, and so looks at no more than it must.
-func Quotes[P ~[]byte](ip P) bool {
-	if IP(ip).Version() == 6 {
+func Quotes(ip IP) bool {
+	return (ip[0]>>4 != 4 || ip[9] == ProtocolICMP) && quotes(ip)
+}
+
+func quotes(ip IP) bool {
+	if ip.Version() == 6 {
 		return quotesV6(IPv6(ip))
 	}
-	p := IPv4(ip)
-	if p.Protocol() != ProtocolICMP {
-		return false
-	}
-	at := p.HeaderLen()
-	return at < len(p) && p[at] != ICMPEchoRequest && p[at] != ICMPEchoReply
+	at := IPv4(ip).HeaderLen()
+	return at < len(ip) && ip[at] != ICMPEchoRequest && ip[at] != ICMPEchoReply
 }
 
 // Quoted is the packet that an ICMP error is about, as far as the error quotes it:

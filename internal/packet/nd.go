@@ -40,7 +40,7 @@ var ndKinds = [...]struct {
 	target bool
 	near   bool // the source is link-local
 }{
-	ICMPv6RouterSolicitation - ICMPv6RouterSolicitation:    {len: 8, option: ndSourceMAC},
+	0: {len: 8, option: ndSourceMAC},
 	ICMPv6RouterAdvertisement - ICMPv6RouterSolicitation:   {len: 16, option: ndSourceMAC, near: true},
 	ICMPv6NeighborSolicitation - ICMPv6RouterSolicitation:  {len: ndLen, option: ndSourceMAC, target: true},
 	ICMPv6NeighborAdvertisement - ICMPv6RouterSolicitation: {len: ndLen, option: ndTargetMAC, target: true},

@@ -63,13 +63,15 @@ type bed struct {
 
 // newBed starts both, A in the namespace host-a, with an ipip.mode, and B at eth0
 // of host-b.
-func newBed(t *testing.T, mode string, b peer.Setup) *bed {
+func newBed(t *testing.T, mode string, b peer.Setup) *bed { return newBedOf(t, config, mode, b) }
+
+func newBedOf(t *testing.T, config, mode string, b peer.Setup) *bed {
 	program, err := build()
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), bootTimeout)
 	defer cancel()
 	bed := &bed{T: t, wire: sniff(t, workload.Named("host-a"), uplinkA)}
-	bed.startRouter(ctx, program, mode, b.Address.Addr())
+	bed.startRouter(ctx, program, config, mode, b.Address.Addr())
 	bed.startGuest(ctx, b)
 	for _, name := range []string{"ns1", "wide"} {
 		n := workload.Named(name)
@@ -128,7 +130,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, cmd.Run()
 })
 
-func (b *bed) startRouter(ctx context.Context, program, mode string, peer netip.Addr) {
+func (b *bed) startRouter(ctx context.Context, program, config, mode string, peer netip.Addr) {
 	dir := b.TempDir()
 	file, socket, logName := filepath.Join(dir, "a.yaml"), filepath.Join(dir, "s"), filepath.Join(dir, "log")
 	text := strings.NewReplacer("PEER", peer.String(), "MODE", mode, "SOCKET", socket).Replace(config)

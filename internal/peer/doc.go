@@ -1,6 +1,6 @@
-// Package peer boots a real Linux kernel with ipip.ko as the host at the other
-// end of a tunnel, so that vrouter's IP-in-IP is tried against an implementation
-// that is not its own.
+// Package peer boots a real Linux kernel with ipip.ko, sit.ko and ip6_tunnel.ko as the
+// host at the other end of a tunnel, so that vrouter's IP-in-IP, of either family in
+// either, is tried against an implementation that is not its own.
 //
 // Debian's package user-mode-linux has that kernel as a program. Boot runs it in a
 // network namespace: its eth0 is a packet socket on an interface there. Its root

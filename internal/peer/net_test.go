@@ -78,5 +78,5 @@ func addRoute(t *testing.T, host, link string, r netlink.Route) {
 // prefix keeps the host's part of an address, as an interface has it.
 func prefix(text string) *net.IPNet {
 	p := netip.MustParsePrefix(text)
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -23,7 +23,7 @@ const Port = 7000
 // Send sends the data from the calling thread's network namespace. It fails
 // unless the receiver has got the very bytes.
 func (t Transfer) Send() error {
-	conn, err := net.DialTimeout("tcp4", t.To.String(), t.Timeout)
+	conn, err := net.DialTimeout("tcp", t.To.String(), t.Timeout)
 	if err != nil {
 		return err
 	}
@@ -51,8 +51,13 @@ func (t Transfer) Send() error {
 
 // Serve listens in the calling thread's network namespace, and answers what each
 // connection sends with its checksum.
-func Serve() (io.Closer, error) {
-	l, err := net.Listen("tcp4", fmt.Sprintf(":%d", Port))
+func Serve() (io.Closer, error) { return serve("tcp4") }
+
+// Serve6 is Serve for IPv6.
+func Serve6() (io.Closer, error) { return serve("tcp6") }
+
+func serve(network string) (io.Closer, error) {
+	l, err := net.Listen(network, fmt.Sprintf(":%d", Port))
 	if err != nil {
 		return nil, err
 	}

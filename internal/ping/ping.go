@@ -23,6 +23,8 @@ type Options struct {
 	Count    int
 	Interval time.Duration // between one reply and the next request
 	Timeout  time.Duration // to wait for a reply
+	Data     int           // bytes; 0: 56, as ping(8) sends
+	Whole    bool          // it may not be cut on its way: Don't Fragment
 }
 
 // Reply is one answer.
@@ -45,10 +47,18 @@ func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
 		return nil, fmt.Errorf("ping: %w", err)
 	}
 	defer p.Close()
+	if o.Data == 0 {
+		o.Data = dataLen
+	}
+	if o.Whole {
+		if err := p.keepWhole(o.To); err != nil {
+			return nil, fmt.Errorf("ping: %w", err)
+		}
+	}
 	if o.To.Is4() {
-		fmt.Fprintf(w, "PING %s (%s) %d(%d) bytes of data.\n", o.To, o.To, dataLen, dataLen+28)
+		fmt.Fprintf(w, "PING %s (%s) %d(%d) bytes of data.\n", o.To, o.To, o.Data, o.Data+28)
 	} else {
-		fmt.Fprintf(w, "PING %s(%s) %d data bytes\n", o.To, o.To, dataLen)
+		fmt.Fprintf(w, "PING %s(%s) %d data bytes\n", o.To, o.To, o.Data)
 	}
 	result, start := &Result{}, time.Now()
 	for seq := 1; seq <= o.Count; seq++ {
@@ -68,7 +78,7 @@ func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
 			return result, fmt.Errorf("ping: %w", err)
 		}
 		result.Replies = append(result.Replies, *r)
-		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d ttl=%d time=%.3f ms\n", dataLen+8, o.To, r.Seq, r.TTL, ms(r.RTT))
+		fmt.Fprintf(w, "%d bytes from %s: icmp_seq=%d ttl=%d time=%.3f ms\n", o.Data+8, o.To, r.Seq, r.TTL, ms(r.RTT))
 	}
 	result.print(w, o.To, time.Since(start))
 	return result, nil
@@ -77,7 +87,7 @@ func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
 // once sends one request and waits for its reply.
 func once(p socket, o Options, seq int) (*Reply, error) {
 	id := os.Getpid() & 0xffff
-	request := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, dataLen)}}
+	request := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, o.Data)}}
 	b, err := request.Marshal(nil)
 	if err != nil {
 		return nil, err
@@ -89,7 +99,7 @@ func once(p socket, o Options, seq int) (*Reply, error) {
 	if err := p.SetReadDeadline(sent.Add(o.Timeout)); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, 1500)
+	buf := make([]byte, max(1500, o.Data+128))
 	for {
 		n, ttl, from, err := p.read(buf)
 		if err != nil {

@@ -1,6 +1,7 @@
 package ping
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 )
 
 // socket is for the ICMP of one family.
@@ -53,4 +55,19 @@ func open(to netip.Addr) (s socket, err error) {
 		s.Close()
 	}
 	return s, err
+}
+
+// keepWhole has what is sent carry Don't Fragment, in IPv6 that it is not cut here, whatever the kernel knows of the path.
+func (s *socket) keepWhole(to netip.Addr) error {
+	conn, err := s.PacketConn.(*net.IPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	level, option := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER
+	if to.Is6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, option, unix.IP_PMTUDISC_PROBE) })
+	return errors.Join(err, failed)
 }

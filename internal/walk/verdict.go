@@ -18,8 +18,8 @@ func (e *End) place() string {
 	return e.Host
 }
 
-// words say how a way ends, in part of a line.
-func (e *End) words() string {
+// Words say how a way ends, in part of a line.
+func (e *End) Words() string {
 	var text string
 	switch e.Outcome {
 	case Delivered:
@@ -52,9 +52,14 @@ func (w *Walk) verdict() string {
 	if w.Loop != nil {
 		parts = append(parts, w.loopWords())
 	}
-	parts = append(parts, w.End.words())
-	if len(w.Told) > 0 && (w.Reply == nil || !w.Reply.good()) {
-		parts = append(parts, w.Told[0])
+	parts = append(parts, w.End.Words())
+	told := func() {
+		if len(w.Told) > 0 {
+			parts = append(parts, w.Told[0])
+		}
+	}
+	if w.Reply == nil {
+		told()
 	}
 	switch {
 	case w.Reply == nil:
@@ -67,7 +72,8 @@ func (w *Walk) verdict() string {
 		}
 		parts = append(parts, text)
 	default:
-		parts = append(parts, "the reply is "+w.Reply.words())
+		parts = append(parts, "the reply is "+w.Reply.Words())
+		told()
 	}
 	return strings.Join(parts, "; ")
 }

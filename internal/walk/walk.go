@@ -312,7 +312,7 @@ func (w *walker) caused(h *Host, q *trace.Packet, sent []trace.Sent) error {
 		ends = []End{{Outcome: q.Outcome, Host: h.Name, Port: q.In, Reason: q.Reason, Detail: q.Mend}}
 	}
 	end := worst(ends)
-	text := fmt.Sprintf("%s: %s", q.Summary, end.words())
+	text := fmt.Sprintf("%s: %s", q.Summary, end.Words())
 	if q.When != "" {
 		text = q.When + ", " + text
 	}

@@ -99,7 +99,7 @@ func (q *inquiry) smallPing() (bool, error) {
 // ended says why a packet to an address ended as it did.
 func (q *inquiry) ended(w *walk.Walk, e *walk.End, to netip.Addr, what string) (bool, error) {
 	if w.Loop != nil && what == "" {
-		return q.is(Loop, w.Loop[len(w.Loop)-1], q.unloop(w, to), "loop: %s send it to each other, %d times, until its time to live runs out", strings.Join(w.Loop, " and "), w.Passes)
+		return q.is(Loop, w.Loop[len(w.Loop)-1], q.unloop(w, to), "loop: %s send it to each other, %d times, until it is %s", strings.Join(w.Loop, " and "), w.Passes, e.Words())
 	}
 	switch {
 	case e.Outcome == walk.Lost && e.Reason == walk.NoRouter:

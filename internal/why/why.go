@@ -47,6 +47,7 @@ type Answer struct {
 	Next     string   `json:"next"` // the command to type; "": none
 	Path     []string `json:"path"`
 	Back     []string `json:"reply_path"`
+	Probed   []Probed `json:"probed,omitempty"` // what was sent, where that was asked for
 }
 
 // Host is what a host knows, besides what its router would do.
