@@ -188,7 +188,7 @@ func TestCNIRestart(t *testing.T) {
 	}
 	r = again()
 	wantEcho(t, ns[0], address(1), 63)
-	if out := vrouter(t, "workload", "list").wantOK(t); strings.Contains(out, "c2") {
+	if out := vrouter(t, "workload", "list").wantOK(t); strings.Contains(out, "\nc2 ") {
 		t.Errorf("a container without a namespace is there again:\n%s", out)
 	}
 	// One goes while the router runs, and without DEL: its address is for another one.
