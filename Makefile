@@ -127,7 +127,7 @@ peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
 	CGO_ENABLED=0 $(GOTEST) -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
-cni: ## test the CNI plugin, with two hosts of containers too (needs Debian's packages containerd, runc, busybox-static, containernetworking-plugins)
+cni: ## test the CNI plugin, with two hosts of containers too (needs Debian's packages containerd, runc, busybox-static, containernetworking-plugins, nftables)
 	CGO_ENABLED=0 $(GOTEST) -tags cni -run '^TestCNI' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)

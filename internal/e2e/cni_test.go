@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -337,4 +338,31 @@ func TestCNISpeed(t *testing.T) {
 	slices.Sort(own)
 	slices.Sort(others)
 	t.Logf("100 ADDs, median (most): vrouter %v (%v), bridge %v (%v)", own[50], own[99], others[50], others[99])
+}
+
+// A container reaches what is outside by the network's gateway, which masquerades with nftables as docs/cni.md says.
+func TestCNIOutOfTheCluster(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Fatalf("%v: install Debian's package nftables", err)
+	}
+	leavesNothing(t)
+	cniHost(t, "routes: [{to: 0.0.0.0/0, via: 192.168.0.12}]\n")
+	outside := newNamespace(t)
+	gateway := workload.Named(fmt.Sprintf("test-%d", namespaces.Load()-1)) // cniHost's cable
+	doc := regexp.MustCompile("(?ms)^```\n(ip route add.*?)^```$").FindStringSubmatch(read(t, "../../docs/cni.md"))
+	if doc == nil {
+		t.Fatal("docs/cni.md has no commands for the gateway")
+	}
+	script := "ip link add wan type veth peer name eth0 netns " + filepath.Base(string(outside)) + "\n" +
+		"ip link set wan up; ip addr add 203.0.113.1/24 dev wan; echo 1 >/proc/sys/net/ipv4/ip_forward\n" + doc[1]
+	out := start(t, exec.Command("bash", "-euc", script), gateway.Do).wait(t)
+	if out.status != 0 {
+		t.Fatalf("%+v", out)
+	}
+	in(t, outside, func() error { return up("eth0", "203.0.113.2/24") })
+	ns := newNamespace(t)
+	wantCNI(t, "ADD", "c1", string(ns), "ipam", oneFamily)
+	resumes(t, ns, "203.0.113.2")
+	wantEcho(t, ns, "203.0.113.2", 62)
+	wantCNI(t, "DEL", "c1", string(ns), "ipam", oneFamily)
 }
