@@ -12,6 +12,8 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 PREFIX     ?= /usr/local
 DESTDIR    ?=
+# Where runtimes look for plugins: most in this directory, Debian's in /usr/lib/cni.
+CNIDIR     ?= /opt/cni/bin
 ARCH       ?= $(shell $(GO) env GOARCH)
 # The same source gives the same manual and package.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
@@ -23,7 +25,7 @@ DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v
 GOTEST     := $(GO) test $(if $(WORKERS),-exec 'env GOMAXPROCS=$(shell expr 2 '*' $(WORKERS))')
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp ssh libpcap prometheus tshark tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp cni ssh libpcap prometheus tshark tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -46,8 +48,11 @@ share: ## write the manual pages and shell completions to bin/share
 		$(if $(VERSION),-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(VERSION)')
 
 # The configuration is its owner's: one that is there stays.
-install: build share ## install program, service, manual and completions under DESTDIR, PREFIX (/usr/local)
+install: build share ## install program, CNI plugin, service, manual and completions under DESTDIR, PREFIX (/usr/local)
 	install -D -m 755 bin/vrouter $(DESTDIR)$(PREFIX)/bin/vrouter
+	install -d $(DESTDIR)$(CNIDIR)
+	ln -sf vrouter $(DESTDIR)$(PREFIX)/bin/vrouter-cni
+	ln -sf $(PREFIX)/bin/vrouter-cni $(DESTDIR)$(CNIDIR)/vrouter
 	install -d $(DESTDIR)$(PREFIX)/share/doc/vrouter $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/vrouter
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
@@ -57,7 +62,7 @@ install: build share ## install program, service, manual and completions under D
 # The packager has a list of modules of its own, so that the router does not depend on them.
 deb: ## build bin/vrouter_VERSION_ARCH.deb
 	rm -rf bin/root bin/*.deb
-	$(MAKE) install DESTDIR=bin/root PREFIX=/usr
+	$(MAKE) install DESTDIR=bin/root PREFIX=/usr CNIDIR=/usr/lib/cni
 	gzip -9n bin/root/usr/share/man/man1/*.1
 	ARCH=$(ARCH) DEB_VERSION='$(DEB_VERSION)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
 
@@ -75,7 +80,7 @@ race: ## run all tests, and the programs that they start, with the race detector
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	$(GO) vet -tags 'bgp cni libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -121,6 +126,9 @@ peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user
 
 bgp: ## test with BIRD on each host (needs Debian's package bird2)
 	CGO_ENABLED=0 $(GOTEST) -tags bgp -run '^TestBGP' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+cni: ## test the CNI plugin, with two hosts of containers too (needs Debian's packages containerd, runc, busybox-static, containernetworking-plugins, nftables)
+	CGO_ENABLED=0 $(GOTEST) -tags cni -run '^TestCNI' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 ssh: ## test traces over ssh with a real sshd (needs Debian's package openssh-server)
 	CGO_ENABLED=0 $(GOTEST) -tags ssh -run '^TestSSH' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e

@@ -69,6 +69,21 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// Debian's runtimes find the plugin, which says what it speaks.
+func TestPlugin(t *testing.T) {
+	root := installed(t)
+	for _, path := range []string{"usr/bin/vrouter-cni", "usr/lib/cni/vrouter"} {
+		if st, err := os.Lstat(filepath.Join(root, path)); err != nil || st.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "usr/bin/vrouter-cni"))
+	cmd.Env = []string{"CNI_COMMAND=VERSION"}
+	if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), `"1.1.0"`) {
+		t.Errorf("VERSION: %v, %s", err, out)
+	}
+}
+
 // The configuration is its owner's: an upgrade and a removal leave it, a purge
 // leaves nothing at all.
 func TestConfigurationStays(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vrouter/vrouter/internal/cni"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/lab"
@@ -44,7 +45,12 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // but for this one, by which /proc and `ip netns identify` tell where the program is.
 func init() { runtime.LockOSThread() }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	if cni.Asked() {
+		os.Exit(cni.Main(buildVersion()))
+	}
+	os.Exit(run(os.Args[1:]))
+}
 
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

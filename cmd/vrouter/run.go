@@ -29,27 +29,34 @@ import (
 )
 
 func newRun() *cobra.Command {
-	var file string
+	var file, name string
 	cmd := &cobra.Command{
-		Use: "run --config FILE", Short: "Be the router of this host", Args: noArgs,
+		Use: "run --config FILE [--node NAME]", Short: "Be the router of this host", Args: noArgs,
 		Long: "Runs in the foreground and logs to stderr. On SIGINT or SIGTERM it stops forwarding; workloads keep\n" +
 			"their interface, address, routes and connections, and the next start takes them over.\n" +
 			"`vrouter down` removes them. Of the capabilities it has it keeps CAP_NET_ADMIN, CAP_NET_RAW and\n" +
-			"CAP_SYS_ADMIN. It tells a service manager how it is, by sd_notify(3).",
+			"CAP_SYS_ADMIN. It tells a service manager how it is, by sd_notify(3). With --node the file is one of all\n" +
+			"hosts, as `vrouter lab up -f` takes it, and this is the host of that name.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := surface(file); err != nil {
 				return err
 			}
-			c, err := loadHost(file)
+			load := func() (*config.Host, error) { return loadHost(file, name) }
+			c, err := load()
 			if err != nil {
 				return err
 			}
 			tidies(cmd.Context())
-			return runRouter(cmd.Context(), file, c)
+			return runRouter(cmd.Context(), file, load, c)
 		},
 	}
 	configFlag(cmd, &file)
+	nodeFlag(cmd, &name)
 	return cmd
+}
+
+func nodeFlag(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "node", "", "which of the hosts in FILE this one is")
 }
 
 func configFlag(cmd *cobra.Command, file *string) {
@@ -58,9 +65,14 @@ func configFlag(cmd *cobra.Command, file *string) {
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
-// loadHost reads a host file. Where this host is one of a lab, its namespaces are the lab's.
-func loadHost(file string) (*config.Host, error) {
-	c, err := config.Load(file)
+// loadHost reads a host file or, of a file of several, the host of that name. Where this host is one of a lab, its
+// namespaces are the lab's.
+func loadHost(file, name string) (c *config.Host, err error) {
+	if name == "" {
+		c, err = config.Load(file)
+	} else {
+		c, err = config.LoadNode(file, name)
+	}
 	if err == nil {
 		c.Lab = lab.Prefix()
 	}
@@ -84,7 +96,7 @@ func surface(file string) error {
 // runRouter wires the parts together: sockets first, as somebody else may have
 // them, and they may need rights that the rest does not; then the router; and all of
 // it ends when ctx does.
-func runRouter(ctx context.Context, file string, c *config.Host) error {
+func runRouter(ctx context.Context, file string, load func() (*config.Host, error), c *config.Host) error {
 	// Forwarding allocates nothing, so to collect garbage twice as often costs next to nothing, and
 	// a large table takes less memory.
 	debug.SetGCPercent(50)
@@ -130,12 +142,13 @@ func runRouter(ctx context.Context, file string, c *config.Host) error {
 	}
 	n.Follow(ctx)
 	manager := service.New(log)
-	r := &reloader{node: n, file: file, manager: manager, log: log, output: output}
+	r := &reloader{node: n, file: file, load: load, manager: manager, log: log, output: output}
 	reload := r.reload
 	go onHangup(ctx, hangup, reload)
 	looks := share.New()
 	s := control.NewServer(n, reload, socket, control.Version{
 		Version: buildVersion(), GoVersion: runtime.Version(), Node: c.Node, PID: os.Getpid(),
+		Gateway: c.Gateway.Address.String(), Gateway6: c.Gateway.Address6.String(),
 	}, looks, log)
 	defer s.Close()
 	go logError(log, "control socket", s.Serve)
@@ -168,6 +181,7 @@ type reloader struct {
 	turn    sync.Mutex
 	node    *node.Node
 	file    string
+	load    func() (*config.Host, error)
 	manager service.Manager
 	log     *slog.Logger
 	output  *switchable
@@ -179,7 +193,7 @@ func (r *reloader) reload() (waiting []string, err error) {
 	defer r.turn.Unlock()
 	defer func() { go debug.FreeOSMemory() }() // of a million routes the old ones and the file are as much as what stays
 	r.manager.Reloading()
-	c, err := config.Load(r.file)
+	c, err := r.load()
 	if err == nil {
 		c.Lab = r.node.Config().Lab
 		waiting, err = r.node.Reload(c)
@@ -271,14 +285,14 @@ func newReload(c *cli) *cobra.Command {
 }
 
 func newDown() *cobra.Command {
-	var file string
+	var file, name string
 	cmd := &cobra.Command{
-		Use: "down --config FILE", Short: "Take back what a router has left on this host", Args: noArgs,
+		Use: "down --config FILE [--node NAME]", Short: "Take back what a router has left on this host", Args: noArgs,
 		Long: "It removes what the router with this uplink has made, as its record in " + host.Directory + " says: interfaces,\n" +
 			"namespaces, the guard, routes; and puts back what it has replaced. What the record does not name stays.\n" +
 			"It refuses while the router runs.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(file)
+			c, err := loadHost(file, name)
 			if err != nil {
 				return err
 			}
@@ -294,5 +308,6 @@ func newDown() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &file)
+	nodeFlag(cmd, &name)
 	return cmd
 }

@@ -87,12 +87,17 @@ type Host struct {
 	// Lab is what the names of this host's namespaces begin with, where it is one of a lab: all hosts of
 	// that are on one machine.
 	Lab string `yaml:"-"`
+	// Blocks are the addresses that its workloads come from, in a file of several hosts. Its routes are Derived from those of
+	// the others where the file has blocks, and no list of routes for it.
+	Blocks  []netip.Prefix `yaml:"-"`
+	Derived bool           `yaml:"-"`
 }
 
 // Uplink is the interface towards the other hosts.
 type Uplink struct {
 	Interface string `yaml:"interface"`
-	// Addresses are set by lab files alone: a router reads them from the kernel, and follows their changes.
+	// Addresses are set by files of several hosts alone: a router reads them from the kernel, and follows their changes. It
+	// does not start where these are not among them.
 	Addresses []netip.Prefix `yaml:"-"`
 }
 
@@ -102,7 +107,14 @@ type Workload struct {
 	Interface string
 	Addresses []netip.Prefix // its own, one at least, each with the length of its subnet
 	Namespace string
-	MTU       int // bytes; 0: what fits through the uplink
+	MTU       int       // bytes; 0: what fits through the uplink
+	Container Container // by CNI; zero: it is none
+}
+
+// Container is what CNI calls that of which a workload is an interface. It lives as long as its namespace.
+type Container struct {
+	Network, ID string
+	Netns       uint64 // its namespace's cookie
 }
 
 // Equal says whether two are the same.
@@ -280,15 +292,35 @@ func (r *report) host(body ast.Node, routes *block) (*Host, error) {
 
 // LoadLab reads a lab file.
 func LoadLab(file string) (*Lab, error) {
+	l, err := loadHosts(file)
+	if err == nil {
+		l.enterAllRoutes()
+	}
+	return l, err
+}
+
+func loadHosts(file string) (*Lab, error) {
 	text, err := readFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: give the path of a lab file", err)
+		return nil, fmt.Errorf("%w: give the path of a file with hosts", err)
 	}
 	return parseLab(file, text)
 }
 
 // ParseLab is LoadLab for a file that was read already; errors call it name.
-func ParseLab(name string, data []byte) (*Lab, error) { return parseLab(name, string(data)) }
+func ParseLab(name string, data []byte) (*Lab, error) {
+	l, err := parseLab(name, string(data))
+	if err == nil {
+		l.enterAllRoutes()
+	}
+	return l, err
+}
+
+func (l *Lab) enterAllRoutes() {
+	for i := range l.Hosts {
+		l.enterRoutes(i)
+	}
+}
 
 func parseLab(name, text string) (*Lab, error) {
 	problem := &report{file: name}

@@ -19,6 +19,12 @@ func (c *checker) lab(raw *rawLab) Lab {
 		c.claim(nodes, h.Node, raw.hosts[i].node.place, "give each host its own name")
 		lab.Hosts = append(lab.Hosts, h)
 	}
+	c.checkBlocks(raw.hosts, lab.Hosts)
+	if slices.ContainsFunc(raw.hosts, func(h rawHost) bool { return h.blocks != nil }) {
+		for i := range lab.Hosts {
+			lab.Hosts[i].Derived = raw.hosts[i].routes.list == nil
+		}
+	}
 	for i := range raw.links {
 		lab.Links = append(lab.Links, c.link(&raw.links[i], len(raw.links) > 1, firstSubnet(lab.Hosts)))
 	}
@@ -57,6 +63,7 @@ func (c *checker) labHost(raw *rawHost) Host {
 	}
 	h := c.host(raw)
 	h.Uplink.Addresses = uplink
+	h.Blocks = c.blocks(raw.blocks)
 	return h
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	nodeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`) // Linux has hostnames of up to 64 bytes
 	hostForm = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
 )
@@ -24,8 +24,8 @@ const (
 	maxSocket    = 107 // sun_path of unix(7) less the closing zero
 )
 
-// name becomes the name of a file: /run/netns/ns1.
-func (c *checker) name(s scalar) string { return c.named(s, nameForm, 63) }
+// name becomes the name of a file, /run/netns/ns1, or is that of a container, which has 64 signs, and its interface's.
+func (c *checker) name(s scalar) string { return c.named(s, nameForm, 128) }
 
 // node is the name of a host.
 func (c *checker) node(s scalar) string { return c.named(s, nodeForm, 64) }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vrouter/vrouter/internal/impair"
@@ -10,6 +12,7 @@ import (
 
 type rawHost struct {
 	node      scalar
+	blocks    []scalar
 	uplink    rawUplink
 	workloads []rawWorkload
 	routes    rawRoutes
@@ -25,7 +28,7 @@ type rawHost struct {
 }
 
 func (h *rawHost) read(r *reader, n ast.Node, at place) {
-	r.mapping(n, at, keys{
+	known := keys{
 		{"node", &h.node},
 		{"uplink", &h.uplink},
 		{"workloads", each(&h.workloads)},
@@ -38,7 +41,11 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 		{"metrics", &h.metrics},
 		{"control", &h.control},
 		{"log", &h.log},
-	})
+	}
+	if at.key != "" { // one of several
+		known = slices.Insert(known, 1, keys{{"blocks", each(&h.blocks)}}...)
+	}
+	r.mapping(n, at, known)
 }
 
 type rawUplink struct {

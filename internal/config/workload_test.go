@@ -9,16 +9,16 @@ import (
 
 func TestErrorsOfWorkloads(t *testing.T) {
 	const notInterface = " is not an interface name: use 1 to 15 bytes, without spaces, slash, colon and percent sign"
-	const notName = " is not a name: use 1 to 63 letters, digits, dots, dashes and underscores; neither dot nor dash first"
+	const notName = " is not a name: use 1 to 128 letters, digits, dots, dashes and underscores; neither dot nor dash first"
 	const notMTU = " is not an MTU in bytes: write a whole number from 68 to 65521"
-	long := strings.Repeat("a", 64)
+	long := strings.Repeat("a", 129)
 	checkHostErrors(t, minimal+"workloads:\n- {", [][2]string{
 		{"address: 10.70.1.1/24}", "4:3: workloads[0].name: missing: name the workload, such as ns1"},
 		{"name: ns1}", "4:3: workloads[0].address: missing: give the workload its address, such as 10.70.1.1/24"},
 		{"name: a/b, address: 10.70.1.1/24}", `4:10: workloads[0].name: "a/b" has a slash, and a name is not a path: leave the directories out`},
 		{"name: .a, address: 10.70.1.1/24}", `4:10: workloads[0].name: ".a"` + notName},
 		{"name: '', address: 10.70.1.1/24}", `4:10: workloads[0].name: ""` + notName},
-		{"name: " + long + ", address: 10.70.1.1/24}", `4:10: workloads[0].name: "` + long + `"` + notName},
+		{"name: " + long + ", address: 10.70.1.1/24}", `4:10: workloads[0].name: "` + long[:64] + `…"` + notName},
 		{"name: a, address: 10.70.1.1/24, interface: a/b}", `4:47: workloads[0].interface: "a/b"` + notInterface},
 		{"name: a, address: 10.70.1.1/24, interface: 'a b'}", `4:47: workloads[0].interface: "a b"` + notInterface},
 		{"name: a, address: 10.70.1.1/24, interface: ..}", `4:47: workloads[0].interface: ".."` + notInterface},

@@ -221,6 +221,14 @@ type Workload struct {
 	MTU       int      `json:"mtu"`
 	Waits     string   `json:"waits,omitempty"` // why it is not attached, so far
 	Note      string   `json:"note,omitempty"`  // what the workload has made of its interface
+	// Container is that of CNI of which it is an interface.
+	Container *Container `json:"container,omitempty"`
+}
+
+// Container is a container of a network of CNI.
+type Container struct {
+	Network string `json:"network"`
+	ID      string `json:"id"`
 }
 
 // Reloaded is the answer to POST /v1/reload: the workloads that somebody else has yet to make a namespace for, each
@@ -235,6 +243,8 @@ type Version struct {
 	GoVersion string `json:"go_version"`
 	Node      string `json:"node"`
 	PID       int    `json:"pid"`
+	Gateway   string `json:"gateway"` // of workloads, as the next one
+	Gateway6  string `json:"gateway6"`
 	// Addresses are the host's own.
 	Addresses []netip.Addr `json:"addresses"`
 }
@@ -266,6 +276,8 @@ type NewWorkload struct {
 	Interface string   `json:"interface,omitempty"`
 	Namespace string   `json:"namespace,omitempty"`
 	MTU       *int64   `json:"mtu,omitempty"`
+	// Container has it hold until its namespace goes, over restarts of the router.
+	Container *Container `json:"container,omitempty"`
 }
 
 // Failure is the body of every answer that is no success.

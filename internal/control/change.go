@@ -120,6 +120,12 @@ func (s *Server) addWorkload(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c := q.Container; c != nil {
+		if c.Network == "" || c.ID == "" {
+			return nil, &config.FieldError{Field: "container", Reason: "it takes the network's name and the container's id"}
+		}
+		w.Container = config.Container{Network: c.Network, ID: c.ID}
+	}
 	if err := s.node.AddWorkload(w); err != nil {
 		return nil, err
 	}

@@ -176,6 +176,9 @@ func workloads(n *node.Node) []Workload {
 		for _, a := range w.Addresses {
 			v.Addresses = append(v.Addresses, a.String())
 		}
+		if c := w.Container; c.ID != "" {
+			v.Container = &Container{Network: c.Network, ID: c.ID}
+		}
 		if w.Attached {
 			v.MAC, v.Note = w.MAC.String(), w.Reason
 		} else {

@@ -178,7 +178,17 @@ func (it *Item) Why() error {
 
 // orphan is what an earlier run made because a command had asked for it: it holds until somebody takes it back.
 func (it *Item) orphan() bool {
-	return it.Object == nil && !it.doomed && it.entry != nil && it.entry.Command
+	return it.Object == nil && !it.doomed && it.entry != nil && it.entry.Command && it.entry.Container == nil
+}
+
+// Containers are the interfaces of containers that the record tells of.
+func (h *Host) Containers() (all []*Entry) {
+	for _, e := range h.record.Objects {
+		if e.Container != nil {
+			all = append(all, e)
+		}
+	}
+	return all
 }
 
 func (it *Item) id() ID {

@@ -29,6 +29,8 @@ type Interface struct {
 	Offload   bool
 	Workload  string
 	Command   bool
+	Container *Container // that it is of; its namespace is then the only one that it is ever in
+	Netns     uint64     // by its cookie
 }
 
 // ID implements Object.
@@ -133,11 +135,17 @@ func (s *setup) examine() error {
 	if err != nil {
 		return err
 	}
+	if s.Container != nil && cookie != s.Netns {
+		return &Waits{fmt.Errorf("%s: the container's namespace is gone, and another one has its name", s.Namespace)}
+	}
 	l, err := s.find(cookie)
 	if err != nil {
 		return err
 	}
 	it := s.item
+	if l != nil && s.Container != nil && it.entry == nil {
+		return fmt.Errorf("%s exists in %s: remove it, or give the container's interface another name", s.Name, s.Namespace)
+	}
 	switch entry := it.entry; {
 	case l == nil:
 		s.entry = &Entry{Netns: cookie}
@@ -154,6 +162,7 @@ func (s *setup) examine() error {
 	if entry := it.entry; entry != nil && entry.Netns == cookie && entry.Index != s.entry.Index { // its interface was deleted
 		s.entry.Replaced = slices.Clone(entry.Replaced)
 	}
+	s.entry.Container = s.Container
 	s.entry.Addresses, s.entry.Routes = slices.Clone(s.entry.Addresses), slices.Clone(s.entry.Routes)
 	if l == nil {
 		return s.want(nil)

@@ -36,6 +36,8 @@ type Entry struct {
 	Command  bool   `json:"command,omitempty"`  // a command asked for it, not the file
 	Netns    uint64 `json:"netns"`              // the namespace that it is, or is in, by its cookie
 	Index    int    `json:"index,omitempty"`    // of an interface
+	// Container is of CNI: the next router attaches it again.
+	Container *Container `json:"container,omitempty"`
 	// Found was there before: it is never removed.
 	Found bool `json:"found,omitempty"`
 	// Addresses and Routes, by destination, are those that the router gave to an interface.
@@ -51,6 +53,13 @@ type Entry struct {
 
 	old  bool   // of an earlier run
 	line []byte // as it was written last
+}
+
+// Container is whose interface one is: of a network of CNI.
+type Container struct {
+	Network string `json:"network"`
+	ID      string `json:"id"`
+	MTU     int    `json:"mtu,omitempty"` // that was asked for; 0: what fits
 }
 
 func (e *Entry) gateway(family netip.Addr) netip.Addr {

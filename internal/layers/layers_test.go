@@ -19,8 +19,8 @@ const (
 // layers are the packages of the module from the top to the bottom: a package may
 // import those of a lower layer alone. A new package needs its place here.
 var layers = [][]string{
-	{"cmd/vrouter", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "internal/soak", "packaging"},
-	{"internal/demo", "internal/doctor", "internal/top", "internal/why"},
+	{"cmd/vrouter", "cnitest", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "internal/soak", "packaging"},
+	{"internal/cni", "internal/demo", "internal/doctor", "internal/top", "internal/why"},
 	{"internal/lab", "internal/follow", "internal/check"},
 	{"internal/control", "metrics"},
 	{"internal/node"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -59,6 +60,11 @@ func (n *Node) AddWorkload(w config.Workload) error {
 	if n.stopped {
 		return errStopped
 	}
+	if w.Container.ID != "" {
+		if err := errors.Join(n.forgetContainers(), findContainer(&w)); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(n.config.Admits(w), n.checkAddress(w)); err != nil {
 		return err
 	}
@@ -93,14 +99,22 @@ func (n *Node) DeleteWorkload(name string) error {
 	if i < 0 {
 		return refused(rib.ErrNotFound, "name", "there is no workload %q: `vrouter workload list` shows which there are", name)
 	}
-	for _, p := range n.config.Workloads[i].Addresses {
-		if a := p.Addr(); n.statics.leadsTo(a) && !n.onUplink(a) {
-			return &config.FieldError{Field: "name", Reason: fmt.Sprintf("routes go by way of %s (via %s): delete them first", name, a)}
-		}
+	if a := n.ledTo(&n.config.Workloads[i]); a.IsValid() {
+		return &config.FieldError{Field: "name", Reason: fmt.Sprintf("routes go by way of %s (via %s): delete them first", name, a)}
 	}
 	n.config = n.config.Without(name)
 	n.live = n.live.with(name, nil, n.file)
 	return n.apply()
+}
+
+// ledTo is the address of a workload that static routes go by way of; invalid if there is none.
+func (n *Node) ledTo(w *config.Workload) netip.Addr {
+	for _, p := range w.Addresses {
+		if a := p.Addr(); n.statics.leadsTo(a) && !n.onUplink(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // ConfigWriter is what writes the host file that gives the present state, what commands

@@ -83,6 +83,7 @@ func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
 		return n, inUse(err)
 	}
 	n.what.Stands, n.what.Lost = n.stands, n.lost
+	n.restoreContainers()
 	if err := n.openUplink(); err != nil {
 		return n, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/config"
@@ -46,7 +47,12 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 	if w.MTU != 0 {
 		mtu = w.MTU
 	}
+	var container *host.Container
+	if w.Container.ID != "" {
+		container = &host.Container{Network: w.Container.Network, ID: w.Container.ID, MTU: w.MTU}
+	}
 	return &host.Interface{
+		Container: container, Netns: w.Container.Netns,
 		Namespace: workload.Namespace(path), Name: w.Interface, Addresses: w.Addresses, Gateway: c.Gateway.Address, Gateway6: c.Gateway.Address6,
 		MTU: mtu, Offload: c.Offload, Workload: w.Name, Command: command,
 	}
@@ -128,7 +134,9 @@ func (n *Node) lookForNamespaces() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.stopped {
-		n.what.LookForNamespaces()
+		if err := n.forgetContainers(); err != nil {
+			n.failed(err)
+		}
 	}
 }
 
@@ -196,6 +204,12 @@ func (n *Node) checkGuard() error {
 // checkAddresses refuses a workload, or a gateway, with an address of the uplink's: the host would answer for it.
 func (n *Node) checkAddresses(c *config.Host) error {
 	own := map[netip.Addr]bool{}
+	for _, want := range c.Uplink.Addresses {
+		soon := want.Addr().Is6() && n.uplink.tentative
+		if !soon && !slices.Contains(n.uplink.addresses, want) {
+			return n.otherAddress(want)
+		}
+	}
 	for _, a := range n.uplink.addresses {
 		own[a.Addr()] = true
 	}
@@ -208,6 +222,15 @@ func (n *Node) checkAddresses(c *config.Host) error {
 		}
 	}
 	return nil
+}
+
+// otherAddress is about an uplink that has not the address by which the file tells the other hosts to reach it.
+func (n *Node) otherAddress(want netip.Prefix) error {
+	has := "none"
+	if len(n.uplink.addresses) > 0 {
+		has = words(n.uplink.addresses)
+	}
+	return &config.FieldError{Field: "uplink.address", Reason: fmt.Sprintf("the file gives this host %s, and %s has %s: give it that, correct the file, or name another host as --node", want, n.uplink.name, has)}
 }
 
 func (n *Node) checkAddress(w config.Workload) error {

@@ -170,6 +170,18 @@ type Draft struct {
 	fd     int
 }
 
+// Open is the one that is at the path already, to be given another name.
+func (n Namespace) Open() (*Draft, error) {
+	if _, err := n.Inode(); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(string(n), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("namespace %s: %w", n, err)
+	}
+	return &Draft{fd: fd}, nil
+}
+
 // New makes one, with lo up.
 func New() (d *Draft, err error) {
 	err = onThread(func() error {
