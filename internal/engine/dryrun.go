@@ -41,6 +41,9 @@ func (r *Router) DryRun() *DryRun {
 	return d
 }
 
+// Settings are those of that moment.
+func (d *DryRun) Settings() forwarder.Settings { return d.state.Settings }
+
 // Ports are those of that moment.
 func (d *DryRun) Ports() (list []forwarder.PortConfig) {
 	for _, p := range d.state.ports {

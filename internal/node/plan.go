@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -215,9 +216,10 @@ func (n *Node) plannedPackets(now, then *Node) (all []PlannedPacket) {
 	}
 	sorted := slices.SortedFunc(maps.Keys(addresses), netip.Addr.Compare)
 	a, b := newFate(now), newFate(then)
+	same := stays(now, then, a.Settings(), b.Settings())
 	for _, from := range sorted {
 		for _, to := range sorted {
-			if from == to || from.Is4() != to.Is4() {
+			if from == to || from.Is4() != to.Is4() || same[from] && same[to] {
 				continue
 			}
 			p := PlannedPacket{Packet: fmt.Sprintf("%s %s > %s", echoWord(from), from, to)}
@@ -236,6 +238,24 @@ func (n *Node) plannedPackets(now, then *Node) (all []PlannedPacket) {
 		p := PlannedPacket{ID: r.ID, Packet: r.Summary()}
 		if p.Now, p.Then = a.ofCaptured(c, r.In), b.ofCaptured(c, r.In); p.Now != p.Then {
 			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// stays are the addresses of workloads that stay as they are, where the settings do that such packets meet. What one
+// of them sends to another one goes the way it went: no other route goes before a workload's.
+func stays(now, then *Node, was, is forwarder.Settings) map[netip.Addr]bool {
+	was.Peers, was.Ends, is.Peers, is.Ends = nil, nil, nil, nil // of tunnels
+	if !reflect.DeepEqual(was, is) {
+		return nil
+	}
+	all := map[netip.Addr]bool{}
+	for name, w := range now.workloads {
+		if o := then.workloads[name]; o != nil && w.mac == o.mac && reflect.DeepEqual(w.object, o.object) {
+			for _, a := range w.object.Addresses {
+				all[a.Addr()] = true
+			}
 		}
 	}
 	return all
