@@ -18,7 +18,11 @@ var ARP = &Step{
 
 func (x *Path) arp(p *Packet) Verdict {
 	etherType := p.Frame.EtherType()
-	if etherType == packet.EtherTypeIPv4 || etherType == packet.EtherTypeIPv6 {
+	switch etherType {
+	case packet.EtherTypeIPv4:
+		return pass
+	case packet.EtherTypeIPv6:
+		p.six = true
 		return pass
 	}
 	p.note = ""

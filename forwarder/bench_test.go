@@ -19,25 +19,44 @@ func BenchmarkForward(b *testing.B) {
 		name     string
 		in       int
 		from, to string
-		inner    []byte
+		inner    []byte // with from and to outside
 	}{
 		{"to_uplink", 0, "10.70.1.1", "10.70.2.1", nil},
 		{"from_uplink", 2, "10.70.2.1", "10.70.1.1", nil},
 		{"encap", 0, "10.70.1.1", "10.70.3.1", nil},
 		{"decap", 2, "192.168.0.12", "192.168.0.11", ip("10.70.3.1", "10.70.1.1", 1, 64, make([]byte, 8))},
 		{"drop", 0, "10.70.1.2", "10.70.2.1", nil},
+		{"ipv6_to_uplink", 0, "fd00:70:1::1", "fd00:70:2::1", nil},
+		{"ipv6_from_uplink", 2, "fd00:70:2::1", "fd00:70:1::1", nil},
+		{"ipv6_encap_in_ipv4", 0, "fd00:70:1::1", "fd00:70:3::1", nil},
+		{"ipv6_encap_in_ipv6", 0, "fd00:70:1::1", "fd00:70:4::1", nil},
+		{"ipv6_decap_of_ipv4", 2, "192.168.0.12", "192.168.0.11", ip6("fd00:70:3::1", "fd00:70:1::1", 17, make([]byte, 8))},
+		{"ipv6_decap_of_ipv6", 2, "fd00:192::12", "fd00:192::11", ip6("fd00:70:3::1", "fd00:70:1::1", 17, make([]byte, 8))},
+		{"ipv6_drop", 0, "fd00:70:1::2", "fd00:70:2::1", nil},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			path := hostPath(b)
-			protocol, data := byte(1), make([]byte, 18)
+			if c.name[:4] == "ipv6" {
+				dualPath(b, path)
+			}
+			protocol, data := byte(17), make([]byte, 18)
 			if c.inner != nil {
 				protocol, data = 4, c.inner
+				if data[0]>>4 == 6 {
+					protocol = 41
+				}
 			}
 			dst, src := gatewayMAC, ns1MAC
 			if c.in == 2 {
 				dst, src = uplinkMAC, peerMAC
 			}
-			f := forwarder.FrameOf(append(append(append(dst[:], src[:]...), 8, 0), ip(c.from, c.to, protocol, 64, data)...))
+			etherType, whole := []byte{8, 0}, []byte(nil)
+			if netip.MustParseAddr(c.from).Is6() {
+				etherType, whole = []byte{0x86, 0xdd}, ip6(c.from, c.to, protocol, data)
+			} else {
+				whole = ip(c.from, c.to, protocol, 64, data)
+			}
+			f := forwarder.FrameOf(append(append(append(dst[:], src[:]...), etherType...), whole...))
 			var p forwarder.Packet
 			g := f.Clone()
 			b.ReportAllocs()
@@ -101,4 +120,41 @@ func hostPath(b *testing.B) *forwarder.Path {
 			With(2, addr("192.168.0.12"), &forwarder.Neighbor{MAC: mac(12)}),
 		Numbers: new(counter),
 	}
+}
+
+// ip6 is an IPv6 packet.
+func ip6(src, dst string, next byte, data []byte) []byte {
+	b := append(make([]byte, 40), data...)
+	b[0], b[6], b[7] = 0x60, next, 64
+	binary.BigEndian.PutUint16(b[4:], uint16(len(data)))
+	from, to := netip.MustParseAddr(src).As16(), netip.MustParseAddr(dst).As16()
+	copy(b[8:], from[:])
+	copy(b[24:], to[:])
+	return b
+}
+
+// dualPath gives the host the second family.
+func dualPath(b *testing.B, x *forwarder.Path) {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	x.Gateway6 = addr("fe80::ecee:eeff:feee:eeee")
+	x.Own = append(x.Own, addr("fd00:192::11"), addr("fe80::11"))
+	x.Uplink = append(x.Uplink, forwarder.Subnet{Prefix: prefix("fd00:192::/64"), Address: addr("fd00:192::11")})
+	x.Ports[0].Addresses, x.Ports[0].LinkLocal = append(x.Ports[0].Addresses, addr("fd00:70:1::1")), x.Gateway6
+	x.Ports[2].LinkLocal = addr("fe80::11")
+	routes := rib.NewTable()
+	for _, r := range []rib.Route{
+		{Prefix: prefix("fd00:70:1::1/128"), Dev: "ns1", Port: 0, Protocol: "workload", Source: rib.Workload},
+		{Prefix: prefix("fd00:70:2::/48"), Via: addr("fd00:192::12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static},
+		{Prefix: prefix("fd00:70:3::/48"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
+		{Prefix: prefix("fd00:70:4::/48"), Via: addr("fd00:192::12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
+		{Prefix: prefix("fd00:192::/64"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
+		{Prefix: prefix("192.168.0.0/24"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
+	} {
+		if err := routes.Add(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	x.FIB = routes.FIB()
+	x.Tunnels.Insert(prefix("fd00:192::12/128"), &forwarder.Tunnel{Peer: addr("fd00:192::12"), Accept: true})
+	x.Neighbors = x.Neighbors.With(0, addr("fd00:70:1::1"), &forwarder.Neighbor{MAC: mac(1)}).With(2, addr("fd00:192::12"), &forwarder.Neighbor{MAC: mac(12)})
 }

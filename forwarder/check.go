@@ -17,20 +17,15 @@ var Check = &Step{
 }
 
 func (x *Path) check(p *Packet) Verdict {
-	p.IP = packet.IP(p.Frame.Payload())
-	six := p.Frame.EtherType() == packet.EtherTypeIPv6
-	if reason := badHeader(p.IP, six); reason != verdict.None {
+	ip := packet.IPv4(p.Frame.Payload())
+	if p.IP = packet.IP(ip); p.six {
+		return x.check6(p)
+	}
+	if reason := badHeader(ip); reason != verdict.None {
 		return p.refuse(reason)
 	}
-	if n := p.IP.Len(); n < len(p.IP) { // what is behind it is not the packet's
-		p.Frame.Trim(n)
-		p.IP = p.IP[:n]
-		if !p.Frame.OffloadValid() {
-			return p.refuse(verdict.FrameTooShort)
-		}
-	}
-	if six && !packet.IPv6(p.IP).Upper().OK {
-		return p.refuse(verdict.IP6BadHeader)
+	if n := ip.TotalLen(); n < len(ip) && !p.trim(n) {
+		return p.refuse(verdict.FrameTooShort)
 	}
 	if reason := x.badAddress(p); reason != verdict.None {
 		return p.refuse(reason)
@@ -38,16 +33,41 @@ func (x *Path) check(p *Packet) Verdict {
 	return pass
 }
 
-// badHeader says what is wrong with an IP header of a family. The RFCs ask for silence
-// in each case: nothing in a broken header can be trusted, not even its source.
-func badHeader(ip packet.IP, six bool) Reason {
-	if six {
-		return badHeader6(packet.IPv6(ip))
+func (x *Path) check6(p *Packet) Verdict {
+	ip := packet.IPv6(p.IP)
+	if reason := badHeader6(ip); reason != verdict.None {
+		return p.refuse(reason)
 	}
-	return badHeader4(packet.IPv4(ip))
+	if n := packet.IPv6MinLen + ip.PayloadLen(); n < len(ip) && !p.trim(n) {
+		return p.refuse(verdict.FrameTooShort)
+	}
+	if ip = packet.IPv6(p.IP); !isPlain(ip) && !ip.Upper().OK {
+		p.tells = verdict.MeansNothing
+		return p.refuse(verdict.IP6BadHeader)
+	}
+	if reason := x.badAddress6(p); reason != verdict.None {
+		return p.refuse(reason)
+	}
+	return pass
 }
 
-func badHeader4(ip packet.IPv4) Reason {
+// trim takes away what is behind the packet, and says whether the frame is still what its
+// offload header speaks of.
+func (p *Packet) trim(n int) bool {
+	p.Frame.Trim(n)
+	p.IP = p.IP[:n]
+	return p.Frame.OffloadValid()
+}
+
+// isPlain says whether nothing but TCP or UDP follows the first header, which needs no
+// second look.
+func isPlain(ip packet.IPv6) bool {
+	return ip.NextHeader() == packet.ProtocolTCP || ip.NextHeader() == packet.ProtocolUDP
+}
+
+// badHeader says what is wrong with an IPv4 header. RFC 1812 asks for silence
+// in each case: nothing in a broken header can be trusted, not even its source.
+func badHeader(ip packet.IPv4) Reason {
 	switch {
 	case len(ip) < packet.IPv4MinLen:
 		return verdict.IPTooShort
@@ -57,12 +77,13 @@ func badHeader4(ip packet.IPv4) Reason {
 		return verdict.IPBadHeaderLength
 	case ip.TotalLen() < ip.HeaderLen(), ip.TotalLen() > len(ip):
 		return verdict.IPBadLength
-	case packet.Sum(ip[:ip.HeaderLen()], 0) != 0xffff:
+	case ip.HeaderSum() != 0xffff:
 		return verdict.IPBadChecksum
 	}
 	return verdict.None
 }
 
+// badHeader6 is badHeader of IPv6.
 func badHeader6(ip packet.IPv6) Reason {
 	switch {
 	case len(ip) < packet.IPv6MinLen:
@@ -77,15 +98,12 @@ func badHeader6(ip packet.IPv6) Reason {
 
 // badAddress says why a packet with a valid header may not go on.
 func (x *Path) badAddress(p *Packet) Reason {
-	if p.IP.Version() == 6 {
-		return x.badAddress6(p)
-	}
 	src, dst := p.IP[12:16], p.IP[16:20]
 	switch {
 	case notOneHost(src):
 		p.note = ""
 		return verdict.MartianSource // RFC 1812 5.3.7
-	case p.In.Kind == Uplink && x.isOwn(p.IP.Src()):
+	case p.In.Kind == Uplink && x.isOwn(packet.IPv4(p.IP).Src()):
 		p.note = fromUs
 		return verdict.MartianSource
 	case notOneHost(dst):
@@ -109,7 +127,7 @@ func (x *Path) badAddress6(p *Packet) Reason {
 	case src.notOneHost() && !(src == address6{} && (group || ndType(p.IP) != 0)):
 		p.note = ""
 		return verdict.MartianSource
-	case p.In.Kind == Uplink && x.isRouter(p.In, p.IP.Src()):
+	case p.In.Kind == Uplink && x.isRouter(p.In, packet.IPv6(p.IP).Src()):
 		p.note = fromUs
 		return verdict.MartianSource
 	case group && p.IP[25]&15 <= linkScope:

@@ -38,13 +38,14 @@ type Consequence struct {
 	ARP       arpproxy.Answer // Answer to an ARP message: why, or that there is none
 	ND        ndproxy.Answer  // the same to a message of Neighbor Discovery
 	Asked     bool            // Answer: to an ARP request
-	Solicited bool            // Answer: to a neighbour solicitation
+	Solicited bool            // Answer: to a neighbour solicitation; Learn: by an advertisement that was asked for
+	Override  bool            // Learn: by an advertisement, whatever is known
+	ByND      byte            // Learn: the type of the message that says so; 0: ARP
 	Meaning   Meaning         // Tell, Relay
 	// Withheld is why a source is not told what it should be told; 0: it is.
 	Withheld Withheld
 	Create   bool          // Learn: even of somebody who is not known yet
 	MAC      packet.MAC    // Learn, Answer to ARP and ND: of Addr
-	ByND     packet.ND     // Learn: the message that says so; zero: ARP
 	Bytes    int           // Tell: what fits, or where in the packet is what is told of; Lower
 	Addr     netip.Addr    // Tell, Relay: whom; Ask, WaitNext, Learn: of whom; Lower: who says so; Answer to ARP and ND: who speaks
 	Out      *Port         // Answer, Ask, WaitNext; nil: by route

@@ -25,23 +25,47 @@ var Decap = &Step{
 }
 
 func (x *Path) decap(p *Packet) Verdict {
-	protocol, at, fragment := carried(p.IP)
-	if protocol == 0 || p.In.Kind != Uplink || !x.isOwn(p.IP.Dst()) {
+	if p.six {
+		return x.decap6(p)
+	}
+	ip := packet.IPv4(p.IP)
+	if protocol := ip.Protocol(); protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 || p.In.Kind != Uplink || !x.isOwn(ip.Dst()) {
 		return pass
 	}
-	t := x.Tunnel(p.IP.Src())
+	t := x.Tunnel(ip.Src())
 	if t == nil || !t.Accept {
-		if protocol == packet.HeaderDestination {
-			return pass
-		}
 		return verdict.Dropped(verdict.IPIPUnknownPeer)
 	}
+	return x.unpack(p, t, ip.Protocol() == packet.ProtocolIPv6, ip.HeaderLen(), ip.IsFragment())
+}
+
+func (x *Path) decap6(p *Packet) Verdict {
+	ip := packet.IPv6(p.IP)
+	if isPlain(ip) || p.In.Kind != Uplink {
+		return pass
+	}
+	protocol, at, fragment := carried(p.IP)
+	if protocol == 0 || !x.isOwn(ip.Dst()) {
+		return pass
+	}
+	switch t := x.Tunnel(ip.Src()); {
+	case t != nil && t.Accept:
+		return x.unpack(p, t, protocol == packet.ProtocolIPv6, at, fragment)
+	case protocol == packet.HeaderDestination:
+		return pass
+	}
+	return verdict.Dropped(verdict.IPIPUnknownPeer)
+}
+
+// unpack takes the outer header away from what came by a tunnel: the inner packet is IPv6
+// or not, and begins at a place.
+func (x *Path) unpack(p *Packet, t *Tunnel, six bool, at int, fragment bool) Verdict {
 	if fragment {
 		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
-	outer, inner, six := p.IP, p.IP[at:], protocol == packet.ProtocolIPv6
-	if badHeader(inner, six) != verdict.None || six && !packet.IPv6(inner).Upper().OK {
+	outer, inner := p.IP, p.IP[at:]
+	if isBroken(inner, six) {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	if inner.HopLimit() == 0 {
@@ -53,46 +77,57 @@ func (x *Path) decap(p *Packet) Verdict {
 	}
 	p.Frame.Strip(at)
 	p.Frame.Trim(inner.Len())
-	p.Frame.SetEtherType(etherTypeOf(inner))
-	p.IP = packet.IP(p.Frame.Payload())
+	if six != p.six {
+		p.Frame.SetEtherType(etherTypeOf(inner))
+	}
+	p.IP, p.six = packet.IP(p.Frame.Payload()), six
 	if !p.Frame.OffloadValid() {
 		return verdict.Dropped(verdict.FrameTooShort)
 	}
 	if p.IP.TrafficClass()&ecnMask != ecn {
 		p.IP.SetECN(ecn)
 	}
-	if x.badAddress(p) != verdict.None || x.isLocal(p.IP.Src()) || isNear(p.IP) {
+	if x.badInner(p) != verdict.None || x.isLocal(p.IP.Src()) {
 		return verdict.Dropped(verdict.IPIPBadInner)
 	}
 	p.From = t
 	return edit
 }
 
+// badInner is badAddress of what was in a tunnel, which is no link of this host: nothing
+// there is from or to somebody, or a group, on its link alone.
+func (x *Path) badInner(p *Packet) Reason {
+	if !p.six {
+		if isLinkLocal(p.IP[12:16]) || isLinkLocal(p.IP[16:20]) {
+			return verdict.LinkLocal
+		}
+		return x.badAddress(p)
+	}
+	src, dst := words(p.IP[8:]), words(p.IP[24:])
+	if src.isLinkLocal() || dst.isLinkLocal() || dst.isGroup() || src == (address6{}) {
+		return verdict.LinkLocal
+	}
+	return x.badAddress6(p)
+}
+
+// isBroken says whether there is no valid header of a family.
+func isBroken(ip packet.IP, six bool) bool {
+	if six {
+		return badHeader6(packet.IPv6(ip)) != verdict.None || !packet.IPv6(ip).Upper().OK
+	}
+	return badHeader(packet.IPv4(ip)) != verdict.None
+}
+
 // carried is what a packet has of another one: the protocol, where that begins, and
 // whether it is a part of it; 0: nothing. Of a fragment of IPv6 but the first it is not
 // known what is behind the options that its packet may begin with.
 func carried(ip packet.IP) (protocol byte, at int, fragment bool) {
-	if ip.Version() == 4 {
-		if p := ip[9]; p != packet.ProtocolIPIP && p != packet.ProtocolIPv6 {
-			return 0, 0, false
-		}
-		return packet.Transport(ip)
-	}
 	protocol, at, fragment = packet.Transport(ip)
-	if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 && !(fragment && protocol == packet.HeaderDestination) {
+	options := ip.Version() == 6 && fragment && protocol == packet.HeaderDestination
+	if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 && !options {
 		return 0, 0, false
 	}
 	return protocol, at, fragment
-}
-
-// isNear says whether a packet is from or to somebody, or to a group, on its link alone:
-// no tunnel is a link of this host.
-func isNear(ip packet.IP) bool {
-	if ip.Version() == 4 {
-		return isLinkLocal(ip[12:16]) || isLinkLocal(ip[16:20])
-	}
-	src, dst := words(ip[8:]), words(ip[24:])
-	return src.isLinkLocal() || dst.isLinkLocal() || dst.isGroup() || src == address6{}
 }
 
 // isLocal says whether an address is this host's or one of its workloads': no

@@ -24,8 +24,10 @@ func (x *Path) encap(p *Packet) Verdict {
 		return pass
 	}
 	end := p.NextHop
-	if p.Origin == Received && (x.isOwn(p.IP.Src()) || p.IP.Src() == end || p.IP.Dst() == end) {
-		return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
+	if p.Origin == Received {
+		if src := p.IP.Src(); x.isOwn(src) || src == end || p.IP.Dst() == end {
+			return verdict.Dropped(verdict.IPIPLoop) // RFC 2003 3.2
+		}
 	}
 	r := p.toEnd
 	if r == nil || r.Type != rib.Unicast || x.Port(r.Port) == nil {
@@ -34,23 +36,25 @@ func (x *Path) encap(p *Packet) Verdict {
 	if r.Encap == rib.IPIP || x.Port(r.Port).Kind != Uplink {
 		return verdict.Dropped(verdict.IPIPLoop)
 	}
-	src := x.tunnelSource(end)
 	p.outer, p.Into = uint8(outerLen(end)), x.Tunnel(end)
 	if p.Frame.Offload.IsGSO() {
 		if p.Cut, p.why = p.whoCuts(x.Port(r.Port)); p.Cut == CutHere {
 			x.segment(p)
 		}
 	}
-	x.wrap(p, p.Frame, src, end)
-	for _, f := range p.extra {
-		x.wrap(p, f, src, end)
+	if end.Is6() {
+		x.wrapAll6(p, end)
+	} else {
+		x.wrapAll(p, end)
 	}
 	p.Out, p.NextHop = x.Port(r.Port), end
-	if limit := x.outerLimit(p, r); p.Frame.IPLen() > limit {
-		if p.Cut == CutByKernel {
-			p.Cut, p.why = CutHere, "fragments are made of it"
+	if p.six {
+		if limit := x.outerLimit(p, r); p.Frame.IPLen() > limit {
+			if p.Cut == CutByKernel {
+				p.Cut, p.why = CutHere, "fragments are made of it"
+			}
+			x.fragment(p, limit)
 		}
-		x.fragment(p, limit)
 	}
 	if r.Via.IsValid() {
 		p.NextHop = r.Via
@@ -80,46 +84,69 @@ func outerLen(end netip.Addr) int {
 	return packet.IPv4MinLen
 }
 
-// wrap moves the frame's start back into the headroom. DSCP and ECN are copied out (RFC
-// 2983 3.1 uniform, RFC 6040 4.1). A superframe has the numbers of its segments, of which it says the first.
-func (x *Path) wrap(p *Packet, f *packet.Frame, src, end netip.Addr) {
-	inner, protocol := packet.IP(f.Payload()), byte(packet.ProtocolIPIP)
-	if inner.Version() == 6 {
-		protocol = packet.ProtocolIPv6
+// wrapAll puts an IPv4 header around each frame.
+func (x *Path) wrapAll(p *Packet, end netip.Addr) {
+	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: p.inTunnel(), Src: x.tunnelSource(end), Dst: end}
+	x.wrap(p, p.Frame, h)
+	for _, f := range p.extra {
+		x.wrap(p, f, h)
 	}
-	if end.Is6() {
-		h := packet.Header6{
-			TrafficClass: inner.TrafficClass(), FlowLabel: x.label(src, end, inner), PayloadLen: len(inner),
-			NextHeader: protocol, HopLimit: ipv6.OwnHopLimit, Src: src, Dst: end,
-		}
-		f.Prepend(packet.IPv6MinLen)
-		packet.PutIPv6(f.Payload(), &h)
-		f.SetEtherType(packet.EtherTypeIPv6)
-		return
+}
+
+// inTunnel is the protocol of the packet in a tunnel.
+func (p *Packet) inTunnel() byte {
+	if p.six {
+		return packet.ProtocolIPv6
 	}
-	h := packet.Header{
-		TOS: inner.TrafficClass(), TotalLen: len(inner) + packet.IPv4MinLen, TTL: ipv4.OwnTTL, Protocol: protocol, Src: src, Dst: end,
-	}
-	length := h.TotalLen
+	return packet.ProtocolIPIP
+}
+
+// wrap moves the frame's start back into the headroom. DSCP and ECN are copied
+// out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
+// the tunnel's path carries less than is believed of any. A superframe has the numbers of
+// its segments, of which it says the first.
+func (x *Path) wrap(p *Packet, f *packet.Frame, h packet.Header) {
+	inner := packet.IP(f.Payload())
+	h.TOS, h.TotalLen = inner.TrafficClass(), len(inner)+packet.IPv4MinLen
+	length, segments := h.TotalLen, uint64(1)
 	if f.Offload.IsGSO() {
 		length = f.IPLen() + packet.IPv4MinLen // of a segment
+		segments, _ = f.OnWire()
 	}
 	if h.DF = p.staysWhole(inner) && !p.Into.cuts(length); h.DF {
-		h.ID = x.Keys.Number(src, end, length, inner)
+		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
 	} else {
-		segments, _ := f.OnWire()
 		h.ID = x.numbers(p.Into, int(segments))
 	}
 	f.Prepend(packet.IPv4MinLen)
 	packet.PutIPv4(f.Payload(), &h)
-	f.SetEtherType(packet.EtherTypeIPv4)
+	if p.six {
+		f.SetEtherType(packet.EtherTypeIPv4)
+	}
+}
+
+// wrapAll6 puts an IPv6 header around each frame (RFC 2473 3.1).
+func (x *Path) wrapAll6(p *Packet, end netip.Addr) {
+	h := packet.Header6{NextHeader: p.inTunnel(), HopLimit: ipv6.OwnHopLimit, Src: x.tunnelSource(end), Dst: end}
+	x.wrap6(p.Frame, h)
+	for _, f := range p.extra {
+		x.wrap6(f, h)
+	}
+}
+
+func (x *Path) wrap6(f *packet.Frame, h packet.Header6) {
+	inner := packet.IP(f.Payload())
+	h.TrafficClass, h.PayloadLen, h.FlowLabel = inner.TrafficClass(), len(inner), x.label(h.Src, h.Dst, inner)
+	f.Prepend(packet.IPv6MinLen)
+	packet.PutIPv6(f.Payload(), &h)
+	f.SetEtherType(packet.EtherTypeIPv6)
 }
 
 // staysWhole says whether routers on the way of an outer packet of IPv4 are not to cut it:
 // as the inner one has it. IPv6's would rather hear that it is too long, unless its source
 // can make it no shorter (RFC 4213 3.2.2).
 func (p *Packet) staysWhole(inner packet.IP) bool {
-	if inner.Version() == 6 {
+	if p.six {
 		return p.limit > ipv6.MinMTU
 	}
 	return packet.IPv4(inner).DF()

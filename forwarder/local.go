@@ -19,20 +19,20 @@ var Local = &Step{
 }
 
 func (x *Path) local(p *Packet) Verdict {
-	dst := p.IP.Dst()
-	if !x.isRouter(p.In, dst) {
+	if p.six {
+		return x.local6(p)
+	}
+	ip := packet.IPv4(p.IP)
+	dst := ip.Dst()
+	if dst != x.Gateway && !x.isOwn(dst) {
 		return pass
 	}
 	if p.In.Kind == Uplink {
 		return x.localUplink(p)
 	}
-	if !x.isGateway(dst) && x.leadsToHost(dst) {
+	if dst != x.Gateway && x.leadsToHost(dst) {
 		return pass
 	}
-	if p.IP.Version() == 6 {
-		return x.local6(p)
-	}
-	ip := packet.IPv4(p.IP)
 	if ip.IsFragment() && ip.Protocol() == packet.ProtocolICMP {
 		p.note, p.add().Action = "", WaitRest
 		return hold

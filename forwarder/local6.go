@@ -11,6 +11,19 @@ import (
 // local6 takes what IPv6 has for the router itself, header by header as its destination
 // has to (RFC 8200 4). check has made sure that they end inside the packet.
 func (x *Path) local6(p *Packet) Verdict {
+	dst := packet.IPv6(p.IP).Dst()
+	switch {
+	case !x.isRouter(p.In, dst):
+		return pass
+	case p.In.Kind == Uplink:
+		return x.localUplink(p)
+	case !x.isGateway(dst) && x.leadsToHost(dst):
+		return pass
+	}
+	return x.headers6(p)
+}
+
+func (x *Path) headers6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
 	next, at, named := ip.NextHeader(), packet.IPv6MinLen, 6
 	if !ip.Upper().OK { // put together, it is another packet than check has seen

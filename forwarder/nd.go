@@ -17,9 +17,13 @@ var ND = &Step{
 }
 
 func (x *Path) nd(p *Packet) Verdict {
-	if p.IP.Version() != 6 {
+	if !p.six {
 		return pass
 	}
+	return x.nd6(p)
+}
+
+func (x *Path) nd6(p *Packet) Verdict {
 	kind := ndType(p.IP)
 	if kind == 0 {
 		if p.IP[24] != 0xff {
@@ -46,7 +50,7 @@ func (x *Path) nd(p *Packet) Verdict {
 // counts as one; 0: it is none.
 func ndType(ip packet.IP) byte {
 	v6 := packet.IPv6(ip)
-	if next := v6.NextHeader(); next == packet.ProtocolTCP || next == packet.ProtocolUDP {
+	if isPlain(v6) {
 		return 0
 	}
 	u := v6.Upper()
@@ -154,7 +158,7 @@ func (x *Path) learnND(p *Packet, m *packet.ND) {
 		return
 	}
 	c := p.add()
-	c.Action, c.Addr, c.MAC, c.ByND = Learn, who, m.MAC, *m
+	c.Action, c.Addr, c.MAC, c.ByND, c.Solicited, c.Override = Learn, who, m.MAC, m.Type, m.Solicited, m.Override
 	c.Create = p.In.Kind == Uplink && m.Type == packet.ICMPv6NeighborSolicitation && x.isRouter(p.In, m.Target) && x.onUplink(who)
 }
 

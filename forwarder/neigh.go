@@ -24,10 +24,9 @@ func (x *Path) neigh(p *Packet) Verdict {
 		return hold
 	}
 	p.Neighbor = n
-	etherType := etherTypeOf(packet.IP(p.Frame.Payload()))
-	p.Frame.SetEthernet(n.MAC, p.Out.MAC, etherType)
+	p.Frame.SetStations(n.MAC, p.Out.MAC)
 	for _, f := range p.extra {
-		f.SetEthernet(n.MAC, p.Out.MAC, etherType)
+		f.SetStations(n.MAC, p.Out.MAC)
 	}
 	return edit
 }

@@ -56,6 +56,7 @@ type Packet struct {
 
 	// Valid as far as the steps say so, and not cleared for the next packet.
 	note         string          // once arp, check, decap, nd or local took or refused it: why; a constant
+	tells        Meaning         // once local, or check, refused it for its headers: what its source is told of that
 	why          string          // once encap cut a superframe: why here
 	consequences *[4]Consequence // of them, the first due; nil: it has had none
 }
@@ -75,17 +76,17 @@ type known struct {
 	Watch    Observer      // nil: nobody wants to know what the steps do
 	Edited   StepSet       // the steps that have changed it so far
 	Origin   Origin
-	Cut      Cut     // from encap on
-	lies     bool    // it is too short, or its offload header speaks of another frame (Frame.Admit)
-	Waited   bool    // from neigh on: for its next hop, which has answered
-	lowered  bool    // from ttl on: the TTL was
-	tells    Meaning // once local refused it: what its source is told of that
-	outer    uint8   // from encap on: bytes of outer header in front of IP
-	at       uint8   // the step at which its way ended, or at which it waits
-	due      uint8   // consequences
-	pieces   int32   // from mtu on: how many it was cut into; 0: none
-	limit    int32   // from mtu on: bytes of IP that fit through the next link; once local refused it: where in the packet is what it cannot follow
-	size     int32   // from mtu on: bytes of IP that came there, of the largest segment
+	Cut      Cut   // from encap on
+	six      bool  // from arp on: it is IPv6
+	lies     bool  // it is too short, or its offload header speaks of another frame (Frame.Admit)
+	Waited   bool  // from neigh on: for its next hop, which has answered
+	lowered  bool  // from ttl on: the TTL was
+	outer    uint8 // from encap on: bytes of outer header in front of IP
+	at       uint8 // the step at which its way ended, or at which it waits
+	due      uint8 // consequences
+	pieces   int32 // from mtu on: how many it was cut into; 0: none
+	limit    int32 // from mtu on: bytes of IP that fit through the next link; once local refused it: where in the packet is what it cannot follow
+	size     int32 // from mtu on: bytes of IP that came there, of the largest segment
 }
 
 // Cut says where a superframe that goes into a tunnel is cut.
@@ -115,7 +116,8 @@ type Observer interface {
 // offloads is true of it.
 func (p *Packet) Begin(f *packet.Frame, in *Port) (honest bool) {
 	honest = f.Admit()
-	p.known = known{Frame: f, In: in, lies: !honest}
+	p.known = known{} // and not a value with three fields, which would be made elsewhere and copied
+	p.Frame, p.In, p.lies = f, in, !honest
 	p.extra = p.extra[:0]
 	return honest
 }
@@ -130,14 +132,17 @@ func (p *Packet) BeginOwn(f *packet.Frame, o Origin, out *Port) {
 // on. Who is on the link by which a packet came, and nowhere else, is told so by.
 func (p *Packet) BeginAnswer(f *packet.Frame, o Origin, by *Port) {
 	p.BeginOwn(f, o, by)
-	p.IP = packet.IP(f.Payload())
+	p.setIP(f.Payload())
 	f.SetEthernet(packet.MAC{}, packet.MAC{}, etherTypeOf(p.IP)) // to be written by neigh
 }
 
 // Replace goes on with the whole datagram in place of a fragment of it.
 func (p *Packet) Replace(whole *packet.Frame) {
-	p.Frame, p.IP = whole, packet.IP(whole.Payload())
+	p.Frame = whole
+	p.setIP(whole.Payload())
 }
+
+func (p *Packet) setIP(ip packet.IP) { p.IP, p.six = ip, ip.Version() == 6 }
 
 // Keep copies the packet for as long as it has to wait: its buffers are the reader's
 // again as soon as the batch is written.

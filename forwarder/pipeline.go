@@ -137,16 +137,17 @@ type Neighbors = neigh.Snapshot
 // the kernel's, when it is.
 func (x *Path) Run(p *Packet, from *Step) Verdict {
 	p.due = 0
+	watch := p.Watch
 	for i := from.number; i < NumSteps; i++ {
 		v := runs[i](x, p)
-		if v.Kind == verdict.Edit {
+		if v.Kind != verdict.Pass {
+			if v.Kind.Ends() {
+				return x.end(p, i, v)
+			}
 			p.Edited |= 1 << i
 		}
-		if v.Kind.Ends() {
-			return x.end(p, i, v)
-		}
-		if p.Watch != nil && i < NumSteps-1 {
-			p.Watch.Judged(p, steps[i], v)
+		if watch != nil && i < NumSteps-1 {
+			watch.Judged(p, steps[i], v)
 		}
 	}
 	p.at = uint8(NumSteps - 1)

@@ -1,6 +1,9 @@
 package forwarder
 
 import (
+	"net/netip"
+
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -20,10 +23,14 @@ var routeDrops = [...]Reason{
 }
 
 func (x *Path) route(p *Packet) Verdict {
-	dst := p.IP.Dst()
-	if p.Origin != Received && p.Out != nil && dst.Is6() && dst.IsLinkLocalUnicast() {
-		p.Route, p.NextHop = p.Out.link(), dst
-		return pass
+	var dst netip.Addr
+	if p.six {
+		if dst = packet.IPv6(p.IP).Dst(); p.Origin != Received && p.Out != nil && dst.IsLinkLocalUnicast() {
+			p.Route, p.NextHop = p.Out.link(), dst
+			return pass
+		}
+	} else {
+		dst = packet.IPv4(p.IP).Dst()
 	}
 	r := x.RouteTo(dst, p.IP)
 	if r == nil {

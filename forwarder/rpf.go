@@ -19,7 +19,19 @@ func (x *Path) rpf(p *Packet) Verdict {
 	if !x.RPF || p.In.Kind != Workload {
 		return pass
 	}
-	if src := p.IP.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
+	if p.six {
+		return x.rpf6(p)
+	}
+	ip := packet.IPv4(p.IP)
+	if !slices.Contains(p.In.Addresses, ip.Src()) || ip.Protocol() == packet.ProtocolICMP && x.speaksForOthers(p) {
+		return verdict.Dropped(verdict.RPFFailed)
+	}
+	return pass
+}
+
+func (x *Path) rpf6(p *Packet) Verdict {
+	ip := packet.IPv6(p.IP)
+	if src := ip.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || !isPlain(ip) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass
@@ -28,13 +40,16 @@ func (x *Path) rpf(p *Packet) Verdict {
 // isOnLink says whether a workload speaks from an address of its link, which it may give
 // itself, to the router: check has let it speak to nobody else.
 func (x *Path) isOnLink(p *Packet, src netip.Addr) bool {
-	return src.Is6() && src.IsLinkLocalUnicast() && !x.isRouter(p.In, src)
+	return src.IsLinkLocalUnicast() && !x.isRouter(p.In, src)
 }
 
 // speaksForOthers says whether a workload's ICMP error is about a packet of a tunnel that
 // did not come to it: it is on no other tunnel's way, and could only forge what a router
 // there would say. A first fragment that is too short to tell hides what it is about.
 func (x *Path) speaksForOthers(p *Packet) bool {
+	if !packet.Quotes(p.IP) {
+		return false
+	}
 	quote := packet.Quoted(p.IP)
 	if quote == nil {
 		return isTooShortToTell(p.IP)

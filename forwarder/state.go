@@ -124,11 +124,15 @@ func (s *State) gateway(six bool) netip.Addr {
 // sourceFor is the uplink's address in the subnet of a next hop: in the smallest one, as the
 // host's own table has it.
 func (s *State) sourceFor(a netip.Addr) netip.Addr {
-	source, bits := s.source(a.Is6()), -1
-	for _, p := range s.Uplink {
-		if p.Bits() > bits && p.Contains(a) {
+	var source netip.Addr
+	bits := -1
+	for i := range s.Uplink {
+		if p := &s.Uplink[i]; p.Bits() > bits && p.Contains(a) {
 			source, bits = p.Address, p.Bits()
 		}
+	}
+	if bits < 0 {
+		return s.source(a.Is6())
 	}
 	return source
 }

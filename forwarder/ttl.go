@@ -19,11 +19,18 @@ func (x *Path) ttl(p *Packet) Verdict {
 	if p.Origin != Received || p.In.Kind == Host || p.Out.Kind == Host {
 		return pass
 	}
-	if p.IP.HopLimit() <= 1 {
+	hops := &p.IP[8]
+	if p.six {
+		hops = &p.IP[7]
+	}
+	if *hops <= 1 {
 		return verdict.Dropped(verdict.TTLExceeded)
 	}
-	p.IP.SetHopLimit(p.IP.HopLimit() - 1)
-	p.lowered = true
+	if p.lowered = true; p.six {
+		*hops--
+	} else {
+		packet.IPv4(p.IP).SetTTL(*hops - 1)
+	}
 	return edit
 }
 

@@ -117,7 +117,7 @@ var (
 	tunnelRx          = counter("tunnel_receive_packets_total", "Packets of a peer that were decapsulated.", "peer")
 	tunnelRefused     = counter("tunnel_errors_refused_total", "ICMP errors about a tunnel to a peer that were not believed: they quote no packet that was lately sent there, or came among too many that do not.", "peer")
 	tunnelSuperframes = counter("tunnel_superframes_total", "Superframes that went into a tunnel to a peer, by where they are cut: by the kernel on their way out, or by the router, which takes much more time.", "peer", "cut")
-	tunnelPathMTU     = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less.", "peer")
+	tunnelPathMTU     = gauge("tunnel_path_mtu_bytes", "The largest outer packet that the path to a peer carries; the inner one is 20 bytes less, 40 where the peer is an IPv6 address.", "peer")
 
 	icmpSent       = counter("icmp_errors_sent_total", "ICMP errors sent.", "type", "code")
 	icmpv6Sent     = counter("icmpv6_errors_sent_total", "ICMPv6 errors sent.", "type", "code")

@@ -45,10 +45,19 @@ func described(args []string) (string, error) {
 	if line == "" {
 		return "", usagef("no packet: describe one, such as \"icmp 10.70.1.1 > 10.70.2.1\"")
 	}
-	if _, err := sketch.Parse(line); err != nil {
-		return "", usageError{err}
+	return line, checkPacket(line)
+}
+
+// checkPacket refuses what describes no packet.
+func checkPacket(line string) error {
+	_, err := sketch.Parse(line)
+	switch {
+	case err == nil:
+		return nil
+	case !strings.Contains(line, ">") && !strings.Contains(line, "who has"):
+		return usagef("%w; quote it, as a shell takes the > for itself: \"icmp 10.70.1.1 > 10.70.2.1\"", err)
 	}
-	return line, nil
+	return usageError{err}
 }
 
 // across takes a packet over several hosts, and prints its way.
@@ -75,5 +84,5 @@ func (c *cli) across(cmd *cobra.Command, sources []follow.Source, around func() 
 		return c.print(cmd, w.WithoutFrames(), nil)
 	}
 	out := cmd.OutOrStdout()
-	return walk.Text{Text: trace.Text{Colour: colours(out), Verbose: verbose}}.Write(out, w)
+	return walk.Text{Text: trace.Text{Colour: c.colours(out), Verbose: verbose}}.Write(out, w)
 }

@@ -140,5 +140,5 @@ func completeWorkloadAdd(_ *cobra.Command, args []string, typed string) ([]strin
 		}
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return offer(slices.DeleteFunc(slices.Clone(workloadKeys), func(k string) bool { return slices.Contains(args, k) }), typed)
+	return offer(slices.DeleteFunc(slices.Clone(workloadKeys), func(k string) bool { return slices.Contains(args, k) || k == "addresses" }), typed)
 }

@@ -68,7 +68,7 @@ func newExplain(c *cli) *cobra.Command {
 			if c.output == "json" {
 				return c.print(cmd, e, nil)
 			}
-			return printExplanation(cmd, &e, verbose)
+			return c.printExplanation(cmd, &e, verbose)
 		},
 	}
 	f := cmd.Flags()
@@ -95,8 +95,8 @@ func (k *kept) question(line string, stdin io.Reader) (control.Explain, error) {
 	case k.number < 1:
 		return control.Explain{}, usagef("--packet %d: packets are numbered from 1", k.number)
 	case line != "":
-		if _, err := sketch.Parse(line); err != nil {
-			return control.Explain{}, usageError{err}
+		if err := checkPacket(line); err != nil {
+			return control.Explain{}, err
 		}
 		return control.Explain{Packet: line}, nil
 	}
@@ -150,9 +150,9 @@ func fromCapture(r io.Reader, number int) (*capture.Packet, error) {
 	}
 }
 
-func printExplanation(cmd *cobra.Command, e *control.Explanation, verbose bool) error {
+func (c *cli) printExplanation(cmd *cobra.Command, e *control.Explanation, verbose bool) error {
 	out := cmd.OutOrStdout()
-	text := trace.Text{Colour: colours(out), Verbose: verbose}
+	text := trace.Text{Colour: c.colours(out), Verbose: verbose}
 	for i := range e.Packets {
 		if err := text.Write(out, &e.Packets[i]); err != nil {
 			return err

@@ -148,5 +148,5 @@ func (c *cli) printChecks(cmd *cobra.Command, name string, all []check.Result) e
 	case "junit":
 		return check.WriteJUnit(out, name, all)
 	}
-	return check.WriteText(out, all, walk.Text{Text: trace.Text{Colour: colours(out)}})
+	return check.WriteText(out, all, walk.Text{Text: trace.Text{Colour: c.colours(out)}})
 }

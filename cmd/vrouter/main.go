@@ -20,6 +20,7 @@ import (
 	"github.com/vrouter/vrouter/internal/cni"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/lab"
 )
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".
@@ -61,6 +62,9 @@ func run(args []string) int {
 		if err := cmd.ValidateRequiredFlags(); err != nil {
 			return usagef("%s: %w", cmd.CommandPath(), err)
 		}
+		if f := cmd.Flag("color"); f != nil && !slices.Contains(colorWords, f.Value.String()) {
+			return usagef("--color %s: there is %s", f.Value, strings.Join(colorWords, ", "))
+		}
 		started = true
 		return nil
 	}
@@ -72,11 +76,30 @@ func run(args []string) int {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return 130 // interrupted, as a shell says it
 	}
-	fmt.Fprintln(os.Stderr, "vrouter: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintln(os.Stderr, "vrouter: "+strings.ReplaceAll(err.Error(), "\n", "; ")+inLab(err))
 	if errors.As(err, &usage) || !started {
 		return 2
 	}
 	return 1
+}
+
+// colorWords are those of --color.
+var colorWords = []string{"auto", "always", "never"}
+
+// inLab says where the lab's routers are, if a command has looked for one on this machine while a lab is up.
+func inLab(err error) string {
+	if !strings.Contains(err.Error(), "no router answers at "+config.DefaultControlSocket) {
+		return ""
+	}
+	l, err := lab.Load()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, h := range l.Hosts {
+		names = append(names, h.Name)
+	}
+	return fmt.Sprintf("; the lab that is up has the hosts %s: `vrouter lab exec %s -- vrouter …`", strings.Join(names, ", "), names[0])
 }
 
 // grace is how long a command that was interrupted may take to end by itself.
@@ -118,10 +141,12 @@ func execute(ctx context.Context, root *cobra.Command) error {
 type cli struct {
 	socket string
 	output string // text, json
+	color  string // auto, always, never
 }
 
 func newRoot() *cobra.Command {
 	c := &cli{}
+	var version bool
 	root := &cobra.Command{
 		Use:   "vrouter",
 		Short: "A router in user space that shows every step a packet takes",
@@ -129,21 +154,31 @@ func newRoot() *cobra.Command {
 			"for the gateway 169.254.1.1, finds the longest prefix, and forwards over raw sockets. Every step is\n" +
 			"counted, and can be traced. `vrouter demo` shows it all on this machine.",
 		SilenceUsage: true, SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(root *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q; `vrouter help` lists them", args[0])
+				return usagef("unknown command %q; `vrouter help` lists them%s", args[0], suggestion(root, args[0]))
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				printVersion(cmd)
+				return nil
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVarP(&version, "version", "V", false, "the version of vrouter")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; `%s --help` lists what it takes", err, cmd.CommandPath())
 	})
+	root.PersistentFlags().StringVar(&c.color, "color", "auto", "auto: on a terminal, unless NO_COLOR is set or TERM is dumb; always; never")
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorWords, cobra.ShellCompDirectiveNoFileComp))
 	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to talk to")
 	root.AddCommand(
 		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
 	)
+	root.AddCommand(nouns(c)...)
 	return root
 }
 

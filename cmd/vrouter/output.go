@@ -63,9 +63,15 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// group is a command that only holds others.
+// group is a command that only holds others; without a word it lists, if one of them does.
 func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short}
+	var list *cobra.Command // that the bare command runs, if there is one
+	for _, child := range children {
+		if child.Name() == "list" {
+			list = child
+		}
+	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		var words []string
 		for _, child := range children {
@@ -74,11 +80,17 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 			}
 		}
 		if len(args) > 0 {
-			return usagef("%s: unknown word %q; there is %s", cmd.CommandPath(), args[0], strings.Join(words, ", "))
+			return usagef("%s: unknown word %q; there is %s%s", cmd.CommandPath(), args[0], strings.Join(words, ", "), suggestion(cmd, args[0]))
+		}
+		if list != nil {
+			return nil
 		}
 		return usagef("%s: say which: %s", cmd.CommandPath(), strings.Join(words, ", "))
 	}
-	cmd.RunE = func(*cobra.Command, []string) error { return nil }
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		list.SetContext(cmd.Context())
+		return list.RunE(list, args)
+	}
 	cmd.AddCommand(children...)
 	return cmd
 }

@@ -12,13 +12,15 @@ import (
 )
 
 func newRoute(c *cli) *cobra.Command {
-	return group("route", "Routes of the running router", newRouteList(c), newRouteGet(c),
+	cmd := group("route", "Routes of the running router", newRouteList(c), newRouteGet(c),
 		newRouteAdd(c), newRouteReplace(c), newRouteDel(c))
+	cmd.Aliases = []string{"routes"}
+	return cmd
 }
 
 func newRouteList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "All routes, the best of each prefix first", Args: noArgs,
+		Use: "list", Aliases: listAliases, Short: "All routes, the best of each prefix first", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.output != "text" {
 				var list []control.Route
@@ -53,10 +55,19 @@ func newRouteGet(c *cli) *cobra.Command {
 			if err := c.get(cmd, "/v1/routes/"+a.String(), &l); err != nil {
 				return err
 			}
-			if c.output != "text" {
-				return c.print(cmd, l, nil)
+			if c.output == "text" && l.Route != nil {
+				printLookup(cmd, &l)
+				return nil
 			}
-			return printLookup(cmd, &l)
+			if c.output != "text" {
+				if err := c.print(cmd, l, nil); err != nil {
+					return err
+				}
+			}
+			if l.Route == nil {
+				return fmt.Errorf("no route to %s: a packet there is dropped (no_route); add one with `vrouter route add`, or to `routes` in the configuration", l.Address)
+			}
+			return nil
 		},
 		ValidArgsFunction: c.completeAddress,
 	}
@@ -64,10 +75,7 @@ func newRouteGet(c *cli) *cobra.Command {
 	return cmd
 }
 
-func printLookup(cmd *cobra.Command, l *control.Lookup) error {
-	if l.Route == nil {
-		return fmt.Errorf("no route to %s: a packet there is dropped (no_route); add one with `vrouter route add`, or to `routes` in the configuration", l.Address)
-	}
+func printLookup(cmd *cobra.Command, l *control.Lookup) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s  by  %s\n", l.Address, l.Route.Text)
 	if l.NextHop != "" {
@@ -82,5 +90,4 @@ func printLookup(cmd *cobra.Command, l *control.Lookup) error {
 	for _, r := range l.Others {
 		fmt.Fprintf(out, "  not by  %s\n", r.Text)
 	}
-	return nil
 }

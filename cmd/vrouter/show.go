@@ -14,8 +14,11 @@ import (
 )
 
 func newShow(c *cli) *cobra.Command {
-	return group("show", "Show the state of the running router",
-		newShowPorts(c), newShowWorkers(c), newShowDrops(c), newShowPackets(c), newShowPaths(c), newShowNeighbors(c), newShowHeld(c), newShowTunnels(c), newShowConfig(c))
+	children := []*cobra.Command{as("routes", newRouteList(c)), as("workloads", newWorkloadList(c))}
+	for _, make := range shown {
+		children = append(children, make(c))
+	}
+	return group("show", "Show the state of the running router", children...)
 }
 
 func newShowPorts(c *cli) *cobra.Command {
@@ -241,8 +244,12 @@ func newVersion(*cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "The version of vrouter", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "vrouter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			printVersion(cmd)
 			return nil
 		},
 	}
+}
+
+func printVersion(cmd *cobra.Command) {
+	fmt.Fprintf(cmd.OutOrStdout(), "vrouter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -101,6 +101,6 @@ func (t *tracing) wayPrinter(cmd *cobra.Command) (func(*timeline.Way) error, err
 			return nil
 		}, nil
 	}
-	text := timeline.Text{Text: trace.Text{Colour: colours(out), Verbose: t.verbose}, Within: t.within}
+	text := timeline.Text{Text: trace.Text{Colour: t.colours(out), Verbose: t.verbose}, Within: t.within, Fold: t.fold}
 	return func(w *timeline.Way) error { return text.Write(out, w) }, nil
 }

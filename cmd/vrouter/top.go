@@ -30,7 +30,7 @@ func newTop(c *cli) *cobra.Command {
 			client := control.NewClient(c.socket)
 			defer client.Close()
 			if c.output == "text" && count == 0 && isTerminal(cmd.InOrStdin()) && isTerminal(cmd.OutOrStdout()) {
-				return top.Run(cmd.Context(), client, interval, colours(os.Stdout), os.Stdin, os.Stdout)
+				return top.Run(cmd.Context(), client, interval, c.colours(os.Stdout), os.Stdin, os.Stdout)
 			}
 			return c.samples(cmd, client, interval, count)
 		},

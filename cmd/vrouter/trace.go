@@ -30,6 +30,7 @@ type tracing struct {
 	duration time.Duration
 	within   time.Duration
 	verbose  bool
+	fold     bool
 	several
 }
 
@@ -69,6 +70,7 @@ func (t *tracing) flags(cmd *cobra.Command) {
 	f.IntVarP(&t.count, "count", "c", 0, "stop after so many packets; 0: never")
 	f.DurationVar(&t.duration, "duration", 0, "stop after so long, such as 10s; 0: never")
 	f.BoolVarP(&t.verbose, "verbose", "v", false, "every step, and why it let the packet pass")
+	f.BoolVar(&t.fold, "fold", false, "with several hosts: a line for each host, in place of a line for each step")
 	f.DurationVar(&t.within, "within", follow.Within, "with several hosts: how long to wait for a packet at the next one, and for the reply")
 	t.outputFlag(cmd, "pcapng")
 	for _, name := range []string{"in", "out", "port"} {
@@ -161,7 +163,7 @@ func (c *cli) tracePrinter(cmd *cobra.Command, verbose bool) (func(*trace.Packet
 			return capture.Write(p)
 		}, writing(err)
 	}
-	text := trace.Text{Colour: colours(out), Verbose: verbose}
+	text := trace.Text{Colour: c.colours(out), Verbose: verbose}
 	return func(p *trace.Packet) error { return text.Write(out, p) }, nil
 }
 
@@ -171,7 +173,15 @@ func isTerminal(stream any) bool {
 }
 
 // colours says whether to use them: on a terminal, unless NO_COLOR is set.
-func colours(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
+func (c *cli) colours(w io.Writer) bool {
+	switch c.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
 
 // trace writes packets until there were so many, so much time has passed, or
 // somebody interrupts it.

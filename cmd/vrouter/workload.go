@@ -13,12 +13,14 @@ import (
 )
 
 func newWorkload(c *cli) *cobra.Command {
-	return group("workload", "Workloads of the running router", newWorkloadList(c), newWorkloadAdd(c), newWorkloadDel(c))
+	cmd := group("workload", "Workloads of the running router", newWorkloadList(c), newWorkloadAdd(c), newWorkloadDel(c))
+	cmd.Aliases = []string{"workloads"}
+	return cmd
 }
 
 func newWorkloadList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "Workloads, and whether they are attached", Args: noArgs,
+		Use: "list", Aliases: listAliases, Short: "Workloads, and whether they are attached", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Workload
 			if err := c.get(cmd, "/v1/workloads", &list); err != nil {
@@ -82,7 +84,7 @@ func parseWorkload(args []string) (w control.NewWorkload, err error) {
 		key := args[0]
 		switch {
 		case !slices.Contains(workloadKeys, key):
-			return w, &control.WordError{Word: key, Reason: "there is address, addresses, interface, namespace and mtu"}
+			return w, &control.WordError{Word: key, Reason: "there is address, interface, namespace and mtu"}
 		case seen[key] && key != "address":
 			return w, &control.WordError{Word: key, Reason: "it was said already"}
 		case len(args) == 1:

@@ -75,6 +75,7 @@ func (b *bed) namespace(name string) (workload.Namespace, error) {
 	return n, n.Do(func() error {
 		_ = sysctl("ipv6/conf/all/disable_ipv6", "1")
 		_ = sysctl("ipv6/conf/default/disable_ipv6", "1")
+		_ = sysctl("ipv4/tcp_no_metrics_save", "1") // else what one measurement has lost slows the next one down
 		return sysctl("ipv4/ip_forward", "0")
 	})
 }

@@ -3,13 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // contender is what forwards between the workloads.
@@ -23,9 +28,12 @@ type contender struct {
 const (
 	linuxName = "linux"
 	ovsName   = "ovs userspace" // as it is packaged
+	// noRouterName is a cable between the workloads: what sender and receiver can do.
+	noRouterName = "no router"
 )
 
 var contenders = []contender{
+	{name: noRouterName, missing: nothing, start: joinGuests},
 	{name: "vrouter", missing: nothing, start: vrouter("")},
 	{name: "vrouter ipip", missing: nothing, start: vrouter("ipip: {mode: always}\n")},
 	{name: "vrouter offload off", missing: nothing, start: vrouter("offload: false\n")},
@@ -35,9 +43,63 @@ var contenders = []contender{
 	{name: linuxName, missing: nothing, start: startLinux},
 	{name: ovsName, missing: missingOVS, start: ovs(false)},
 	{name: "ovs with tso", missing: missingOVS, start: ovs(true)},
+	{name: "pasta (one hop)", missing: missingProgram("pasta"), start: oneHop("pasta", "--foreground", "--runas", "0", "--config-net", "--no-map-gw", "--netns-only", "--netns")},
+	{name: "slirp4netns (one hop)", missing: missingProgram("slirp4netns"), start: oneHop("slirp4netns", "--configure", "--mtu=65520", "--netns-type=path")},
 }
 
 func nothing() string { return "" }
+
+func missingProgram(name string) func() string {
+	return func() string {
+		if _, err := exec.LookPath(name); err != nil {
+			return name
+		}
+		return ""
+	}
+}
+
+// joinGuests plugs the workloads into each other.
+func joinGuests(b *bed) error {
+	if err := addVeth(b.sides[0].guest, "eth0", b.sides[1].guest, "eth0", nil); err != nil {
+		return err
+	}
+	for _, s := range b.sides {
+		if err := s.guest.Do(func() error {
+			l, err := netlink.LinkByName("eth0")
+			if err != nil {
+				return err
+			}
+			return errors.Join(up(l, s.address), addRoute("eth0", s.peer.address.Addr().String()+"/32", ""))
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oneHop starts a program that gives a namespace the host's network by sockets of the host's own, and no address of its own: the other
+// end is the other host itself. The namespace is its last argument.
+func oneHop(args ...string) func(*bed) error {
+	return func(b *bed) error {
+		s := b.sides[0]
+		s.peer.guest, s.peer.address = s.peer.host, s.peer.uplink
+		if err := s.host.Do(func() error {
+			return errors.Join(sysctl("ipv4/ping_group_range", "0 2147483647"), addRoute(uplink, "0.0.0.0/0", s.peer.uplink.Addr().String()))
+		}); err != nil {
+			return err
+		}
+		command := append(slices.Clone(args), string(s.guest))
+		if args[0] == "slirp4netns" {
+			command = append(command, "tap0")
+		}
+		p, err := b.start(s.host, nil, command...)
+		if err != nil {
+			return err
+		}
+		b.routers = append(b.routers, p)
+		return nil
+	}
+}
 
 func names(list []contender) []string {
 	var all []string

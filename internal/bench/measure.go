@@ -13,9 +13,13 @@ const exchanges = 5000 // round trips of one measurement
 const (
 	tcpOne      = "TCP, 1 stream, Gbit/s"
 	tcpFour     = "TCP, 4 streams, Gbit/s"
-	udpLossless = "UDP 64 B, loss <= 0.1 %, kpps"
-	udpOverload = "UDP 64 B, overload, received, kpps"
-	udpSent     = "UDP 64 B, overload, sent, kpps"
+	tcpSixteen  = "TCP, 16 streams, Gbit/s"
+	tcpMany     = "TCP, 64 streams, Gbit/s"
+	udpSegments = "UDP_SEGMENT, 44 x 1400 B, received, Gbit/s"
+	udpLossless = "UDP 18 B, loss <= 0.1 %, kpps"
+	udpOverload = "UDP 18 B, overload, received, kpps"
+	udpSent     = "UDP 18 B, overload, sent, kpps"
+	cpuPerUDP   = "router CPU, µs a datagram of UDP 18 B"
 	rttMedian   = "round trip, median, µs"
 	rttTail     = "round trip, 99th percentile, µs"
 	cpuPerGB    = "router CPU, s/GB of TCP"
@@ -23,7 +27,10 @@ const (
 	rssPeak     = "router memory, peak, MB"
 )
 
-var measures = []string{tcpOne, tcpFour, udpLossless, udpOverload, udpSent, rttMedian, rttTail, cpuPerGB, rss, rssPeak}
+var measures = []string{tcpOne, tcpFour, tcpSixteen, tcpMany, udpSegments, udpLossless, udpOverload, udpSent, rttMedian, rttTail, cpuPerGB, cpuPerUDP, rss, rssPeak}
+
+// generated are those of which more cannot be measured than the ends can make: what they make without a router is shown, too.
+var generated = []string{tcpOne, tcpFour, tcpSixteen, tcpMany, udpSegments, udpLossless, udpOverload}
 
 // run is one contender's turn in one round.
 type run struct {
@@ -66,7 +73,7 @@ func (x *run) turn(c contender) (err error) {
 	if err := x.bed.ready(); err != nil {
 		return err
 	}
-	return errors.Join(x.latency(), x.tcp(), x.udp(), x.memory())
+	return errors.Join(x.latency(), x.tcp(), x.segments(), x.udp(), x.memory())
 }
 
 // note keeps a sample and tells of it.
@@ -93,7 +100,7 @@ func (x *run) tcp() error {
 	for _, m := range []struct {
 		streams int
 		name    string
-	}{{1, tcpOne}, {4, tcpFour}} {
+	}{{1, tcpOne}, {4, tcpFour}, {16, tcpSixteen}, {64, tcpMany}} {
 		t, err := measureTCP(x.bed, m.streams, x.length)
 		if err != nil {
 			return err
@@ -107,8 +114,22 @@ func (x *run) tcp() error {
 	return nil
 }
 
+// segments has datagrams sent as one, as QUIC does.
+func (x *run) segments() error {
+	f, err := openUDP(x.bed, true)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	_, received, err := f.overload(x.length)
+	if err == nil {
+		x.note(udpSegments, received*segmentPayload*8/1e9)
+	}
+	return err
+}
+
 func (x *run) udp() error {
-	f, err := openUDP(x.bed)
+	f, err := openUDP(x.bed, false)
 	if err != nil {
 		return err
 	}
@@ -125,7 +146,27 @@ func (x *run) udp() error {
 		return err
 	}
 	x.note(udpLossless, rate/1e3)
-	return nil
+	if len(x.bed.routers) == 0 || rate == 0 {
+		return nil
+	}
+	return x.perDatagram(f, rate)
+}
+
+// perDatagram is what a datagram costs the routers at a rate that arrives.
+func (x *run) perDatagram(f *udpFlow, rate float64) error {
+	before, err := cpuSeconds(x.bed.routers)
+	if err != nil {
+		return err
+	}
+	sent, err := f.sendFor(x.length, rate)
+	if err != nil {
+		return err
+	}
+	after, err := cpuSeconds(x.bed.routers)
+	if err == nil && sent > 0 {
+		x.note(cpuPerUDP, (after-before)*1e6/float64(sent))
+	}
+	return err
 }
 
 func (x *run) memory() error {

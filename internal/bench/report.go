@@ -46,7 +46,7 @@ func (r *report) column(name string) *column {
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s; load average before the start %s.\nMedian of %d rounds, %v a measurement; in parentheses the ratio to %s / to %s.\n\n",
+	fmt.Fprintf(w, "%s; load average before the start %s.\nMedian of %d rounds, %v a measurement; in parentheses the ratio to %s / to %s, or \"ends\" where sender and receiver make no more.\n\n",
 		machine(), r.load, r.options.rounds, r.options.measure, linuxName, ovsName)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	heading := []string{"measure"}
@@ -90,21 +90,35 @@ func (r *report) cell(c *column, measure string) string {
 	}
 	v := median(c.Samples[measure])
 	text := short(v)
-	if c.Contender == linuxName {
+	if c.Contender == linuxName || c.Contender == noRouterName {
 		return text
 	}
-	text += " (" + ratio(v, r.column(linuxName), measure)
+	text += " (" + r.ratio(v, r.column(linuxName), measure)
 	if ovs := r.column(ovsName); ovs != nil && ovs != c && len(ovs.Samples[measure]) > 0 {
-		text += " / " + ratio(v, ovs, measure)
+		text += " / " + r.ratio(v, ovs, measure)
 	}
 	return text + ")"
 }
 
-func ratio(v float64, to *column, measure string) string {
+// ratio is refused where one of the two is as much as the ends can make: then they were measured.
+func (r *report) ratio(v float64, to *column, measure string) string {
 	if to == nil || median(to.Samples[measure]) == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", v/median(to.Samples[measure]))
+	of := median(to.Samples[measure])
+	if r.limited(max(v, of), measure) {
+		return "ends"
+	}
+	return fmt.Sprintf("%.2f", v/of)
+}
+
+// limitShare of what the ends make without a router is as good as all of it.
+const limitShare = 0.9
+
+// limited says whether a value is one of the ends, not of what is between them.
+func (r *report) limited(v float64, measure string) bool {
+	c := r.column(noRouterName)
+	return c != nil && slices.Contains(generated, measure) && v >= limitShare*median(c.Samples[measure])
 }
 
 // short has three digits that count, or more before the point.

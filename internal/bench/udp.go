@@ -1,65 +1,51 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
-	"net"
 	"sync/atomic"
 	"time"
 	"unsafe"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	payload   = 64 // bytes of a small datagram
-	batch     = 64 // datagrams of one system call
-	maxBehind = 512
-	allowed   = 0.001 // share that may be lost
-	reached   = 0.95  // share of the wanted rate that has to be sent
-	tries     = 2     // of a rate
-	steps     = 8     // of the bisection
+	smallPayload = 18 // bytes of a small datagram: the least that an Ethernet frame holds without padding
+	batch        = 64 // small datagrams of one system call
+	maxBehind    = 512
+	allowed      = 0.001 // share that may be lost
+	reached      = 0.95  // share of the wanted rate that has to be sent
+	tries        = 2     // of a rate
+	steps        = 8     // of the bisection
 
-	receiveBuffer = 32 << 20 // bytes: the receiver may be late, but loses nothing
+	// A message of segments is what QUIC sends by one system call (UDP_SEGMENT): they fit into a tunnel.
+	segmentPayload = 1400
+	segments       = 44
+	segmentBatch   = 4
+
+	receiveBuffer = 64 << 20 // bytes: the receiver may be late, but loses nothing
+	receiveEvery  = 300 * time.Microsecond
 )
 
-// udpFlow is small datagrams from one workload to the other.
+// udpFlow is datagrams from one workload to the other: sent by one thread with sendmmsg(2), and taken by another one that
+// looks for them by the clock: being woken for each would cost more than they do.
 type udpFlow struct {
+	in, out  int
+	payload  int // bytes of a datagram
+	each     int // datagrams of a message
 	sent     atomic.Uint64
 	received atomic.Uint64
-	in, out  *net.UDPConn
-	conn     *ipv4.PacketConn
-	messages [batch]ipv4.Message
+	stop     atomic.Bool
+	done     chan struct{}
+	messages messages
 }
 
-func openUDP(b *bed) (*udpFlow, error) {
-	f := &udpFlow{}
-	from, to := b.sides[0], b.sides[1]
-	err := to.guest.Do(func() (err error) {
-		f.in, err = net.ListenUDP("udp4", &net.UDPAddr{IP: to.address.Addr().AsSlice()})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := from.guest.Do(func() (err error) {
-		f.out, err = net.DialUDP("udp4", nil, f.in.LocalAddr().(*net.UDPAddr))
-		return err
-	}); err != nil {
-		f.in.Close()
-		return nil, err
-	}
-	f.conn = ipv4.NewPacketConn(f.out)
-	for i := range f.messages {
-		f.messages[i].Buffers = [][]byte{make([]byte, payload)}
-	}
-	go f.receive()
-	return f, nil
-}
-
-func (f *udpFlow) close() {
-	f.out.Close()
-	f.in.Close()
+// messages are what one sendmmsg(2) or recvmmsg(2) takes.
+type messages struct {
+	data  [][]byte
+	iovs  []unix.Iovec
+	heads []mmsghdr
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -69,63 +55,134 @@ type mmsghdr struct {
 	_   [4]byte
 }
 
-// receive counts. Package ipv4 would make an address of each datagram's source.
-func (f *udpFlow) receive() {
-	raw, err := f.in.SyscallConn()
-	if err != nil {
-		return
+func newMessages(n, bytes int) messages {
+	m := messages{make([][]byte, n), make([]unix.Iovec, n), make([]mmsghdr, n)}
+	for i := range m.heads {
+		m.data[i] = make([]byte, bytes)
+		m.iovs[i].Base = &m.data[i][0]
+		m.iovs[i].SetLen(bytes)
+		m.heads[i].hdr.Iov = &m.iovs[i]
+		m.heads[i].hdr.SetIovlen(1)
 	}
-	_ = raw.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	return m
+}
+
+// call is sendmmsg(2) or recvmmsg(2) for n messages.
+func (m *messages) call(trap uintptr, fd, n, flags int) (int, error) {
+	k, _, errno := unix.Syscall6(trap, uintptr(fd), uintptr(unsafe.Pointer(&m.heads[0])), uintptr(n), uintptr(flags), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(k), nil
+}
+
+// openUDP makes a flow of small datagrams, or of messages that are datagrams in a row.
+func openUDP(b *bed, segmented bool) (f *udpFlow, err error) {
+	f = &udpFlow{in: -1, out: -1, payload: smallPayload, each: 1, done: make(chan struct{}), messages: newMessages(batch, smallPayload)}
+	if segmented {
+		f.payload, f.each, f.messages = segmentPayload, segments, newMessages(segmentBatch, segmentPayload*segments)
+	}
+	from, to := b.sides[0], b.sides[1]
+	var at unix.Sockaddr
+	if err = to.guest.Do(func() (err error) {
+		if f.in, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
 		}
-	})
-	var data [batch][payload]byte
-	var iovs [batch]unix.Iovec
-	var msgs [batch]mmsghdr
-	for i := range msgs {
-		iovs[i].Base = &data[i][0]
-		iovs[i].SetLen(payload)
-		msgs[i].hdr.Iov = &iovs[i]
-		msgs[i].hdr.SetIovlen(1)
-	}
-	take := func(fd uintptr) bool {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&msgs[0])), batch, unix.MSG_DONTWAIT, 0, 0)
-		if errno == 0 {
-			f.received.Add(uint64(n))
+		if err := unix.SetsockoptInt(f.in, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
+			_ = unix.SetsockoptInt(f.in, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 		}
-		return errno != unix.EAGAIN
+		if segmented {
+			if err := unix.SetsockoptInt(f.in, unix.SOL_UDP, unix.UDP_GRO, 1); err != nil {
+				return err
+			}
+		}
+		if err := unix.Bind(f.in, &unix.SockaddrInet4{Addr: to.address.Addr().As4()}); err != nil {
+			return err
+		}
+		at, err = unix.Getsockname(f.in)
+		return err
+	}); err != nil {
+		f.closeSockets()
+		return nil, err
 	}
-	for raw.Read(take) == nil {
+	if err = from.guest.Do(func() (err error) {
+		if f.out, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		if segmented {
+			if err := unix.SetsockoptInt(f.out, unix.SOL_UDP, unix.UDP_SEGMENT, segmentPayload); err != nil {
+				return err
+			}
+		}
+		return unix.Connect(f.out, at)
+	}); err != nil {
+		f.closeSockets()
+		return nil, err
+	}
+	go f.receive()
+	return f, nil
+}
+
+func (f *udpFlow) close() {
+	f.stop.Store(true)
+	<-f.done
+	f.closeSockets()
+}
+
+func (f *udpFlow) closeSockets() {
+	for _, fd := range []int{f.in, f.out} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
-// sendFor sends at a rate, 0 for all it can, and tells how many it sent.
+// receive counts datagrams, those that come as one (UDP_GRO) by their bytes.
+func (f *udpFlow) receive() {
+	defer close(f.done)
+	m := newMessages(batch, max(f.payload, 1<<16*min(1, f.each-1)))
+	for !f.stop.Load() {
+		n, err := m.call(unix.SYS_RECVMMSG, f.in, len(m.heads), unix.MSG_DONTWAIT)
+		if err != nil {
+			pause(receiveEvery)
+			continue
+		}
+		datagrams := 0
+		for i := range n {
+			datagrams += max(1, int(m.heads[i].len)/f.payload)
+		}
+		f.received.Add(uint64(datagrams))
+	}
+}
+
+// sendFor sends at a rate of datagrams a second, 0 for all it can, and tells how many it sent.
 func (f *udpFlow) sendFor(d time.Duration, rate float64) (sent int, err error) {
 	start, skipped := time.Now(), 0
+	most := len(f.messages.heads)
 	for {
 		elapsed := time.Since(start)
 		if elapsed >= d {
 			return sent, nil
 		}
-		n := batch
+		n := most
 		if rate > 0 {
 			due := int(rate*elapsed.Seconds()) - sent - skipped
 			if due <= 0 {
-				pause(time.Duration(batch / 4 / rate * float64(time.Second)))
+				pause(time.Duration(float64(most) / 4 / rate * float64(time.Second)))
 				continue
 			}
 			if due > maxBehind { // we were not scheduled: no flood to make up for it
 				skipped += due - maxBehind
 			}
-			n = min(due, batch)
+			n = min(due, most)
 		}
-		k, err := f.conn.WriteBatch(f.messages[:n], 0)
+		binary.NativeEndian.PutUint64(f.messages.data[0], uint64(sent))
+		k, err := f.messages.call(unix.SYS_SENDMMSG, f.out, n, 0)
 		if err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return sent, err
 		}
-		sent += max(0, k)
-		f.sent.Add(uint64(max(0, k)))
+		sent += k * f.each
+		f.sent.Add(uint64(k * f.each))
 	}
 }
 

@@ -167,11 +167,3 @@ func (c *checker) mac(s scalar) net.HardwareAddr {
 	}
 	return mac
 }
-
-// linkLocalOf is the address that a station with this MAC has on its link, whoever else is there (RFC 4291 A).
-func linkLocalOf(mac net.HardwareAddr) netip.Addr {
-	if len(mac) != 6 {
-		return netip.Addr{}
-	}
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
-}

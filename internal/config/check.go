@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // checker makes checked values of raw ones. It is made for one file: addresses are unique over all
@@ -91,11 +93,15 @@ func (c *checker) gateway(raw rawGateway) Gateway {
 	if g.Address.Is6() {
 		c.fail(raw.address.place, "%v is IPv6: write it as gateway.address6, and here an IPv4 address such as %s", g.Address, DefaultGatewayAddress)
 	}
-	if g.Address6 = linkLocalOf(g.MAC); raw.address6.given {
+	if c.err != nil {
+		return g
+	}
+	byMAC := packet.LinkLocal(packet.MAC(g.MAC))
+	if g.Address6 = byMAC; raw.address6.given {
 		g.Address6 = c.addr(raw.address6)
 	}
 	if !g.Address6.Is6() || !g.Address6.IsLinkLocalUnicast() { // RFC 4861 4.2: hosts know routers by these
-		c.fail(raw.address6.place, "%s is no link-local IPv6 address: write one of fe80::/10, or leave this out for %v", quote(raw.address6.text), linkLocalOf(g.MAC))
+		c.fail(raw.address6.place, "%s is no link-local IPv6 address: write one of fe80::/10, or leave this out for %v", quote(raw.address6.text), byMAC)
 	}
 	return g
 }

@@ -88,7 +88,7 @@ func (c *checker) nextHop(raw *rawRoute, t *Route) {
 	tunnel := t.Encap == EncapIPIP || t.Encap == "" && (c.mode == IPIPAlways || c.mode == "")
 	switch {
 	case t.To.Addr().Is6() && t.Via.Is4() && !tunnel:
-		c.fail(raw.via.place, "%v is IPv4, and knows no IPv6 packets but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop", t.Via)
+		c.fail(raw.to.place, "%v is IPv6, of which the next hop %v knows nothing but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop", t.To, t.Via)
 	case t.Encap == EncapIPIP && t.Via.Is6() && t.Via.IsLinkLocalUnicast():
 		c.fail(raw.via.place, "%v is a link-local address, which is no end of a tunnel: give one from another network", t.Via)
 	}

@@ -7,7 +7,7 @@ import (
 
 func TestErrorsOfRoutes(t *testing.T) {
 	const notPrefix = " is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64"
-	const needsTunnel = " is IPv4, and knows no IPv6 packets but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop"
+	const needsTunnel = " is IPv6, of which the next hop 192.168.0.12 knows nothing but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop"
 	const notMetric = " is not a metric: write a whole number from 0 to 4294967295"
 	checkHostErrors(t, minimal+"routes:\n- {", [][2]string{
 		{"via: 192.168.0.12}", "4:3: routes[0].to: missing: give the destination, such as 10.70.2.0/24"},
@@ -15,10 +15,10 @@ func TestErrorsOfRoutes(t *testing.T) {
 		{"to: 10.70.2.1/24, via: 192.168.0.12}", "4:8: routes[0].to: 10.70.2.1/24 has bits set after its first 24: did you mean 10.70.2.0/24, or 10.70.2.1 for one host?"},
 		{"to: 10.70.2.0/33, via: 192.168.0.12}", `4:8: routes[0].to: "10.70.2.0/33"` + notPrefix},
 		{"to: default, via: 192.168.0.12}", `4:8: routes[0].to: "default" is not an IP network or address: write it like 10.70.2.0/24 or fd00:70:2::/64; all destinations are 0.0.0.0/0 and ::/0`},
-		{"to: 'fd00::/64', via: 192.168.0.12}", "4:26: routes[0].via: 192.168.0.12" + needsTunnel},
-		{"to: 'fd00::1', via: 192.168.0.12}", "4:24: routes[0].via: 192.168.0.12" + needsTunnel},
+		{"to: 'fd00::/64', via: 192.168.0.12}", "4:8: routes[0].to: fd00::/64" + needsTunnel},
+		{"to: 'fd00::1', via: 192.168.0.12}", "4:8: routes[0].to: fd00::1/128" + needsTunnel},
 		{"to: 10.70.2.1, via: 'fe80::1%e'}", `4:24: routes[0].via: "fe80::1%e" names an interface: leave out what follows the %`},
-		{"to: 'fd00::1', via: 192.168.0.12, encap: none}", "4:24: routes[0].via: 192.168.0.12" + needsTunnel},
+		{"to: 'fd00::1', via: 192.168.0.12, encap: none}", "4:8: routes[0].to: fd00::1/128" + needsTunnel},
 		{"to: 'fd00::1/64', via: 'fe80::1'}", "4:8: routes[0].to: fd00::1/64 has bits set after its first 64: did you mean fd00::/64, or fd00::1 for one host?"},
 		{"to: 'fe80::/64', via: 'fd00::1'}", "4:8: routes[0].to: fe80::/64 is in fe80::/10, which is never forwarded to: give another destination"},
 		{"to: 'ff02::1', type: blackhole}", "4:8: routes[0].to: ff02::1/128 is in ff00::/8, which is never forwarded to: give another destination"},

@@ -75,7 +75,10 @@ func TestDifferential(t *testing.T) {
 }
 
 func newDuel(t *testing.T) *duel {
-	o := options{uplinkMTU: diffUplinkMTU, ns2MTU: 1281}
+	return newDuelOf(t, options{uplinkMTU: diffUplinkMTU, ns2MTU: 1281})
+}
+
+func newDuelOf(t *testing.T, o options) *duel {
 	d := &duel{explained: map[string]int{}}
 	for _, side := range []struct {
 		b     **Bench
@@ -92,6 +95,9 @@ func newDuel(t *testing.T) *duel {
 		})
 		*side.b = b
 		b.sysctlHost("ipv4/icmp_ratemask", "0") // no limit at all
+		if o.six {
+			b.sysctlHost("ipv6/icmp/ratemask", "255") // nor one that counts for both
+		}
 		if side.linux {
 			b.defaultRoute(false)
 		}

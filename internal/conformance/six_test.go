@@ -2,9 +2,11 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -50,10 +52,30 @@ func (b *Bench) addVeth6(name string, ns workload.Namespace, address string) err
 	}); err != nil {
 		return err
 	}
+	if err := hasLinkLocal(l); err != nil {
+		return err
+	}
 	return errors.Join(
 		netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{IP: netip.MustParseAddr(address).AsSlice(), Mask: net.CIDRMask(128, 128)}}),
 		addNeighbor(name, address, m), addNeighbor(name, linkLocal(m), m),
 	)
+}
+
+// hasLinkLocal waits until a link has given itself its address, which it does some time after it
+// is up.
+func hasLinkLocal(l netlink.Link) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		list, err := netlink.AddrList(l, unix.AF_INET6)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 }) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s has no link-local address", l.Attrs().Name)
+		}
+	}
 }
 
 // proxies lets the host's kernel speak for an address at a workload's port.
@@ -124,12 +146,16 @@ func (b *Bench) announce6() {
 	if !b.options.six {
 		return
 	}
-	ask := ndMessage{typ: ndSolicitation, src: peerIP6, dst: solicitedNode(hostIP6), target: hostIP6, option: ndSource, mac: peerMAC}
-	b.must(b.up.send(b.ndFrame(b.up, ask)))
+	b.announcePeer6()
 	for _, p := range b.workloads() {
 		near := p.station6()
 		b.must(p.send(p.to6(ip6Packet{src: near, dst: gatewayIP6, next: protoICMP6, data: echo6(near, gatewayIP6, 1, 1, nil)}.bytes())))
 	}
+}
+
+func (b *Bench) announcePeer6() {
+	ask := ndMessage{typ: ndSolicitation, src: peerIP6, dst: solicitedNode(hostIP6), target: hostIP6, option: ndSource, mac: peerMAC}
+	b.must(b.up.send(b.ndFrame(b.up, ask)))
 }
 
 // knows6 lets a station on the wire answer when it is asked for.

@@ -21,6 +21,7 @@ func imports(h *Host) (found []Finding, err error) {
 		return nil, err
 	}
 	t := hostroutes.NewTable()
+	t.IPv6 = h.speaksIPv6() || len(h.Config.Workloads) == 0
 	if _, err := t.List(); err != nil {
 		return nil, err
 	}

@@ -106,13 +106,11 @@ func (h *Host) outerHeader(uplink netlink.Link) int {
 	_, ends := h.hops(on)
 	for end := range ends {
 		if end.Is6() {
-			return ipv6HeaderLen
+			return packet.IPv6MinLen
 		}
 	}
 	return packet.IPv4MinLen
 }
-
-const ipv6HeaderLen = 40 // RFC 8200 3
 
 // setMTU is for an interface that a router has made, or has taken over.
 func (h *Host) setMTU(ns workload.Namespace, name string, mtu int) func() error {

@@ -194,7 +194,7 @@ func TestDualStackCommands(t *testing.T) {
 		t.Errorf("there is no default route:\n%s", out)
 	}
 	for words, err := range map[string]string{
-		"fd00:9::/64 via 192.168.0.12": `via: 192.168.0.12 is IPv4, and knows no IPv6 packets but in IP-in-IP: add encap ipip`,
+		"fd00:9::/64 via 192.168.0.12": `to: fd00:9::/64 is IPv6, of which the next hop 192.168.0.12 knows nothing but in IP-in-IP: add encap ipip`,
 		"fd00:9::/64 via fd00:193::1":  `via: fd00:193::1 is no neighbour`,
 		"fe80::/64 via " + peer6:       `to: fe80::/64 is in fe80::/10, which is never forwarded to`,
 	} {
@@ -568,4 +568,29 @@ func TestDualStackUplinkIsFollowed(t *testing.T) {
 	if out := h.ask(t, "explain", "icmp6 "+here6+" > "+there6).wantOK(t); !strings.Contains(out, "fe80::11") {
 		t.Errorf("a neighbour is not asked for from the new link-local address:\n%s", out)
 	}
+}
+
+// A router that is configured for IPv4 alone leaves the host's IPv6 to the host, its routes and its guard, until a command names an IPv6
+// address, and from when none does any more.
+func TestIPv6IsLeftToTheHost(t *testing.T) {
+	leavesNothing(t)
+	ns := newHost(t)
+	in(t, ns, func() error { return addIPv6(uplink, uplink6+"/64") })
+	startRouter(t, ns, defaultSocket, "node: h\nuplink: {interface: ens160}\nkernel: {import: [static]}\nworkloads: [{name: w1, address: 10.70.1.1/24}]\n")
+	ipIn(t, ns, "-6 route add fd00:80::/64 via "+peer6+" dev ens160 proto static")
+	imported := func() bool { return strings.Contains(vrouter(t, "route", "list").wantOK(t), "fd00:80::/64 via "+peer6) }
+	const four, both = 2, 6
+	wants := func(when string, rules int, routes bool) {
+		t.Helper()
+		eventually(t, when, func() bool { return len(guardOf(t, ns)) == rules && imported() == routes })
+	}
+	wants("IPv4 alone", four, false)
+	vrouter(t, "workload", "add", "w2", "address", "fd00:70:1::2/128").wantOK(t)
+	wants("with a workload", both, true)
+	vrouter(t, "workload", "del", "w2").wantOK(t)
+	wants("without it", four, false)
+	vrouter(t, "route", "add", "fd00:90::/64", "via", peer6).wantOK(t)
+	wants("with a route", both, true)
+	vrouter(t, "route", "del", "fd00:90::/64").wantOK(t)
+	wants("without it", four, false)
 }

@@ -84,7 +84,8 @@ func TestRouteCommands(t *testing.T) {
 
 		{"add 10.70.20.0/24 via 192.168.0.12 onlink", 2, `"onlink": neither a destination nor a word that is known`},
 		{"add 10.70.20.0/24 via 192.168.0.12 mtu 1400", 2, `"mtu": neither`},
-		{"add 10.70.20.0/24 via inet6 fe80::1", 2, `"inet6": not the IPv4 address`},
+		{"add 10.70.20.0/24 via inet6 fe80::1", 1, `via: fe80::1 is IPv6, and ens160 has no address of that`},
+		{"add 10.70.20.0/24 via inet6 x", 2, `"x": not the address of a next hop`},
 		{"add 10.70.20.0/24 via", 2, `"via": its value is missing`},
 		{"add 10.70.20.0/24 via 192.168.0.12 via 192.168.0.13", 2, `"via": via was said already`},
 		{"add 10.70.20.0/24 10.70.21.0/24 via 192.168.0.12", 2, `"10.70.21.0/24": a second destination`},

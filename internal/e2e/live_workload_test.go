@@ -54,7 +54,7 @@ func TestWorkloadCommands(t *testing.T) {
 		h.ask(t, append([]string{"workload", "add"}, strings.Fields(words)...)...).wantError(t, 1, err)
 	}
 	h.ask(t, "workload", "add").wantError(t, 2, "the name is missing")
-	h.ask(t, "workload", "add", "ns4", "colour", "red").wantError(t, 2, `"colour": there is address, addresses, interface`)
+	h.ask(t, "workload", "add", "ns4", "colour", "red").wantError(t, 2, `"colour": there is address, interface`)
 	h.ask(t, "workload", "add", "ns4", "mtu").wantError(t, 2, `"mtu": its value is missing`)
 	h.ask(t, "workload", "add", "ns4", "mtu", "big").wantError(t, 2, `"big": not an MTU`)
 	h.ask(t, "workload", "del", "ns4").wantError(t, 1, `name: there is no workload "ns4"`)

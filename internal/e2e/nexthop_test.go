@@ -190,10 +190,6 @@ func TestRoutesLeftOutAreSaid(t *testing.T) {
 		}},
 		{"is for one type of service alone", func() error { return raw("10.72.3.0/24", 0x10, unix.RTN_UNICAST, via) }},
 		{"is of type throw", func() error { return raw("10.72.4.0/24", 0, unix.RTN_THROW) }},
-		{"has an IPv6 next hop", func() error {
-			return errors.Join(set("ipv6/conf/ens160/disable_ipv6", "0")(),
-				raw("10.72.5.0/24", 0, unix.RTN_UNICAST, oif, nl.NewRtAttr(unix.RTA_VIA, append([]byte{unix.AF_INET6, 0}, net.ParseIP("fe80::12")...))))
-		}},
 		{"has the kernel encapsulate what goes there", func() error { // encap ip id 7 dst 192.168.0.12: LWTUNNEL_ENCAP_IP, LWTUNNEL_IP_ID, LWTUNNEL_IP_DST
 			encap := nl.NewRtAttr(unix.RTA_ENCAP, nil)
 			encap.AddRtAttr(1, []byte{0, 0, 0, 0, 0, 0, 0, 7})
@@ -217,6 +213,12 @@ func TestRoutesLeftOutAreSaid(t *testing.T) {
 			t.Errorf("doctor does not say that one %s: %+v", c.why, found)
 		}
 	}
+	// An IPv6 next hop is a neighbour like any other (RFC 8950).
+	in(t, p.ns, func() error {
+		return errors.Join(set("ipv6/conf/ens160/disable_ipv6", "0")(),
+			raw("10.72.5.0/24", 0, unix.RTN_UNICAST, oif, nl.NewRtAttr(unix.RTA_VIA, append([]byte{unix.AF_INET6, 0}, net.ParseIP("fe80::12")...))))
+	})
+	routeList(t, true, "10.72.5.0/24 via fe80::12 dev ens160 proto bird")
 	// One more of the same kind is not said again, and what is used is not complained of.
 	in(t, p.ns, func() error {
 		return errors.Join(netlink.RouteAdd(&netlink.Route{Dst: ipNet("10.72.2.0/24"), Gw: net.ParseIP("172.16.0.2"), Protocol: unix.RTPROT_BIRD}),

@@ -176,6 +176,8 @@ func TestWrongWords(t *testing.T) {
 		{"trace --inner --outer", "exclude each other"},
 		{"trace -c many", "invalid argument \"many\""},
 		{"trace -c -1", "-c"},
+		{"version --color red", "--color red: there is auto, always, never"},
+		{"explain icmp 10.70.1.1", "quote it"},
 	} {
 		t.Run(c.args, func(t *testing.T) { vrouter(t, strings.Fields(c.args)...).wantError(t, 2, c.err) })
 	}

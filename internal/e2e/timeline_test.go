@@ -97,6 +97,29 @@ func TestLabTrace(t *testing.T) {
 	}
 }
 
+// A packet in a loop is shown once round, and how often it went; --fold is a line for each host.
+func TestLabTraceFoldsLoops(t *testing.T) {
+	hosts := labUp(t, twoHosts(""))
+	for i, via := range []string{"192.168.0.12", "192.168.0.11"} {
+		hosts[i].ask(t, "route", "add", "10.99.0.0/16", "via", via).wantOK(t)
+	}
+	wantEcho(t, hosts[0].ns1, there, 62) // ARP is settled
+	shown := func(args ...string) string {
+		r := start(t, command(t, append([]string{"lab", "trace", "-c", "1", "dst host 10.99.0.1"}, args...)...), outsideOfAll)
+		traceRuns(t, r, hosts...)
+		echo(t, hosts[0].ns1, "10.99.0.1", 100*time.Millisecond)
+		return r.wait(t).wantOK(t)
+	}
+	out := shown()
+	if !hasLine(out, []string{"── icmp echo request", "loop: a ↔ b, 63 passes, dropped (ttl_exceeded)"}) || !hasLine(out, []string{"… loop: a ↔ b, 63 passes"}) ||
+		strings.Count(out, " b  ens160 > ") != 2 || !hasLine(out, []string{"  dropped  ttl_exceeded"}) {
+		t.Errorf("the loop is not folded:\n%s", out)
+	}
+	if out = shown("--fold"); !hasLine(out, []string{" a  ns1 > ens160  icmp echo request", ": forwarded"}) || strings.Contains(out, "  route ") {
+		t.Errorf("not a line a host:\n%s", out)
+	}
+}
+
 // The same for people, with hosts by name and by socket; the filter selects by one direction,
 // and the reply belongs to it all the same.
 func TestTraceHosts(t *testing.T) {

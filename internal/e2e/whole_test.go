@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"syscall"
@@ -201,4 +202,91 @@ func TestNoProgram(t *testing.T) {
 		t.Errorf("explain does not tell:\n%s", out)
 	}
 	r.signal(t, syscall.SIGTERM)
+}
+
+// Each family goes through tunnels to ends of the other one, whole.
+func TestSuperframesInTunnelsOfEitherFamily(t *testing.T) {
+	needsPrograms(t)
+	const there6 = "fd00:70:2::1"
+	one := func(node, n, other string) string {
+		return strings.NewReplacer("NODE", node, "OTHER", other, "N", n).Replace(`  - node: NODE
+    uplink: {addresses: [192.168.0.1N/24, "fd00:192::1N/64"]}
+    workloads: [{name: ns1, addresses: [10.70.N.1/24, "fd00:70:N::1/128"]}]
+    routes: [{to: 10.70.OTHER.1, via: "fd00:192::1OTHER", encap: ipip}, {to: "fd00:70:OTHER::1", via: 192.168.0.1OTHER, encap: ipip}]
+`)
+	}
+	hosts := labUp(t, "hosts:\n"+one("a", "1", "2")+one("b", "2", "1"))
+	a, b := connect(t, hosts[0].ns1, hosts[1].ns1, there)
+	exchange(t, a, b, 4<<20)
+	var l net.Listener
+	in(t, hosts[1].ns1, func() (err error) {
+		l, err = net.Listen("tcp6", "["+there6+"]:7001")
+		return err
+	})
+	defer l.Close()
+	in(t, hosts[0].ns1, func() (err error) {
+		a, err = net.DialTimeout("tcp6", l.Addr().String(), patience)
+		return err
+	})
+	defer a.Close()
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	exchange(t, a, b, 4<<20)
+	for _, h := range hosts {
+		s := scrape(t, h.ns)
+		for _, k := range s.labels("tunnel_superframes_total{") {
+			if whole := strings.Contains(k, `cut="kernel"`); whole != (s[k] > 0) {
+				t.Errorf("%s: %s is %v", h.Name, k, s[k])
+			}
+		}
+	}
+	nothingDropped(t, hosts)
+}
+
+// The program follows the uplink, which may be another interface of the same name; and is there while routes lead into tunnels.
+func TestProgramFollowsTheUplink(t *testing.T) {
+	needsPrograms(t)
+	ns := newHost(t)
+	startRouter(t, ns, defaultSocket, hostConfig)
+	programs := func(want int) func() bool {
+		return func() bool {
+			n := 0
+			_ = ns.Do(func() error {
+				l, err := netlink.LinkByName(uplink)
+				if err != nil {
+					return err
+				}
+				all, err := link.QueryPrograms(link.QueryOptions{Target: l.Attrs().Index, Attach: ebpf.AttachTCXEgress})
+				if err == nil {
+					n = len(all.Programs)
+				}
+				return err
+			})
+			return n == want
+		}
+	}
+	if !programs(0)() {
+		t.Error("there is a program, and no tunnel")
+	}
+	vrouter(t, "route", "add", "10.70.2.1", "via", "192.168.0.12", "encap", "ipip").wantOK(t)
+	eventually(t, "a tunnel brings the program", programs(1))
+	for range 3 {
+		in(t, ns, func() error { return withLink(uplink, netlink.LinkDel) })
+		in(t, ns, func() error {
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: uplink}, PeerName: "cable"}); err != nil {
+				return err
+			}
+			return up(uplink, "192.168.0.11/24")
+		})
+		eventually(t, "the new uplink has it", programs(1))
+		eventually(t, "superframes leave whole", func() bool {
+			out := vrouter(t, "show", "tunnels", "-o", "json")
+			return out.status == 0 && strings.Contains(out.out, `"offload": "kernel"`)
+		})
+	}
+	vrouter(t, "route", "del", "10.70.2.1").wantOK(t)
+	eventually(t, "without a tunnel there is none", programs(0))
 }

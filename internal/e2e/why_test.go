@@ -142,6 +142,27 @@ func TestWhyOtherWay(t *testing.T) {
 	wantWhy(t, here, there, true, why.OtherWay, "host-2", "lab exec host-2 -- vrouter route get "+here)
 }
 
+// A command that finds no router here says where the lab's are; colours come where they are asked for; no route is a failure in each form.
+func TestCommandLineInALab(t *testing.T) {
+	hosts := labUp(t, twoHosts(""))
+	vrouter(t, "show", "ports").wantError(t, 1, "the lab that is up has the hosts a, b: `vrouter lab exec a -- vrouter")
+	const line = "icmp 10.70.1.1 > 10.70.2.1"
+	if out := hosts[0].ask(t, "explain", "--color", "always", line).wantOK(t); !strings.Contains(out, "\x1b[") {
+		t.Errorf("no colours:\n%s", out)
+	}
+	if out := hosts[0].ask(t, "explain", line).wantOK(t); strings.Contains(out, "\x1b[") {
+		t.Errorf("colours to a file:\n%s", out)
+	}
+	for _, form := range []string{"text", "json"} {
+		if r := hosts[0].ask(t, "route", "get", "1.2.3.4", "-o", form); r.status != 1 || !strings.Contains(r.err, "no route to 1.2.3.4") {
+			t.Errorf("-o %s: %+v", form, r)
+		}
+	}
+	if list, bare := hosts[0].ask(t, "route", "list").wantOK(t), hosts[0].ask(t, "route").wantOK(t); list != bare || hosts[0].ask(t, "show", "routes").wantOK(t) != list {
+		t.Errorf("list %q, alone %q", list, bare)
+	}
+}
+
 // What no router and no counter knows, pings show: a switch in the middle that sends what is for one host elsewhere.
 func TestWhyProbe(t *testing.T) {
 	labUp(t, read(t, "../../examples/lab-three-hosts.yaml"))

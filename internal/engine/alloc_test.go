@@ -24,6 +24,12 @@ func TestNoAllocationOnTheWay(t *testing.T) {
 		{"one of several next hops", "ns1", udp(1000, 53), ""},
 		{"superframe", "ns1", fromNS1(ns2IP), ""},
 		{"dropped in silence", "ns1", withSrc(ping(farIP), ns2IP), ""},
+		{"IPv6 to a workload", "ns1", ping6(ns1IP6, ns2IP6), ""},
+		{"IPv6 from the uplink", "ens160", fromFar(), ""},
+		{"IPv6 in IPv4", "ns1", ping6(ns1IP6, "fd00:80::1"), ""},
+		{"IPv6 in IPv6", "ns1", ping6(ns1IP6, "fd00:82::1"), ""},
+		{"IPv6 out of IPv6", "ens160", tunnelKinds[2].around(peerIP6, hostIP6, fromFar(), 0), ""},
+		{"IPv6 by one of several next hops", "ns1", ping6(ns1IP6, manyIP6), ""},
 		{"listener for others", "ns1", ping(farIP), "port 7 or host 10.9.9.9"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -31,6 +37,10 @@ func TestNoAllocationOnTheWay(t *testing.T) {
 			b.resolve()
 			tunnel(b)
 			multipath(b, rib.None)
+			dual(b)
+			routes6(b)
+			b.router.Configure(b.settings)
+			multipath6(b)
 			if c.listen != "" {
 				b.listen(trace.Options{}, c.listen)
 			}

@@ -24,9 +24,22 @@ func BenchmarkForward(b *testing.B) {
 		{"encap", "ns1", ping(tunnelIP)},
 		{"decap", "ens160", ipip(peerIP, hostIP, fromPeer(), nil)},
 		{"drop", "ns1", withSrc(ping(farIP), ns2IP)},
+		{"ipv6_to_uplink", "ns1", ping6(ns1IP6, farIP6)},
+		{"ipv6_to_workload", "ns1", ping6(ns1IP6, ns2IP6)},
+		{"ipv6_from_uplink", "ens160", fromFar()},
+		{"ipv6_encap", "ns1", ping6(ns1IP6, "fd00:80::1")},
+		{"ipv6_decap", "ens160", tunnelKinds[0].around(peerIP, hostIP, fromFar(), 0)},
 	} {
 		for _, size := range []int{1, 64} {
-			b.Run(fmt.Sprintf("%s/batch=%d", c.name, size), func(b *testing.B) { forward(newBenchBed(b), b, c.from, c.send, size) })
+			b.Run(fmt.Sprintf("%s/batch=%d", c.name, size), func(b *testing.B) {
+				bed := newBenchBed(b)
+				if packet.IP(c.send.Payload()).Version() == 6 || c.name == "ipv6_decap" {
+					dual(bed)
+					routes6(bed)
+					bed.router.Configure(bed.settings)
+				}
+				forward(bed, b, c.from, c.send, size)
+			})
 		}
 	}
 	b.Run("many_routes/batch=64", func(b *testing.B) {

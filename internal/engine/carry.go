@@ -149,12 +149,12 @@ func (w *worker) learn(t *transit, c *forwarder.Consequence) {
 }
 
 func (w *worker) enter(port int, c *forwarder.Consequence) (known bool, released []*transit) {
-	table, m := w.router.neighbors, &c.ByND
-	switch m.Type {
+	table := w.router.neighbors
+	switch c.ByND {
 	case packet.ICMPv6NeighborSolicitation:
 		return table.Solicited(w.now(), port, c.Addr, c.MAC, c.Create)
 	case packet.ICMPv6NeighborAdvertisement:
-		return table.Advertised(w.now(), port, c.Addr, c.MAC, c.MAC != packet.MAC{}, m.Override, m.Solicited)
+		return table.Advertised(w.now(), port, c.Addr, c.MAC, c.MAC != packet.MAC{}, c.Override, c.Solicited)
 	}
 	return table.Learn(w.now(), port, c.Addr, c.MAC, c.Create)
 }

@@ -215,7 +215,7 @@ func (d *DryRun) list(t *transit, when string) {
 				c.Withheld = forwarder.TooSoon
 			}
 		case forwarder.Learn:
-			known, waiting := d.router.neighbors.WouldLearn(t.In.ID, c.Addr, c.ByND.Type == 0)
+			known, waiting := d.router.neighbors.WouldLearn(t.In.ID, c.Addr, c.ByND == 0)
 			if !known && !c.Create {
 				continue
 			}

@@ -33,6 +33,33 @@ func FuzzReassembly(f *testing.F) {
 	})
 }
 
+// FuzzReassembly6 is FuzzReassembly of IPv6.
+func FuzzReassembly6(f *testing.F) {
+	f.Add([]byte{0, 0, 16, 1, 0, 2, 16, 0})
+	f.Add([]byte{0, 0, 24, 1, 0, 1, 16, 0})
+	f.Add([]byte{0x1f, 0xff, 255, 0, 0, 0, 8, 1})
+	f.Add([]byte{0, 0, 7, 1, 0, 1, 0, 0, 0, 0, 8, 1, 0, 0, 8, 1})
+	b, l := fuzzBed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b.t = t
+		defer func() { b.t = f }()
+		for ; len(data) >= 4; data = data[4:] {
+			offset, payload := binary.BigEndian.Uint16(data)<<3|uint16(data[3]&1), make([]byte, data[2])
+			for i := range payload {
+				payload[i] = data[3]
+			}
+			header := binary.BigEndian.AppendUint16([]byte{packet.ProtocolICMPv6, 0}, offset)
+			header = append(header, 0, 0, 0, data[3]>>1)
+			b.ns1.Send(packet6(ns1IP6, gateway6, 44, 64, append(header, payload...)))
+			for _, next := range []byte{packet.ProtocolIPv6, packet.ProtocolIPIP, packet.HeaderDestination} {
+				header[0] = next
+				b.uplink.Send(packet6(peerIP6, hostIP6, 44, 64, append(header, payload...)))
+			}
+		}
+		b.check(l)
+	})
+}
+
 // fragmentOf is one fragment; the upper bits of tell are its datagram's
 // identification, so that some belong together and some do not.
 func fragmentOf(eth *layers.Ethernet, src, dst string, protocol layers.IPProtocol, offset uint16, size int, more bool, tell byte) *packet.Frame {

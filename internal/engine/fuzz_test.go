@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"io"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -19,6 +20,9 @@ func fuzzBed(f *testing.F) (*bed, *trace.Listener) {
 	b.settings.RPF = false // so that more gets through
 	b.router.Configure(b.settings)
 	tunnel(b)
+	dual(b)
+	routes6(b)
+	b.router.Configure(b.settings)
 	b.via("10.70.4.0/24", "192.168.0.99", rib.None) // nobody is there
 	b.setMTU("ns2", 576)
 	b.tunnelled(ping(tunnelIP)) // errors about a tunnel that was never used are not believed
@@ -45,8 +49,15 @@ func (b *bed) check(l *trace.Listener) {
 			pings++
 		}
 	}
-	if pings != 1 {
-		b.t.Errorf("%d pings came out, want 1", pings)
+	b.resolve6()
+	b.ns1.Send(ping6(ns1IP6, farIP6))
+	for _, f := range b.uplink.Sent() {
+		if ip := packet.IPv6(f.Payload()); f.EtherType() == packet.EtherTypeIPv6 && ip.Dst() == addr(farIP6) && ip.HopLimit() == 63 {
+			pings++
+		}
+	}
+	if pings != 2 {
+		b.t.Errorf("%d pings came out, want 1 of each family", pings)
 	}
 	records(l)
 }
@@ -69,7 +80,7 @@ func FuzzPipeline(f *testing.F) {
 	} {
 		add(fr)
 	}
-	for _, fr := range tunnelSeeds() {
+	for _, fr := range append(tunnelSeeds(), seeds6()...) {
 		add(fr)
 	}
 	b, l := fuzzBed(f)
@@ -119,7 +130,26 @@ func made(f *packet.Frame, port string) *packet.Frame {
 		if ip := packet.IPv4(f.Payload()); len(ip) >= packet.IPv4MinLen && len(ip) >= ip.HeaderLen() && ip.HeaderLen() >= packet.IPv4MinLen && f.EtherType() == packet.EtherTypeIPv4 {
 			ip.SetChecksum()
 		}
+		if ip := packet.IPv6(f.Payload()); f.EtherType() == packet.EtherTypeIPv6 && len(ip) >= packet.IPv6MinLen+packet.ICMPHeaderLen && ip.NextHeader() == packet.ProtocolICMPv6 {
+			packet.SetICMPv6Checksum(ip, packet.IPv6MinLen)
+		}
 	})
+}
+
+// seeds6 are frames of IPv6 of each kind that a router must look at.
+func seeds6() (seeds []*packet.Frame) {
+	for seed := range uint64(100) {
+		_, f := anyFrame6(rand.New(rand.NewPCG(seed, 0)), nil)
+		seeds = append(seeds, f)
+	}
+	for _, f := range seeds {
+		if f.Offload.IsGSO() { // a short one finds as much, sooner
+			f.Offload.GSOSize = 60
+			f.Trim(300)
+			f.Payload()[4], f.Payload()[5] = 1, 4
+		}
+	}
+	return seeds
 }
 
 func smallSuperframe(to string) *packet.Frame {

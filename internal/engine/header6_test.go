@@ -83,7 +83,6 @@ func extensionRows() (rows []row) {
 		"authentication":      behind(good, 51, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
 		"unknown":             packet6(ns1IP6, farIP6, 254, 64, []byte{1, 2, 3}),
 		"none":                packet6(ns1IP6, farIP6, 59, 64, nil),
-		"hop_by_hop_later":    behind(behind(good, 0, 0, 1, 4, 0, 0, 0, 0), 60, 0, 1, 4, 0, 0, 0, 0),
 		"several":             behind(behind(behind(good, 60, 0, 1, 4, 0, 0, 0, 0), 43, rh0...), 0, 0, 1, 4, 0, 0, 0, 0),
 	} {
 		rows = append(rows, row{name: "V5_" + name, from: "ns1", send: f, out: "ens160", check: toPeer6})

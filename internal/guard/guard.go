@@ -139,12 +139,11 @@ func familiesOf(t *nftables.Table, own []netip.Addr, both bool) []family {
 			six.own = append(six.own, a)
 		}
 	}
-	const protocolIPv6 = 41
 	four.rules = [][]expr.Any{tunnelled(packet.ProtocolIPIP), transit(four.set)}
 	if !both {
 		return []family{four}
 	}
-	six.rules = [][]expr.Any{tunnelled(protocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(protocolIPv6), transit6(six.set)}
+	six.rules = [][]expr.Any{tunnelled(packet.ProtocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(packet.ProtocolIPv6), transit6(six.set)}
 	return []family{four, six}
 }
 
@@ -230,14 +229,14 @@ func transit6(own *nftables.Set) []expr.Any {
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 16, Mask: net.CIDRMask(10, 128), Xor: make([]byte, 16)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: netip.MustParseAddr("fe80::").AsSlice()},
 	}
-	return slices.Concat(is(etherTypeIPv6), toThisStation, linkLocal, notIn(own, 24, 16))
+	return slices.Concat(is(packet.EtherTypeIPv6), toThisStation, linkLocal, notIn(own, 24, 16))
 }
 
 // tunnelled drops what is in IPv4 packets, which the router unpacks.
 func tunnelled(protocol byte) []expr.Any { return inside(packet.EtherTypeIPv4, 9, protocol) }
 
 // tunnelled6 is the same of IPv6 packets.
-func tunnelled6(protocol byte) []expr.Any { return inside(etherTypeIPv6, 6, protocol) }
+func tunnelled6(protocol byte) []expr.Any { return inside(packet.EtherTypeIPv6, 6, protocol) }
 
 func inside(etherType uint16, offset uint32, protocol byte) []expr.Any {
 	return append(is(etherType),
@@ -246,5 +245,3 @@ func inside(etherType uint16, offset uint32, protocol byte) []expr.Any {
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	)
 }
-
-const etherTypeIPv6 = unix.ETH_P_IPV6

@@ -95,6 +95,9 @@ func (t *Table) Apply(changes []Change) (touched Touched, sure bool) {
 				t.turn(o, turned)
 			}
 		default:
+			if !t.IPv6 && c.Prefix().Addr().Is6() {
+				continue
+			}
 			left := len(turned) > 0 && t.leave(c.Key) // so that what is the first one here is so in the kernel
 			changed, known := t.apply(c.Key, c.op, t.over(c.route))
 			if left || changed {

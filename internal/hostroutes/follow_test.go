@@ -138,6 +138,7 @@ func TestFollowsTheKernel(t *testing.T) {
 	}
 	defer s.Close()
 	table, kernel := NewTable(), NewTable()
+	table.IPv6, kernel.IPv6 = true, true
 	if _, err := table.List(); err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,11 @@ func (t *Table) List() (touched Touched, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the host's nexthop objects: %w", err)
 	}
-	first, more, err := listRoutes(t.Len())
+	families := []uint8{unix.AF_INET}
+	if t.IPv6 {
+		families = append(families, unix.AF_INET6)
+	}
+	first, more, err := listRoutes(families, t.Len())
 	if err != nil {
 		return nil, fmt.Errorf("listing the host's routes: %w", err)
 	}
@@ -66,9 +70,9 @@ func listObjects() (all map[uint32]objectState, err error) {
 }
 
 // listRoutes has the routes as they were told: without the objects they lead over.
-func listRoutes(size int) (first map[Key]Shared, more map[Key][]Shared, err error) {
+func listRoutes(families []uint8, size int) (first map[Key]Shared, more map[Key][]Shared, err error) {
 	first, more = make(map[Key]Shared, size), map[Key][]Shared{}
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range families {
 		header := make([]byte, unix.SizeofRtMsg)
 		header[0] = family
 		of := netip.AddrFrom4([4]byte{})

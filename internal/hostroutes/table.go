@@ -11,6 +11,8 @@ import (
 // Table is the host's main routing table and its nexthop objects, as they were told. It is
 // for one goroutine at a time.
 type Table struct {
+	IPv6 bool // routes of that family are of interest too
+
 	first   map[Key]Shared   // of nearly every key there is one
 	more    map[Key][]Shared // the others, in the kernel's order; the slices are never written to
 	users   map[Shared]int   // how many keys have it

@@ -150,7 +150,7 @@ func (n *Node) followWhatStands() error {
 		return nil
 	}
 	n.moved = false
-	err := errors.Join(n.setOwn(), n.setExports())
+	err := errors.Join(n.setOwn(), n.setExports(), n.followIPv6())
 	if len(n.statics.hops) > 0 {
 		err = errors.Join(err, n.applyUplink(), n.setStaticRoutes())
 	}

@@ -164,7 +164,7 @@ func (n *Node) ChangeRoutes(b *RouteBatch) (done RouteCounts, err error) {
 func (n *Node) enterWithWays(keys iter.Seq[routeKey]) error {
 	if n.statics.turned {
 		n.statics.turned = false
-		if err := errors.Join(n.applyUplink(), n.followMTU()); err != nil {
+		if err := errors.Join(n.applyUplink(), n.followFit(), n.followIPv6()); err != nil {
 			return err
 		}
 	}
@@ -225,7 +225,9 @@ func (c *RouteChange) checkOnLink(own *rib.Route) *ChangeError {
 func (n *Node) checkWay(c *RouteChange, w way) *ChangeError {
 	switch {
 	case c.static.kind == rib.Unicast && mismatched(c.to.prefix(), c.static.addr(), w.encap):
-		return refused(rib.ErrInvalid, "via", "%s is IPv4, and knows no IPv6 packets but in IP-in-IP: add encap ipip, or give an IPv6 next hop", c.static.addr())
+		return refused(rib.ErrInvalid, "to", "%s is IPv6, of which the next hop %s knows nothing but in IP-in-IP: add encap ipip, or give an IPv6 next hop", c.to.prefix(), c.static.addr())
+	case w.lost && c.static.addr().Is6() && n.uplink.silent6():
+		return refused(rib.ErrInvalid, "via", "%s is IPv6, and %s has no address of that: enable IPv6 there, or give an IPv4 next hop", c.static.addr(), n.uplink.name)
 	case w.lost && n.uplink.settled(c.static.addr().Is4()):
 		return refused(rib.ErrInvalid, "via", "%s", n.noNeighbor(c.static.hop))
 	case c.dev == "" || c.dev == w.dev:

@@ -90,7 +90,7 @@ func (n *Node) kind(r hostroutes.Shared) *kind {
 // newKind has the route used if the router shall and can go that way: by the uplink, or nowhere.
 func (n *Node) newKind(h hostroutes.Route) *kind {
 	p := netlink.RouteProtocol(h.Protocol)
-	if !n.imports(p) || h.Six && !n.routesIPv6() {
+	if !n.imports(p) {
 		return &kind{}
 	}
 	k := &kind{route: rib.Route{Port: rib.NoPort, Protocol: protocolName(p), MTU: h.MTU, Source: rib.Kernel}}
@@ -140,6 +140,7 @@ func (n *Node) importAll() error { return n.relist(hostroutes.Touched{}) }
 func (n *Node) relist(touched hostroutes.Touched) error {
 	m := &n.mirror
 	now := fmt.Sprint(n.config.Kernel.Import, n.config.IPIP.Mode, n.uplink.index, n.uplink.port, n.uplink.subnets, n.reach.turns, n.routesIPv6())
+	m.host.IPv6 = n.routesIPv6()
 	if now != m.under {
 		n.expectProtocols()
 		m.kinds = nil
@@ -162,6 +163,7 @@ func (n *Node) relist(touched hostroutes.Touched) error {
 		touchAll(touched, maps.Keys(others))
 	case m.host.Len() > 0:
 		m.host = hostroutes.NewTable()
+		m.host.IPv6 = n.routesIPv6()
 	}
 	m.under = now
 	return n.importKeys(touched)
@@ -171,6 +173,14 @@ func touchAll(touched hostroutes.Touched, keys iter.Seq[hostroutes.Key]) {
 	for k := range keys {
 		touched[k] = struct{}{}
 	}
+}
+
+// followIPv6 has the host's routes listed anew if those of IPv6 have come to be of interest, or are no more.
+func (n *Node) followIPv6() error {
+	if m := &n.mirror; m.under == "" || m.host.IPv6 == n.routesIPv6() {
+		return nil
+	}
+	return n.importAll()
 }
 
 // importChanges follows a few changes; what did not change costs nothing.
@@ -231,7 +241,7 @@ func (n *Node) importKeys(keys hostroutes.Touched) error {
 		return nil
 	}
 	m.hops, m.ends = hops, ends
-	return errors.Join(n.applyUplink(), n.followMTU()) // peers and tunnels are the next hops of these routes too
+	return errors.Join(n.applyUplink(), n.followFit()) // peers and tunnels are the next hops of these routes too
 }
 
 // complainOfRoutes says which of the host's routes are left out, and why.

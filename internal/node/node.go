@@ -38,6 +38,7 @@ type Node struct {
 	what      *host.Host           // is on the host
 	workloads map[string]*attached // those with a port
 	mtu       int                  // of workloads without one of their own
+	six       bool                 // what is on the host is for a router that speaks IPv6
 	moved     bool                 // a workload has come or gone, and not all followed
 	host      *hostPort            // nil while it does not stand
 	stopped   bool
@@ -232,12 +233,10 @@ func (n *Node) workloadMTU() int {
 // outerLen is the length of the header that is put around packets to the other end of a tunnel.
 func outerLen(end netip.Addr) int {
 	if end.Is6() {
-		return ipv6HeaderLen
+		return packet.IPv6MinLen
 	}
 	return packet.IPv4MinLen
 }
-
-const ipv6HeaderLen = 40 // RFC 8200 3
 
 // outerMost is that of the longest that any packet may get.
 func (n *Node) outerMost() (most int) {

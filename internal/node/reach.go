@@ -109,7 +109,10 @@ func (r *reach) touched(changes []hostroutes.Change, anything bool) map[netip.Ad
 // onUplink says whether an address is on the uplink's link: in a subnet of it, or else because the host
 // itself asks for it there.
 func (n *Node) onUplink(a netip.Addr) bool {
-	if n.inSubnet(a) || a.Is6() && a.IsLinkLocalUnicast() {
+	if a.Is6() && a.IsLinkLocalUnicast() {
+		return n.uplink.linkLocal.IsValid()
+	}
+	if n.inSubnet(a) {
 		return true
 	}
 	w := n.reach.way(a)

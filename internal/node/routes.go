@@ -22,7 +22,8 @@ var routeTypes = map[string]rib.Type{
 // has no address of its family nothing can be said about it.
 func (n *Node) checkNextHops(s *statics) error {
 	for h := range s.hops {
-		if n.way(h).lost && n.uplink.settled(h.addr().Is4()) {
+		linkLocal := h.addr().Is6() && h.addr().IsLinkLocalUnicast() // known as soon as the uplink has such an address itself
+		if n.way(h).lost && n.uplink.settled(h.addr().Is4()) && !linkLocal {
 			return fmt.Errorf("route to %s: next hop %s", s.example(h), n.noNeighbor(h))
 		}
 	}

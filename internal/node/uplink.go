@@ -131,6 +131,9 @@ func (u *uplink) first(four bool) netip.Addr {
 // settled says whether all that the uplink is to have of a family is known.
 func (u *uplink) settled(four bool) bool { return u.first(four).IsValid() && (four || !u.tentative) }
 
+// silent6 says whether the uplink has no IPv6, and is not about to.
+func (u *uplink) silent6() bool { return u.index != 0 && !u.linkLocal.IsValid() && !u.tentative }
+
 func prefixOf(n *net.IPNet) netip.Prefix {
 	a, _ := netip.AddrFromSlice(n.IP)
 	bits, _ := n.Mask.Size()

@@ -91,15 +91,16 @@ func (n *Node) apply() error {
 	if n.config.Kernel.Export {
 		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
 	}
-	n.mtu = n.workloadMTU()
+	n.mtu, n.six = n.workloadMTU(), n.speaksIPv6()
 	err := n.what.Apply(n.present(), later...)
 	n.carry()
 	return errors.Join(err, n.followWhatStands())
 }
 
-// followMTU gives workloads without an MTU of their own the one that fits now.
-func (n *Node) followMTU() error {
-	if n.workloadMTU() == n.mtu {
+// followFit gives workloads without an MTU of their own the one that fits now, and the guard the rules of the families that
+// the router speaks.
+func (n *Node) followFit() error {
+	if n.workloadMTU() == n.mtu && n.speaksIPv6() == n.six {
 		return nil
 	}
 	return n.bringAbout()

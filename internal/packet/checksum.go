@@ -32,6 +32,16 @@ func Sum(b []byte, start uint16) uint16 {
 	return uint16(sum>>16 + sum&0xffff)
 }
 
+// sum20 is Sum of the 20 bytes of an IPv4 header without options.
+func sum20(b []byte) uint16 {
+	_ = b[19]
+	x, y := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	sum := x>>32 + x&0xffffffff + y>>32 + y&0xffffffff + uint64(binary.BigEndian.Uint32(b[16:]))
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	return uint16(sum>>16 + sum&0xffff)
+}
+
 // Checksum is the Internet checksum of b (RFC 1071).
 func Checksum(b []byte) uint16 { return ^Sum(b, 0) }
 

@@ -131,3 +131,33 @@ func TestSettersKeepTheHeaderRight(t *testing.T) {
 		}
 	})
 }
+
+// An IPv4 header's sum is that of its bytes, with options and without, written at once or
+// read: the corners where it carries too.
+func TestHeaderSum(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ip := IPv4(rapid.SliceOfN(rapid.SampledFrom([]byte{0xff, 0xff, 0xff, 0xff, 0xfe, 0, 1}), 60, 60).Draw(t, "header"))
+		ip[0] = 0x40 | rapid.SampledFrom([]byte{5, 5, 5, 5, 6, 15}).Draw(t, "words")
+		if got, want := ip.HeaderSum(), slowSum(ip[:ip.HeaderLen()], 0); got != want {
+			t.Fatalf("% x: %04x, want %04x", []byte(ip[:ip.HeaderLen()]), got, want)
+		}
+		h := Header{
+			TOS: ip[1], TotalLen: ip.TotalLen(), ID: ip.ID(), DF: ip.DF(), TTL: ip.TTL(), Protocol: ip.Protocol(), Src: ip.Src(), Dst: ip.Dst(),
+		}
+		if PutIPv4(ip, &h); ip.HeaderLen() != 20 || slowSum(ip[:20], 0) != 0xffff {
+			t.Fatalf("written % x", []byte(ip[:20]))
+		}
+	})
+}
+
+func TestSetECN(t *testing.T) {
+	for tos := range 256 {
+		for ecn := range byte(4) {
+			ip := make(IPv4, 20)
+			PutIPv4(ip, &Header{TOS: byte(tos), TotalLen: 20, TTL: 9, Src: IPv4Addr([]byte{10, 70, 1, 1}), Dst: IPv4Addr([]byte{10, 70, 2, 1})})
+			if ip.SetECN(ecn); ip.TOS() != byte(tos)&^3|ecn || slowSum(ip, 0) != 0xffff {
+				t.Fatalf("%02x with %d is %02x, sum %04x", tos, ecn, ip.TOS(), slowSum(ip, 0))
+			}
+		}
+	}
+}

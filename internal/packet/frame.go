@@ -89,6 +89,13 @@ func (f *Frame) Trim(n int) { f.Len = min(f.Len, EthernetLen+n) }
 // EtherType of the frame, which must hold a whole Ethernet header.
 func (f *Frame) EtherType() uint16 { return binary.BigEndian.Uint16(f.Buf[f.Off+12:]) }
 
+// SetStations writes both addresses of the Ethernet header.
+func (f *Frame) SetStations(dst, src MAC) {
+	h := f.Buf[f.Off : f.Off+12]
+	copy(h, dst[:])
+	copy(h[6:], src[:])
+}
+
 // SetEtherType changes it, as the header that follows became one of another family.
 func (f *Frame) SetEtherType(t uint16) { binary.BigEndian.PutUint16(f.Buf[f.Off+12:], t) }
 

@@ -85,14 +85,14 @@ func (p IPv4) Payload() []byte { return p[p.HeaderLen():max(p.HeaderLen(), min(p
 func (p IPv4) SetTTL(ttl byte) {
 	old := binary.BigEndian.Uint16(p[8:])
 	p[8] = ttl
-	p.updateChecksum(old, binary.BigEndian.Uint16(p[8:]))
+	p.updateChecksum(old, uint16(ttl)<<8|old&0xff) // not read back, as that would wait for what was written
 }
 
 // SetECN changes the two ECN bits and the checksum.
 func (p IPv4) SetECN(ecn byte) {
 	old := binary.BigEndian.Uint16(p)
-	p[1] = p[1]&^3 | ecn
-	p.updateChecksum(old, binary.BigEndian.Uint16(p))
+	p[1] = byte(old)&^3 | ecn
+	p.updateChecksum(old, old&^3|uint16(ecn))
 }
 
 func (p IPv4) updateChecksum(old, new uint16) {
@@ -102,7 +102,15 @@ func (p IPv4) updateChecksum(old, new uint16) {
 // SetChecksum computes the header's checksum afresh.
 func (p IPv4) SetChecksum() {
 	p[10], p[11] = 0, 0
-	binary.BigEndian.PutUint16(p[10:], Checksum(p[:p.HeaderLen()]))
+	binary.BigEndian.PutUint16(p[10:], ^p.HeaderSum())
+}
+
+// HeaderSum is the Internet checksum's sum over the header: 0xffff if its checksum is right.
+func (p IPv4) HeaderSum() uint16 {
+	if p.HeaderLen() == IPv4MinLen {
+		return sum20(p)
+	}
+	return Sum(p[:p.HeaderLen()], 0)
 }
 
 // setFragment writes length, offset in bytes and the MF flag; DF is left alone.
@@ -127,21 +135,26 @@ type Header struct {
 	Src, Dst netip.Addr
 }
 
-// PutIPv4 writes a 20-byte header with its checksum into b.
+// PutIPv4 writes a 20-byte header with its checksum into b. The sum is made of what is
+// written, as reading that back at once would wait for it.
 func PutIPv4(b []byte, h *Header) {
 	b = b[:IPv4MinLen]
-	b[0], b[1] = 0x45, h.TOS
-	binary.BigEndian.PutUint16(b[2:], uint16(h.TotalLen))
-	binary.BigEndian.PutUint16(b[4:], h.ID)
-	b[6], b[7] = 0, 0
-	if h.DF {
-		b[6] = flagDF >> 8
-	}
-	b[8], b[9] = h.TTL, h.Protocol
 	src, dst := h.Src.As4(), h.Dst.As4()
-	copy(b[12:], src[:])
-	copy(b[16:], dst[:])
-	IPv4(b).SetChecksum()
+	first := 0x45<<24 | uint32(h.TOS)<<16 | uint32(uint16(h.TotalLen))
+	second, third := uint32(h.ID)<<16, uint32(h.TTL)<<24|uint32(h.Protocol)<<16
+	if h.DF {
+		second |= flagDF
+	}
+	fourth, fifth := binary.BigEndian.Uint32(src[:]), binary.BigEndian.Uint32(dst[:])
+	sum := uint64(first) + uint64(second) + uint64(third) + uint64(fourth) + uint64(fifth)
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint32(b, first)
+	binary.BigEndian.PutUint32(b[4:], second)
+	binary.BigEndian.PutUint32(b[8:], third|uint32(^uint16(sum)))
+	binary.BigEndian.PutUint32(b[12:], fourth)
+	binary.BigEndian.PutUint32(b[16:], fifth)
 }
 
 // IPv4Addr reads four bytes.

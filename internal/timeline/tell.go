@@ -217,9 +217,9 @@ func (t *teller) origin(n *node) {
 		}
 		switch {
 		case g.seen && !n.came.inner.numbered():
-			t.out.note("#%d of %s is a copy, or another packet like it: what %s sent as its #%d had come before", n.ID, n.host.Name, g.host.Name, g.id)
+			t.out.note("#%d of %s is a copy, or another packet like it: what %s sent as its #%d had come before; if not, it came twice: see `vrouter doctor` on both", n.ID, n.host.Name, g.host.Name, g.id)
 		case g.seen:
-			t.out.note("#%d of %s is a copy: what %s sent as its #%d had come before", n.ID, n.host.Name, g.host.Name, g.id)
+			t.out.note("#%d of %s is a copy: what %s sent as its #%d had come before: it came twice, see `vrouter doctor` on both", n.ID, n.host.Name, g.host.Name, g.id)
 		default:
 			t.out.note("#%d of %s came too late to be shown with #%d of %s, which sent it", n.ID, n.host.Name, g.id, g.host.Name)
 		}

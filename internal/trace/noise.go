@@ -18,9 +18,9 @@ func (r *Record) mend() string {
 		return foreign(r.frame(0))
 	case v.Reason == verdict.MartianSource && last.facts.Note != "":
 		return "does another station have this host's address, or does a switch send frames back?"
-	case last.facts.Note != "" && last.step == forwarder.ARP:
+	case last.facts.Note != "" && (last.step == forwarder.ARP || last.step == forwarder.ND):
 		return last.facts.Note + ": nothing is wrong"
-	case v.Noise && v.Reason != verdict.ARPIgnored && v.Reason != verdict.NotForRouter:
+	case v.Noise && v.Reason != verdict.ARPIgnored && v.Reason != verdict.NDIgnored && v.Reason != verdict.NotForRouter:
 		if what := forwarder.Business(r.frame(0)); what != "" {
 			return what + ", which is between others on this link: nothing is wrong"
 		}

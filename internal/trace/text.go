@@ -30,7 +30,7 @@ func (t Text) Write(w io.Writer, p *Packet) error {
 			b.WriteString("  " + c.line() + "\n")
 		}
 	}
-	b.WriteString("  " + t.paint(colours[p.Outcome], p.last()) + "\n")
+	b.WriteString("  " + t.paint(colours[p.Outcome], p.End()) + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -122,8 +122,8 @@ func (c *Consequence) line() string {
 	return "then: " + c.Detail
 }
 
-// last is the outcome; for a drop, with its reason and what would mend it.
-func (p *Packet) last() string {
+// End is the outcome; for a drop, with its reason and what would mend it.
+func (p *Packet) End() string {
 	if p.Outcome != Dropped {
 		return p.Outcome
 	}

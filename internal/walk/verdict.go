@@ -79,19 +79,7 @@ func (w *Walk) verdict() string {
 }
 
 func (w *Walk) loopWords() string {
-	return fmt.Sprintf("loop: %s, %d passes", strings.Join(w.Loop, " ↔ "), w.Passes)
-}
-
-// fold finds the hosts that the packet comes to again and again.
-func (w *Walk) fold() {
-	for i, h := range w.Path {
-		n := slices.Index(w.Path[i+1:], h)
-		if n < 0 || n == 0 && len(w.Path) == i+2 { // by two ports of one host
-			continue
-		}
-		w.Loop, w.Passes = w.Path[i:i+1+n], len(w.Path)-1-i
-		return
-	}
+	return trace.LoopWords(w.Loop, w.Passes)
 }
 
 // Source is who has sent the frame whose way ended, the outer packet's where it is in a tunnel; zero where that is not known.

@@ -165,7 +165,7 @@ func Run(ctx context.Context, n Net, line string) (*Walk, error) {
 	}
 	w.walk.End = worst(ends)
 	w.walk.Path = path(w.walk.Hops, PartPacket)
-	w.walk.fold()
+	w.walk.Loop, w.walk.Passes = trace.Loop(w.walk.Path)
 	w.walk.Encap = encapsulated(w.walk.Hops)
 	if err := w.reply(first, ends); err != nil {
 		return nil, err
