@@ -81,21 +81,24 @@ func (w *worker) writes(to *forwarder.Port, queue *queue, all []*packet.Frame) (
 
 // threadTime is how long a thread has had a processor.
 type threadTime struct {
-	thread int
+	thread int // 0: it is not known whose time it is
 	time   time.Duration
 }
 
+// readThreadTime asks which thread it is before and after: this goroutine may be moved to another one at
+// any of the calls.
 func readThreadTime() threadTime {
 	var t unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+	thread := unix.Gettid()
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil || unix.Gettid() != thread {
 		return threadTime{}
 	}
-	return threadTime{unix.Gettid(), time.Duration(t.Nano())}
+	return threadTime{thread, time.Duration(t.Nano())}
 }
 
 // since is how much it has had since then; 0 if it is another thread by now.
 func (t threadTime) since() time.Duration {
-	if now := readThreadTime(); now.thread == t.thread {
+	if now := readThreadTime(); now.thread == t.thread && t.thread != 0 {
 		return now.time - t.time
 	}
 	return 0
