@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/workload"
 )
@@ -232,7 +236,9 @@ func lossyCable(ctx context.Context, l *Lab) error {
 	return l.Links[0].Change(ctx, i)
 }
 
-func wrongAddress(_ context.Context, l *Lab) error {
+// The router, which lets be what a workload has chosen, may be about to bring about something else there:
+// then the address is taken again, until the router says that it is another one.
+func wrongAddress(ctx context.Context, l *Lab) error {
 	_, b, err := l.between()
 	if err != nil {
 		return err
@@ -245,7 +251,7 @@ func wrongAddress(_ context.Context, l *Lab) error {
 	for range 76 {
 		other = other.Next()
 	}
-	return workload.Named(b.Namespace).Do(func() error {
+	change := func() error {
 		eth0, err := netlink.LinkByName(config.DefaultWorkloadInterface)
 		if err != nil {
 			return err
@@ -254,9 +260,29 @@ func wrongAddress(_ context.Context, l *Lab) error {
 		if err != nil {
 			return err
 		}
-		if err := addAddress(eth0, netip.PrefixFrom(other, p.Bits())); err != nil {
+		if err := addAddress(eth0, netip.PrefixFrom(other, p.Bits())); err != nil && !errors.Is(err, unix.EEXIST) {
 			return err
 		}
-		return netlink.AddrDel(eth0, old)
-	})
+		if err := netlink.AddrDel(eth0, old); !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return err
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*askTimeout)
+	defer cancel()
+	client := control.NewClient(l.last().Socket)
+	defer client.Close()
+	for {
+		if err := workload.Named(b.Namespace).Do(change); err != nil {
+			return err
+		}
+		var all []control.Workload
+		if err := client.Get(ctx, "/v1/workloads", &all); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(all, func(w control.Workload) bool { return w.Name == b.Name && w.Note != "" }) {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
