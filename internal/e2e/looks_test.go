@@ -181,8 +181,8 @@ func TestMemoryOfEndedTraces(t *testing.T) {
 	}
 }
 
-// littleMemory is what a router with a thousand workloads has here.
-const littleMemory = 256 << 20
+// littleMemory is what a router with five hundred workloads has here.
+const littleMemory = 192 << 20
 
 // A router with little memory lives through those who look, and do not read what they have asked for.
 func TestLookersAndLittleMemory(t *testing.T) {
@@ -192,7 +192,7 @@ func TestLookersAndLittleMemory(t *testing.T) {
 		group = 0
 	}
 	const socket = "/run/vrouter/vrouter.sock"
-	config := file(t, "config.yaml", strings.Replace(hostConfig, "}]", extraPorts(t, 1000)+"}]", 1)+
+	config := file(t, "config.yaml", strings.Replace(hostConfig, "}]", extraPorts(t, 500)+"}]", 1)+
 		fmt.Sprintf("control: {socket: %s, group: %d}\n", socket, group))
 	t.Cleanup(func() { start(t, patiently(t, "down", "--config", config), ns.Do).wait(t).wantOK(t) })
 	by := append(confined(t, littleMemory), program, "run", "--config", config)
@@ -204,7 +204,7 @@ func TestLookersAndLittleMemory(t *testing.T) {
 	for _, name := range []string{"150 pipelines of scrapes, not read, 1,000 workloads", "16 traces of everything, not read", "unread answers"} {
 		all = append(all, the(t, name).begin(t, looker{Socket: socket}, ns))
 	}
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 		answerTime(t, socket)
 		if r.hasEnded() {
 			t.Fatalf("the router has ended: %+v", r.wait(t))
