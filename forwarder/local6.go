@@ -11,14 +11,14 @@ import (
 // local6 takes what IPv6 has for the router itself, header by header as its destination
 // has to (RFC 8200 4). check has made sure that they end inside the packet.
 func (x *Path) local6(p *Packet) Verdict {
-	dst := packet.IPv6(p.IP).Dst()
+	src, dst := packet.IPv6(p.IP).Src(), packet.IPv6(p.IP).Dst()
 	switch {
 	case !x.isRouter(p.In, dst):
 		return pass
 	case p.In.Kind == Uplink:
 		return x.localUplink(p)
-	case !x.isGateway(dst) && x.leadsToHost(dst):
-		return pass
+	case !x.isGateway(dst) && x.leadsToHost(dst) && !src.IsLinkLocalUnicast():
+		return pass // what is from an address of the link ends here: the host's port is another link
 	}
 	return x.headers6(p)
 }

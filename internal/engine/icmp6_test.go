@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
 	"github.com/vrouter/vrouter/rib"
@@ -67,7 +68,13 @@ func local6Rows() []row {
 	}
 	option := func(kind byte) *packet.Frame { return behind(ping6(ns1IP6, gateway6), 60, 0, kind, 4, 1, 2, 3, 4) }
 	udp := packet6(ns1IP6, gateway6, 17, 64, make([]byte, 12))
+	hostPort := func(b *bed) { // the host's own stack is behind a port, on another link than the workload
+		id := b.add(forwarder.PortConfig{Name: "vrouter0", Kind: forwarder.Host, Interface: "vrouter0", MAC: gatewayMAC, MTU: 1500}, link.NewMemory())
+		b.route(rib.Route{Prefix: prefix(hostIP6 + "/128"), Dev: "vrouter0", Port: id, Protocol: "kernel", Source: rib.Connected})
+		b.router.SetNeighbor(id, addr(hostIP6), hostMAC)
+	}
 	return []row{
+		{name: "V3_link_local_to_the_host_behind_its_port", from: "ns1", setup: hostPort, send: ping6(ns1Link, hostIP6), out: "ns1", check: echoes6},
 		{name: "V10_gateway", from: "ns1", send: ping6(ns1IP6, gateway6), out: "ns1", check: echoes6},
 		{name: "V10_host", from: "ns1", send: ping6(ns1IP6, hostIP6), out: "ns1", check: echoes6},
 		{name: "V10_no_data", from: "ns1", send: icmp6(ns1IP6, hostIP6, 128, 0, 0, 0, 0, 0), out: "ns1", check: echoes6},
