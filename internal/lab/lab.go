@@ -269,7 +269,7 @@ func (l *Lab) Down() error {
 	}
 	for _, h := range l.Hosts {
 		if cookie := l.cookie(h.Namespace); cookie != 0 {
-			errs = append(errs, h.takeBack(cookie))
+			errs = append(errs, l.takeBack(h, cookie))
 		}
 	}
 	for _, m := range slices.Backward(l.Made) {
@@ -282,6 +282,11 @@ func (l *Lab) Down() error {
 			errs = append(errs, err)
 		case cookie == m.Cookie:
 			errs = append(errs, n.Delete())
+		}
+	}
+	for _, h := range l.Hosts {
+		if cookie := l.cookie(h.Namespace); cookie != 0 {
+			errs = append(errs, host.Forget(cookie))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -299,14 +304,17 @@ func (l *Lab) cookie(namespace string) uint64 {
 	return 0
 }
 
-// takeBack removes what the host's router has made, such as the workloads of commands.
-func (h *Host) takeBack(cookie uint64) error {
+// takeBack removes what the host's router has made, such as the workloads of commands; but for what goes with the
+// lab's own namespaces, which for a thousand workloads one by one takes long.
+func (l *Lab) takeBack(h *Host, cookie uint64) error {
 	n := workload.Named(h.Namespace)
 	if now, err := n.Cookie(); err != nil || now != cookie {
 		return host.Forget(cookie)
 	}
 	return n.Do(func() error {
-		_, err := host.TakeBack(h.Uplink, func(*host.Entry) bool { return true }, slog.New(slog.DiscardHandler))
+		_, err := host.TakeBack(h.Uplink, func(e *host.Entry) bool {
+			return !slices.ContainsFunc(l.Made, func(m made) bool { return m.Cookie == e.Netns })
+		}, slog.New(slog.DiscardHandler))
 		return err
 	})
 }
