@@ -12,8 +12,9 @@ import (
 )
 
 // Encap puts an outer header around what the route sends through a tunnel: of the family
-// of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3). A virtio header cannot speak of a packet in a packet, so an
-// offloaded frame is cut into its segments first, unless the way out knows better.
+// of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3). A virtio header cannot speak
+// of a packet in a packet, so an offloaded frame is cut into its segments first, unless
+// the way out has the kernel know what it is (CarriesTunnels).
 var Encap = &Step{
 	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", RFC6: "RFC 4213 3.2.2, RFC 2473 3.1", Quiet: true,
 	run: (*Path).encap, facts: encapFacts, say: saysEncap,

@@ -22,7 +22,7 @@ func (x *Path) mtu(p *Packet) Verdict {
 	if p.Route.Encap == rib.IPIP {
 		limit = x.tunnelLimit(p, size) - outerLen(p.Route.Via) // RFC 2003 3.1: room for the outer header
 	}
-	if limit = carries(p.Route, limit); p.Route.Encap == rib.IPIP && p.IP.Version() == 6 {
+	if limit = carries(p.Route, limit); p.Route.Encap == rib.IPIP && p.six {
 		limit = max(limit, ipv6.MinMTU) // the outer packet is cut (RFC 4213 3.2.2, RFC 2473 7.1)
 	}
 	p.limit, p.size = int32(limit), int32(size)
@@ -38,7 +38,7 @@ func (x *Path) mtu(p *Packet) Verdict {
 
 // mayCut says whether a packet may be cut into fragments: of IPv6 by its source alone.
 func mayCut(p *Packet, limit int) bool {
-	if p.IP.Version() == 6 {
+	if p.six {
 		return p.Origin != Received && limit >= ipv6.MinMTU
 	}
 	ip := packet.IPv4(p.IP)
