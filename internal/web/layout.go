@@ -7,11 +7,11 @@ import (
 
 // The sizes of the picture, in units of its viewBox.
 const (
-	hostWidth      = 300
-	headHeight     = 56 // of a host: its name and addresses
+	hostWidth      = 360
+	headHeight     = 84 // of a host: its name, addresses and a next hop
 	workloadHeight = 44
 	workloadWidth  = 130
-	routerSize     = 64
+	routerSize     = 84
 	padding        = 16
 	gap            = 60  // between hosts
 	busGap         = 70  // between a row of hosts and the line that joins it
