@@ -48,7 +48,7 @@ func newTrace(c *cli) *cobra.Command {
 		Example: "  vrouter trace --in ns1 icmp\n  vrouter trace --reason rpf_failed\n  vrouter trace --duration 10s -o pcapng >way.pcapng\n" +
 			"  vrouter trace --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 -c 1 icmp\n" +
 			"  vrouter trace --read way.json",
-		RunE: t.run,
+		RunE: t.run, ValidArgsFunction: c.completeFilter,
 	}
 	t.flags(cmd)
 	f := cmd.Flags()
@@ -59,7 +59,7 @@ func newTrace(c *cli) *cobra.Command {
 	f.StringVar(&t.file, "read", "", "print the ways in this file, which the page has saved or -o json has written; - is standard input")
 	_ = cmd.MarkFlagFilename("read", "json")
 	t.several.flags(cmd, "join the traces of these routers, such as a,b")
-	return cmd
+	return asks(cmd)
 }
 
 // flags adds those that a trace of one router and one of several have in common.
@@ -98,7 +98,7 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
 		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
-	if err := errors.Join(t.several.check(), t.check()); err != nil {
+	if err := errors.Join(t.several.check(cmd), t.check()); err != nil {
 		return err
 	}
 	if t.file != "" {
