@@ -7,7 +7,7 @@ import (
 
 const (
 	// recordRate is how many records a second a router makes for the page at most, whatever comes.
-	recordRate = 2000
+	recordRate = 500
 	// wantedRate is about how many packets a second are listened to; of more, one in so many, the same ones at every host.
 	wantedRate = 200
 	// shownRate is how many ways a second are shown at most.
@@ -36,7 +36,7 @@ func (p *pace) count(host string, n uint64, now time.Time) bool {
 	if p.counts[host] < 2*wantedRate || took > paceTime {
 		return false
 	}
-	return p.set(float64(p.counts[host]) / max(took, paceTime/4).Seconds())
+	return p.set(float64(p.counts[host]) / max(took, paceTime/50).Seconds())
 }
 
 // slower says whether the pace has changed as packets are fewer, and counts anew.
