@@ -41,7 +41,7 @@ func (x *Path) decap(p *Packet) Verdict {
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if isPlain(ip) || p.In.Kind != Uplink {
+	if ip.IsPlain() || p.In.Kind != Uplink {
 		return pass
 	}
 	protocol, at, fragment := carried(p.IP)
