@@ -106,7 +106,7 @@ func pair(t *testing.T) (near, far *AFPacket, index int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := OpenAFPacket(l.Attrs().Index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")}) // so that it takes IPv6, too
+		all, err := OpenAFPacket(l.Attrs().Index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")}, 0) // so that it takes IPv6, too
 		if err != nil {
 			t.Fatal(err)
 		}
