@@ -123,7 +123,7 @@ func (b *Bench) relays(k tunnelKind) {
 	if k.six() {
 		about = func(at *port, _, _ byte, rest uint32, ip []byte) want { return icmp6About(at, 1, 3, rest, ip) }
 	}
-	b.exchange(b.up, [][]byte{k.error(b, 3, 1, 1, 3, 0, quote)}, about(b.ns1, 3, 1, 0, quote[k.header():]))
+	b.exchange(b.up, [][]byte{k.error(b, 3, 1, 1, 3, 0, quote)}, about(b.ns1, 3, 1, 0, ip))
 }
 
 // doubts requires that what quotes another packet than was sent changes nothing.
