@@ -152,12 +152,15 @@ func loadDemo(six bool) (*config.Lab, error) {
 }
 
 func newDemo() *cobra.Command {
-	var ipip, six bool
+	var ipip, vxlan, six bool
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
 			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ipip && vxlan {
+				return usagef("--ipip and --vxlan: packets go one way or the other; choose one")
+			}
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
@@ -176,9 +179,12 @@ func newDemo() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if ipip {
-				for i := range l.Hosts {
+			for i := range l.Hosts {
+				if ipip {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
+				}
+				if vxlan {
+					l.Hosts[i].VXLAN.Mode = config.IPIPAlways
 				}
 			}
 			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
@@ -186,5 +192,6 @@ func newDemo() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	cmd.Flags().BoolVar(&vxlan, "vxlan", false, "with VXLAN between the hosts (vxlan.mode: always)")
 	return cmd
 }
