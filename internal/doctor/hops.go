@@ -65,6 +65,17 @@ func (h *Host) speaksIPv6() bool {
 	return false
 }
 
+// tunnelsIPv6 says whether all routes of IPv6 go through tunnels of IPv4: the uplink needs nothing of it then.
+func (h *Host) tunnelsIPv6() (all bool) {
+	for r := range h.Config.Routes.All {
+		if r.Via.Is6() {
+			return false
+		}
+		all = all || r.To.Addr().Is6() && r.Via.Is4()
+	}
+	return all && len(h.Config.Kernel.Import) == 0
+}
+
 type subnet struct {
 	netip.Prefix
 	own netip.Addr

@@ -77,7 +77,7 @@ func (h *Host) forwards6() bool {
 // ipv6 is whether the host's own stack lets the uplink have its addresses and routes of that family.
 func ipv6(h *Host) (found []Finding, err error) {
 	l, err := h.link()
-	if err != nil || !h.speaksIPv6() {
+	if err != nil || !h.speaksIPv6() || h.tunnelsIPv6() {
 		return nil, err
 	}
 	name := h.Config.Uplink.Interface
