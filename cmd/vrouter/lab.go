@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,10 +31,17 @@ func loadLab(file string) (*config.Lab, error) {
 
 func newLabUp(c *cli) *cobra.Command {
 	var file string
+	var o lab.Options
 	cmd := &cobra.Command{
-		Use: "up [-f FILE]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
+		Use: "up [-f FILE] [--twin]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
+		Long: "With --twin each host HOST gets a second one, HOST-kernel, with the same addresses and workloads on a network of its own,\n" +
+			"whose router is the kernel, as the tutorial builds it by hand. `vrouter lab compare` sends a packet into both.",
+		Example: "  vrouter lab up\n  vrouter lab up -f lab.yaml\n  vrouter lab up --twin",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if l, err := lab.Load(); err == nil && file == "" { // whatever it was built of
+				if o.Twin && len(l.Twins) == 0 {
+					return errors.New("the lab that is up has no twin: `vrouter lab down`, then `vrouter lab up --twin`")
+				}
 				tidies(cmd.Context())
 				if err := l.Again(cmd.Context()); err != nil {
 					return err
@@ -48,7 +56,7 @@ func newLabUp(c *cli) *cobra.Command {
 				return err
 			}
 			tidies(cmd.Context())
-			l, err := lab.Up(cmd.Context(), config, lab.Options{})
+			l, err := lab.Up(cmd.Context(), config, o)
 			if err != nil {
 				return err
 			}
@@ -58,10 +66,17 @@ func newLabUp(c *cli) *cobra.Command {
 			if h := l.Hosts[0]; len(h.Workloads) > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "\nTry: vrouter lab exec %s/%s -- ip addr\n     vrouter lab exec %s -- vrouter trace\n", h.Name, h.Workloads[0].Name, h.Name)
 			}
+			for i, t := range l.Twins {
+				if i == 0 {
+					fmt.Fprintln(cmd.OutOrStdout())
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s was made by the commands in %s\n", t.Name, t.Commands)
+			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "lab file")
+	cmd.Flags().BoolVar(&o.Twin, "twin", false, "with the kernel beside it: for each HOST a second one, HOST-kernel, whose router is the kernel")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 	c.output = "text"
 	return cmd
@@ -103,6 +118,9 @@ func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 			state := "stopped"
 			if h.Running {
 				state = fmt.Sprintf("running, pid %d", h.PID)
+			}
+			if h.Kernel {
+				state = "the kernel"
 			}
 			t.add(h.Name, "", strings.Join(h.Addresses, ", "), state, h.Namespace, h.Socket)
 			for _, w := range h.Workloads {
