@@ -32,8 +32,8 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 		{own[:1], false, 0, four, "elements = { 192.168.0.11 }\n"},
 		{own[:1], true, 0, four + six, "elements = { 192.168.0.11 }\n"},
 		{own, true, 0, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
-		{own[:1], false, 4789, four + "udp dport 4789 drop\n", "elements = { 192.168.0.11 }\n"},
-		{own[1:], true, 4789, four + "udp dport 4789 drop\n" + six + "udp dport 4789 drop\n", "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, 4789, four + "ip protocol udp udp dport 4789 drop\n", "elements = { 192.168.0.11 }\n"},
+		{own[1:], true, 4789, four + "ip protocol udp udp dport 4789 drop\n" + six + "ip6 nexthdr udp udp dport 4789 drop\n", "elements = { fd00:192::11,\nfe80::1 }\n"},
 		{own[1:], true, 0, four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
 	} {
 		if err := Set("ens160", "ens160", c.own, c.six, c.vxlan); err != nil {
