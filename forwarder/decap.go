@@ -141,7 +141,7 @@ func isIPInIP(ip packet.IP, protocol byte, fragment bool) bool {
 // isLocal says whether an address is this host's or one of its workloads': no
 // packet from there comes out of a tunnel.
 func (x *Path) isLocal(a netip.Addr) bool {
-	r := x.FIB.Lookup(a)
+	r := x.lookup(a)
 	return x.isOwn(a) || r != nil && r.Source == rib.Workload
 }
 
