@@ -18,7 +18,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend())
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabCompare(c))
 }
 
 // loadLab reads a lab file, or takes the tutorial's.

@@ -44,6 +44,17 @@ func (l *Lab) Twin(h *Host) *Host {
 	return nil
 }
 
+// TwinFabric is the namespace of what joins the twins; "" where one cable does.
+func (l *Lab) TwinFabric() string {
+	if l.Fabric == "" {
+		return ""
+	}
+	return l.Fabric + twinned
+}
+
+// Config is what the host's router goes by.
+func (h *Host) Config() (*config.Host, error) { return config.Load(h.file()) }
+
 // buildTwins makes their namespaces and joins them as the hosts are, then makes their kernels the routers.
 func (l *Lab) buildTwins(c *config.Lab) error {
 	if len(l.Twins) == 0 {
@@ -54,11 +65,7 @@ func (l *Lab) buildTwins(c *config.Lab) error {
 			return err
 		}
 	}
-	joins := l.Fabric
-	if joins != "" {
-		joins += twinned
-	}
-	if err := l.join(c, l.Twins, joins); err != nil {
+	if err := l.join(c, l.Twins, l.TwinFabric()); err != nil {
 		return err
 	}
 	for i, t := range l.Twins {
