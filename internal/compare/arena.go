@@ -31,6 +31,7 @@ type Arena struct {
 	routes   []netip.Prefix // of all hosts
 	refused  []netip.Prefix // routes that lead nowhere
 	uplinks  []netip.Prefix
+	defaults bool                  // hosts have a default route
 	kernels  map[netip.Addr]string // addresses of hosts, with whose they are
 	devices  map[string]string     // interfaces of workloads, by HOST/WORKLOAD
 	paid     map[string]time.Time  // by workload: when the router's allowance of errors about it is whole again
@@ -73,8 +74,12 @@ func Open(l *lab.Lab) (a *Arena, err error) {
 	if len(l.Twins) == 0 {
 		return nil, errors.New("the lab has no twin: `vrouter lab down`, then `vrouter lab up --twin`")
 	}
-	for _, k := range l.LinkStatus() {
-		if k.Impairment != "" && k.Impairment != "none" {
+	for _, k := range l.Links {
+		i, err := k.Impairment()
+		if err != nil {
+			return nil, err
+		}
+		if i.Any() {
 			return nil, fmt.Errorf("link %s is impaired, and the twin's is not: `vrouter lab link %s none` first", k.Subnet, k.Subnet)
 		}
 	}
@@ -159,6 +164,7 @@ func (a *Arena) side(l *lab.Lab, hosts []*lab.Host, fabric string) (*side, error
 	if err != nil {
 		return s, err
 	}
+	a.defaults = len(links) > 0
 	for _, k := range links {
 		if err := a.open(s, fabric, k.name, &place{name: "gateway " + k.address.String()}); err != nil {
 			return s, err
@@ -252,6 +258,7 @@ func listen(index int) (int, error) {
 	}
 	if err := errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20),
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}),
 	); err != nil {

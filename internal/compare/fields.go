@@ -35,13 +35,14 @@ func (s *side) fields(f *frame) (list []field) {
 		add(fieldData, "%x", s.masked(f.bytes[packet.EthernetLen:]))
 		return list
 	}
-	ip := inside(f.ip)
-	if len(ip) != len(f.ip) {
-		add(fieldEncap, "%s > %s", f.ip.Src(), f.ip.Dst())
+	ip, tunnel := tunnelled(f.ip)
+	if ip != nil {
+		add(fieldEncap, "%s %s > %s", tunnel, f.ip.Src(), f.ip.Dst())
 	} else {
+		ip = f.ip
 		add(fieldEncap, "none")
 	}
-	return append(list, fieldsOf(ip, "", f.pending)...)
+	return append(list, fieldsOf(ip, "", f.pending && tunnel == "")...)
 }
 
 func (s *side) station(mac []byte) string {
@@ -104,9 +105,8 @@ func fieldsOf(ip packet.IP, prefix string, pending bool) (list []field) {
 	}
 	upper := ip[at:]
 	if fragment || protocol != packet.ProtocolICMP && protocol != packet.ProtocolICMPv6 || len(upper) < packet.ICMPHeaderLen {
-		if pending && len(upper) >= packet.TCPMinLen && protocol == packet.ProtocolTCP {
-			upper = append([]byte{}, upper...)
-			upper[16], upper[17] = 0, 0 // the device's
+		if pending && !fragment {
+			upper = finished(ip, protocol, upper)
 		}
 		add(fieldData, "%s", hex.EncodeToString(upper))
 		return list
@@ -126,6 +126,18 @@ func fieldsOf(ip packet.IP, prefix string, pending bool) (list []field) {
 	}
 	add(fieldData, "%x", []byte(upper[8:]))
 	return list
+}
+
+// finished is what a packet carries with the checksum that a device would make.
+func finished(ip packet.IP, protocol byte, upper []byte) []byte {
+	at := map[byte]int{packet.ProtocolTCP: 16, packet.ProtocolUDP: 6}[protocol]
+	if at == 0 || len(upper) < at+2 {
+		return upper
+	}
+	b := append([]byte{}, upper...)
+	b[at], b[at+1] = 0, 0
+	binary.BigEndian.PutUint16(b[at:], ^packet.Sum(b, pseudo(ip.Src(), ip.Dst(), protocol, len(b))))
+	return b
 }
 
 // goodOr tells a checksum by its number only where it is wrong: else it follows from the rest.

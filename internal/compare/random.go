@@ -49,12 +49,15 @@ func (m *Summary) Add(r *Result) {
 	}
 }
 
+// enough packets that differ without a reason are told; none is sent after them.
+const enough = 20
+
 // Random sends n random packets from the workloads, the same ones for the same seed.
 func (a *Arena) Random(ctx context.Context, n int, seed uint64) (*Summary, error) {
 	m := &Summary{Reasons: map[string]int{}, Results: []*Result{}}
 	rng := rand.New(rand.NewPCG(seed, 0))
 	g := a.generator(rng)
-	for m.Packets < n {
+	for m.Packets < n && len(m.Results) < enough {
 		from := pick(rng, a.Workloads())
 		var shots []*shot
 		for range min(n-m.Packets, volleySize) {

@@ -31,6 +31,13 @@ var reasons = []reason{
 	{"each labels what it makes itself as it likes (RFC 6437 3)", func(s *sent, d *Difference) bool {
 		return d.Field == fieldFlow && !s.passedOn(d)
 	}},
+	{"the twin's tunnels are VXLAN, for which more kernels have a device than for IP-in-IP", func(_ *sent, d *Difference) bool {
+		ours, theirs := strings.SplitN(d.Vrouter, " ", 2), strings.SplitN(d.Kernel, " ", 2)
+		return d.Field == fieldEncap && len(ours) == 2 && len(theirs) == 2 && ours[1] == theirs[1]
+	}},
+	{"the host has a default route of its own, by which Linux forwards; vrouter imports only what kernel.import names", func(s *sent, _ *Difference) bool {
+		return s.ip != nil && s.defaults && s.own(s.ip.Src()) && !s.leads(s.ip.Dst()) && s.kernelOf(s.ip) == ""
+	}},
 	{"whether an error quotes the hop limit as it came is open (RFC 4443 2.4)", func(_ *sent, d *Difference) bool {
 		return d.Field == quotedField+fieldHops
 	}},
@@ -53,10 +60,11 @@ var reasons = []reason{
 		return s.four() && slices.Contains(s.gateways, s.ip.Dst()) && s.own(s.ip.Src())
 	}},
 	{"I6: Linux is a host as well, and has other answers and silences for its own addresses", func(s *sent, d *Difference) bool {
-		return s.ip != nil && s.own(s.ip.Src()) && s.kernels[s.ip.Dst()] == s.hostOf() && !isEcho(s.ip)
+		return s.ip != nil && s.own(s.ip.Src()) && s.kernelOf(s.ip) == s.hostOf() && !isEcho(s.ip)
 	}},
 	{"F9: from the uplink the host's own stack answers for the host, by its own table: it has none of the router's routes", func(s *sent, d *Difference) bool {
-		return d.Field == fieldPacket && !d.ours && s.ip != nil && s.kernels[s.ip.Dst()] != "" && s.kernels[s.ip.Dst()] != s.hostOf() && inside(d.out.ip).Dst() == s.ip.Src()
+		whose := s.kernelOf(s.ip)
+		return whose != "" && whose != s.hostOf() && s.answer(d) && (s.defaults || d.Field == fieldPacket && !d.ours)
 	}},
 	{"F7: a fragment that reaches beyond 65,535 bytes is not cut; Linux lets the offset wrap", func(s *sent, d *Difference) bool {
 		return s.four() && packet.IPv4(s.ip).FragOffset()+len(upper(s.ip)) > 65535 && len(s.ours) < len(s.theirs)
@@ -74,7 +82,7 @@ var reasons = []reason{
 		return s.six() && len(s.ours) == 0 && !packet.IPv6(s.ip).Upper().OK
 	}},
 	{"V5: options for each hop are not looked at on the way (RFC 9673); Linux drops what it does not know there", func(s *sent, d *Difference) bool {
-		return s.six() && packet.IPv6(s.ip).NextHeader() == packet.HeaderHopByHop
+		return s.six() && len(s.theirs) == 0 && packet.IPv6(s.ip).NextHeader() == packet.HeaderHopByHop
 	}},
 	{"N2: Neighbor Discovery is for one link, and passed on to none; Linux passes on what is not for itself", func(s *sent, d *Difference) bool {
 		return s.six() && len(s.ours) == 0 && isND(s.ip)
@@ -148,20 +156,23 @@ func (s *shot) fromReceiver(f *frame) bool {
 	return f.ip != nil && !same(s.ip, inside(f.ip)) && inside(f.ip).Src() == s.ip.Dst()
 }
 
-// withoutOptions is a frame with no-operations over options, in a packet's header and in the one that an ICMP error quotes.
+// withoutOptions is a frame with no-operations over options, in the header of the packet inside and in the one that an ICMP error
+// quotes.
 func withoutOptions(f, options []byte) []byte {
 	f = bytes.Clone(f)
-	at := bytes.Index(f, options)
-	if at < packet.EthernetLen+packet.IPv4MinLen {
+	ip := ipOf(f)
+	if ip == nil {
 		return f
 	}
-	copy(f[at:], bytes.Repeat([]byte{1}, len(options)))
-	start := at - packet.IPv4MinLen
-	ip := packet.IPv4(f[start:])
-	ip.SetChecksum()
-	if start > packet.EthernetLen { // quoted
-		outer := trimmed(f[packet.EthernetLen:])
-		m := outer[packet.IPv4(outer).HeaderLen():]
+	inner := inside(ip)
+	at := bytes.Index(inner, options)
+	if at < packet.IPv4MinLen {
+		return f
+	}
+	copy(inner[at:], bytes.Repeat([]byte{1}, len(options)))
+	packet.IPv4(inner[at-packet.IPv4MinLen:]).SetChecksum()
+	if at > packet.IPv4MinLen { // quoted
+		m := trimmed(inner)[packet.IPv4(inner).HeaderLen():]
 		m[2], m[3] = 0, 0
 		binary.BigEndian.PutUint16(m[2:], packet.Checksum(m))
 	}
@@ -176,6 +187,23 @@ func (s *sent) hostOf() string { return strings.SplitN(s.from, "/", 2)[0] }
 // own says whether an address is one of the workload's.
 func (s *sent) own(a netip.Addr) bool {
 	return slices.Contains(s.vrouter.byOrigin[s.from].addresses, a)
+}
+
+// kernelOf is the host to whose own address a packet goes; "" if it goes to none.
+func (s *sent) kernelOf(ip packet.IP) string {
+	if ip == nil {
+		return ""
+	}
+	return s.kernels[ip.Dst()]
+}
+
+// answer says whether what differs is from whom the packet went to.
+func (s *sent) answer(d *Difference) bool {
+	if d.out.ip == nil {
+		return false
+	}
+	ip := inside(d.out.ip)
+	return ip.Src() == s.ip.Dst() && ip.Dst() == s.ip.Src()
 }
 
 // passedOn says whether what differs is the packet itself, and nothing that somebody has made because of it.

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -28,6 +29,7 @@ type frame struct {
 	bytes   []byte
 	pending bool // its transport checksum is still to be made, by a device
 	ip      packet.IP
+	when    int64 // it came, in ns
 }
 
 // shot is a packet to be sent.
@@ -109,7 +111,7 @@ func (s *side) send(ctx context.Context, shots []*shot, quiet time.Duration) ([]
 			if time.Now().Before(deadline) {
 				continue
 			}
-			return out, nil
+			return inOrder(out), nil
 		}
 		for i := range s.fds {
 			if s.fds[i].Revents == 0 {
@@ -130,9 +132,17 @@ func (s *side) send(ctx context.Context, shots []*shot, quiet time.Duration) ([]
 			}
 		}
 		if time.Now().After(deadline) {
-			return out, nil
+			return inOrder(out), nil
 		}
 	}
+}
+
+// inOrder puts what came out because of each packet into the order in which it came.
+func inOrder(out [][]frame) [][]frame {
+	for _, list := range out {
+		slices.SortStableFunc(list, func(f, g frame) int { return cmp.Compare(f.when, g.when) })
+	}
+	return out
 }
 
 func (s *side) drain() {
@@ -164,7 +174,7 @@ func (p *place) send(b []byte) error {
 // receive is the next frame that was sent to the place; nil if there is none.
 func (p *place) receive() (*frame, error) {
 	for {
-		b, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(32))
+		b, oob := make([]byte, 1<<16), make([]byte, unix.CmsgSpace(32)+unix.CmsgSpace(16))
 		n, oobn, _, from, err := unix.Recvmsg(p.fd, b, oob, unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENETDOWN):
@@ -178,22 +188,26 @@ func (p *place) receive() (*frame, error) {
 		if !ok || ll.Pkttype == unix.PACKET_OUTGOING || ll.Pkttype == unix.PACKET_OTHERHOST || n < packet.EthernetLen {
 			continue
 		}
-		return &frame{p, b[:n:n], notReady(oob[:oobn]), trimmed(ipOf(b[:n]))}, nil
+		pending, when := auxiliary(oob[:oobn])
+		return &frame{p, b[:n:n], pending, trimmed(ipOf(b[:n])), when}, nil
 	}
 }
 
-// notReady says of a packet with auxiliary data whether its checksum is still to be made.
-func notReady(oob []byte) bool {
+// auxiliary is what the kernel says of a packet: whether its checksum is still to be made, and when it came.
+func auxiliary(oob []byte) (pending bool, when int64) {
 	list, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return false
+		return false, 0
 	}
 	for _, m := range list {
-		if m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 4 {
-			return binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_CSUMNOTREADY != 0
+		switch {
+		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 4:
+			pending = binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_CSUMNOTREADY != 0
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_TIMESTAMPNS && len(m.Data) >= 16:
+			when = int64(binary.NativeEndian.Uint64(m.Data))*int64(time.Second) + int64(binary.NativeEndian.Uint64(m.Data[8:]))
 		}
 	}
-	return false
+	return pending, when
 }
 
 // trimmed is a packet without what is behind its end.
