@@ -88,7 +88,7 @@ func (t *Host) route(h *Host) error {
 		})
 	}
 	for r := range t.config.Routes.All {
-		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: r.Metric})
+		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: int(r.Metric)})
 	}
 	list := k.Commands()
 	var text strings.Builder
