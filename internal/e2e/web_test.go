@@ -18,6 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/vrouter/vrouter/internal/compare"
 	"github.com/vrouter/vrouter/internal/timeline"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/walk"
@@ -251,6 +252,26 @@ func TestDemoWeb(t *testing.T) {
 	b.send(t, syscall.SIGINT)
 	if r := b.wait(t); r.status != 0 || r.err != "" {
 		t.Errorf("status %d, %q", r.status, r.err)
+	}
+}
+
+// Beside a way the page says what the kernel makes of the same packet, where the lab has one.
+func TestWebBesideTheKernel(t *testing.T) {
+	leavesNothing(t)
+	t.Cleanup(func() { vrouter(t, "lab", "down").wantOK(t) })
+	vrouter(t, "lab", "up", "--twin").wantOK(t)
+	b := openPage(t, "icmp", "lab", "web", "--write")
+	b.do(t, `{"do":"ping","from":"k8s-master-1/ns1","to":"k8s-node-1/ns1","count":1}`)
+	e := b.await(t, "packet", `icmp echo request.*"reply":"arrived"`)
+	for _, q := range []string{`{"id":` + e.id + `}`, `{"packet":"icmp 10.70.1.1 > 10.70.2.1"}`} {
+		r := fromJSON[compare.Result](t, b.ask(t, "POST", "/v1/twin", q))
+		if len(r.Kernel) == 0 || len(r.Vrouter) == 0 || !r.Explained() || !strings.Contains(fmt.Sprint(r.Kernel), "k8s-node-1") {
+			t.Errorf("%s: %+v", q, r)
+		}
+	}
+	b.send(t, syscall.SIGINT)
+	if r := b.wait(t); r.status != 0 {
+		t.Error(r.err)
 	}
 }
 
