@@ -138,15 +138,12 @@ export class List {
     const go = {
       ArrowDown: at ? at.nextElementSibling : this.#rows.querySelector('[data-id]'),
       ArrowUp: at?.previousElementSibling,
-      Home: this.#rows.firstElementChild,
-      End: this.#rows.lastElementChild,
     };
     if (e.key === 'Enter' || e.key === ' ') {
       e.preventDefault();
       this.#choose(at ?? this.#rows.querySelector('[data-id]'));
     } else if (e.key in go) {
       e.preventDefault();
-      e.stopPropagation(); // Home and End are of the steps elsewhere
       this.#aimed = performance.now();
       go[e.key]?.focus();
     }

@@ -24,10 +24,10 @@ function host(picture, g, h) {
   const more = words.length - SHOWN_DROPS;
   const lines = words.slice(0, SHOWN_DROPS);
   if (more > 0) lines[SHOWN_DROPS - 1] += `  +${more}`;
-  const bottom = place.y + place.height - 10;
+  const below = place.y + place.height + 17;
   g.querySelector('.drops').replaceChildren(...lines.map((line, i) => {
     const text = line.length > place.width / 7.6 ? `${line.slice(0, place.width / 7.6 - 1)}…` : line;
-    return svg('text', { x: place.x + 18, y: bottom - 17 * (lines.length - 1 - i) }, svg('title', {}, words.join('\n')), text);
+    return svg('text', { x: place.x + 2, y: below + 17 * i }, svg('title', {}, words.join('\n')), text);
   }));
   for (const p of h.ports ?? []) {
     const id = `${h.name}/${p.port}`;

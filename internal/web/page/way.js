@@ -97,6 +97,13 @@ export class Way {
     if (to) this.go(to.number);
   }
 
+  // change goes to the next step that is not merely passed, or to the one before.
+  change(n) {
+    const to = n > 0 ? this.stops.find((s) => s.number > this.#at && s.step.verdict !== 'pass')
+      : this.stops.findLast((s) => s.number < this.#at && s.step.verdict !== 'pass');
+    if (to) this.go(to.number);
+  }
+
   get current() { return this.stops[this.#at]; }
 }
 
