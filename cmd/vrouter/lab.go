@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -17,7 +19,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend())
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabWeb(c))
 }
 
 // loadLab reads a lab file, or takes the tutorial's.
@@ -30,10 +32,17 @@ func loadLab(file string) (*config.Lab, error) {
 
 func newLabUp(c *cli) *cobra.Command {
 	var file string
+	var o lab.Options
 	cmd := &cobra.Command{
-		Use: "up [-f FILE]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
+		Use: "up [-f FILE] [--twin]", Short: "Build a lab and keep it running: the tutorial's, or that of FILE", Args: noArgs,
+		Long: "With --twin each host HOST gets a second one, HOST-kernel, with the same addresses and workloads on a network of its own,\n" +
+			"whose router is the kernel, as the tutorial builds it by hand. `vrouter lab compare` sends a packet into both.",
+		Example: "  vrouter lab up\n  vrouter lab up -f lab.yaml\n  vrouter lab up --twin",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if l, err := lab.Load(); err == nil && file == "" { // whatever it was built of
+				if o.Twin && len(l.Twins) == 0 {
+					return errors.New("the lab that is up has no twin: `vrouter lab down`, then `vrouter lab up --twin`")
+				}
 				tidies(cmd.Context())
 				if err := l.Again(cmd.Context()); err != nil {
 					return err
@@ -48,7 +57,7 @@ func newLabUp(c *cli) *cobra.Command {
 				return err
 			}
 			tidies(cmd.Context())
-			l, err := lab.Up(cmd.Context(), config, lab.Options{})
+			l, err := lab.Up(cmd.Context(), config, o)
 			if err != nil {
 				return err
 			}
@@ -58,10 +67,17 @@ func newLabUp(c *cli) *cobra.Command {
 			if h := l.Hosts[0]; len(h.Workloads) > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "\nTry: vrouter lab exec %s/%s -- ip addr\n     vrouter lab exec %s -- vrouter trace\n", h.Name, h.Workloads[0].Name, h.Name)
 			}
+			for i, t := range l.Twins {
+				if i == 0 {
+					fmt.Fprintln(cmd.OutOrStdout())
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s was made by the commands in %s\n", t.Name, t.Commands)
+			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "lab file")
+	cmd.Flags().BoolVar(&o.Twin, "twin", false, "with the kernel beside it: for each HOST a second one, HOST-kernel, whose router is the kernel")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
 	c.output = "text"
 	return cmd
@@ -103,6 +119,9 @@ func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 			state := "stopped"
 			if h.Running {
 				state = fmt.Sprintf("running, pid %d", h.PID)
+			}
+			if h.Kernel {
+				state = "the kernel"
 			}
 			t.add(h.Name, "", strings.Join(h.Addresses, ", "), state, h.Namespace, h.Socket)
 			for _, w := range h.Workloads {
@@ -153,17 +172,30 @@ func loadDemo(six bool) (*config.Lab, error) {
 
 func newDemo() *cobra.Command {
 	var ipip, six bool
+	var p page
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
-			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
+			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.\n\n" +
+			"With --web it shows the two hosts and their packets in a browser, with a ping every other second, until Ctrl-C.",
+		Example: "  vrouter demo\n  vrouter demo -6\n  vrouter demo --web --write",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := p.check(cmd); err != nil {
+				return err
+			}
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
 			tidies(cmd.Context())
 			if !sandbox.Inside() {
-				status, err := sandbox.Run(cmd.Context())
+				files, err := p.outside()
+				if err != nil {
+					return err
+				}
+				status, err := sandbox.Run(cmd.Context(), files...)
+				if p.on && status == 0 && errors.Is(err, context.Canceled) {
+					return nil // Ctrl-C is how the page ends
+				}
 				if err == nil && status != 0 {
 					os.Exit(status) // the inner one has said why
 				}
@@ -181,10 +213,15 @@ func newDemo() *cobra.Command {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
 				}
 			}
+			if p.on {
+				return p.demo(cmd, l, six)
+			}
 			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
 		},
 	}
 	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	cmd.Flags().BoolVar(&p.on, "web", false, "show it in a browser, until Ctrl-C")
+	p.flags(cmd)
 	return cmd
 }

@@ -56,6 +56,7 @@ var baseRoutes6 = []route{
 // route of the host: static for vrouter, `ip route add` for Linux.
 type route struct {
 	to, via, kind string // kind: blackhole, unreachable, prohibit
+	also          string // another next hop, of equal weight (of routes in the kernel's table)
 	metric        int
 	mtu           int // 0: none
 	locked        bool
@@ -76,6 +77,7 @@ type options struct {
 	routes                    []route
 	kernelRoutes              []route // in the host's own table, for vrouter to import
 	joins                     bool    // the uplink joins what it receives (joined_test.go)
+	cuts                      bool    // what goes to ns1 is cut (superframe_test.go)
 	six                       bool    // IPv6 beside IPv4 (six_test.go)
 	tunnels                   []route // vrouter's, in IP-in-IP to their next hop
 }
@@ -132,6 +134,9 @@ func (b *Bench) build() (err error) {
 	}
 	if err == nil && b.options.joins {
 		err = b.join()
+	}
+	if err == nil && b.options.cuts {
+		err = b.show()
 	}
 	if err != nil {
 		return err
@@ -274,7 +279,12 @@ func addRoutes(routes []route) error {
 			return err
 		}
 		k := netlink.Route{Dst: dst, Type: kinds[r.kind], Priority: r.metric, Protocol: unix.RTPROT_STATIC, MTU: r.mtu, MTULock: r.locked}
-		if r.via != "" {
+		switch {
+		case r.also != "":
+			for _, via := range []string{r.via, r.also} {
+				k.MultiPath = append(k.MultiPath, &netlink.NexthopInfo{Gw: netip.MustParseAddr(via).AsSlice()})
+			}
+		case r.via != "":
 			k.Gw = netip.MustParseAddr(r.via).AsSlice()
 		}
 		if err := netlink.RouteAdd(&k); err != nil {

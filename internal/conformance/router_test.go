@@ -124,7 +124,7 @@ func (b *Bench) config(dir string) string {
 	if len(b.options.kernelRoutes) > 0 {
 		fmt.Fprintf(&y, "kernel: {import: [static]}\n")
 	}
-	if b.options.joins {
+	if b.options.cuts {
 		fmt.Fprintf(&y, "offload: false\n") // a workload's end is to show packets
 	}
 	fmt.Fprintf(&y, "control: {socket: %s/vrouter.sock}\n", dir)

@@ -58,9 +58,14 @@ func (b *bed) workload6(id int, c forwarder.PortConfig, ip string, mac packet.MA
 	b.route(rib.Route{Prefix: prefix(ip + "/128"), Dev: c.Name, Port: id, Protocol: "workload", Source: rib.Workload})
 }
 
-// resolve6 has the other host solicit this one.
-func (b *bed) resolve6() {
-	b.uplink.Send(solicits(peerMAC, peerIP6, hostIP6, uplinkMAC))
+// resolve6 makes the other host reachable.
+func (b *bed) resolve6() { b.reachable6(peerMAC, peerIP6) }
+
+// reachable6 has a neighbour solicit this host and confirm itself: one that has only solicited is stale, and the first packet
+// by it is followed by a probe.
+func (b *bed) reachable6(mac packet.MAC, a string) {
+	b.uplink.Send(solicits(mac, a, hostIP6, uplinkMAC))
+	b.uplink.Send(advertises(mac, a, hostIP6, uplinkMAC, true, true))
 	b.uplink.Sent()
 }
 

@@ -14,7 +14,7 @@ const (
 
 // multipath6 gives the bed a route by two hosts.
 func multipath6(b *bed) {
-	b.uplink.Send(solicits(otherMAC, otherIP6, hostIP6, uplinkMAC))
+	b.reachable6(otherMAC, otherIP6)
 	hop := func(via string) rib.Hop {
 		return rib.Hop{Route: rib.Route{Via: addr(via), Dev: "ens160", Port: b.uplinkID}, Weight: 1}
 	}

@@ -36,7 +36,10 @@ func (l *Lab) Exec(where string, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w; install it, or give its path", err)
 	}
-	env := append(os.Environ(), "VROUTER_SOCKET="+h.Socket)
+	env := os.Environ()
+	if h.Socket != "" {
+		env = append(env, "VROUTER_SOCKET="+h.Socket)
+	}
 	return workload.Named(namespace).Do(func() error {
 		showSys()
 		return fmt.Errorf("%s: %w", path, syscall.Exec(path, args, env))

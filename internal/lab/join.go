@@ -18,15 +18,15 @@ import (
 // join gives each host its uplink: two hosts are joined by one veth, as by a
 // cable; more of them, or more than one subnet, by bridges in a namespace of
 // their own, which routes between the subnets and knows nothing of the workloads.
-func (l *Lab) join(c *config.Lab) error {
-	if l.Fabric == "" {
-		if err := l.cable(); err != nil {
+func (l *Lab) join(c *config.Lab, hosts []*Host, fabric string) error {
+	if fabric == "" {
+		if err := cable(hosts[0], hosts[1]); err != nil {
 			return fmt.Errorf("joining the hosts: %w", err)
 		}
-	} else if err := l.bridges(c); err != nil {
+	} else if err := l.bridges(c, hosts, fabric); err != nil {
 		return fmt.Errorf("joining the hosts: %w", err)
 	}
-	for _, h := range l.Hosts {
+	for _, h := range hosts {
 		gateway := netip.Addr{}
 		if link := linkOf(c, h.config.Uplink.Addresses[0]); link != nil {
 			gateway = link.Gateway
@@ -38,10 +38,9 @@ func (l *Lab) join(c *config.Lab) error {
 	return nil
 }
 
-// cable makes a veth from the first host to the second; both ends have the
+// cable makes a veth from one host to the other; both ends have the
 // uplink's name.
-func (l *Lab) cable() error {
-	a, b := l.Hosts[0], l.Hosts[1]
+func cable(a, b *Host) error {
 	return workload.Named(a.Namespace).Do(func() error { return addVeth(a.Uplink, b.Uplink, b.Namespace) })
 }
 
@@ -58,7 +57,7 @@ func addVeth(name, peer, peerNamespace string) error {
 }
 
 // bridges makes one for each link, with a port for each host in it.
-func (l *Lab) bridges(c *config.Lab) error {
+func (l *Lab) bridges(c *config.Lab, hosts []*Host, fabric string) error {
 	n, err := l.makeNamespace(fabric)
 	if err != nil {
 		return err
@@ -72,11 +71,11 @@ func (l *Lab) bridges(c *config.Lab) error {
 			links = []config.Link{{Subnet: c.Hosts[0].Uplink.Addresses[0].Masked()}}
 		}
 		for i, link := range links {
-			name, join := fmt.Sprintf("link%d", i), l.bridge
-			if link.Impair != nil {
+			name, join := fmt.Sprintf("link%d", i), bridge
+			if link.Impair != nil && fabric == l.Fabric { // the twins' are good
 				join = l.loose
 			}
-			if err := join(name, link); err != nil {
+			if err := join(name, link, hosts); err != nil {
 				return err
 			}
 		}
@@ -88,7 +87,7 @@ func (l *Lab) bridges(c *config.Lab) error {
 	})
 }
 
-func (l *Lab) bridge(name string, link config.Link) error {
+func bridge(name string, link config.Link, hosts []*Host) error {
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
 	if err := netlink.LinkAdd(br); err != nil {
 		return fmt.Errorf("bridge %s: %w", name, err)
@@ -98,7 +97,7 @@ func (l *Lab) bridge(name string, link config.Link) error {
 			return err
 		}
 	}
-	cables, err := l.cables(link)
+	cables, err := cables(link, hosts)
 	if err != nil {
 		return err
 	}
@@ -111,8 +110,8 @@ func (l *Lab) bridge(name string, link config.Link) error {
 }
 
 // cables makes a veth to each host of a link, and returns the ends that are here.
-func (l *Lab) cables(link config.Link) (ends []netlink.Link, err error) {
-	for i, h := range l.Hosts {
+func cables(link config.Link, hosts []*Host) (ends []netlink.Link, err error) {
+	for i, h := range hosts {
 		if !link.Subnet.Contains(h.config.Uplink.Addresses[0].Addr()) {
 			continue
 		}
@@ -134,12 +133,12 @@ func (l *Lab) cables(link config.Link) (ends []netlink.Link, err error) {
 
 // loose makes the cables of a link that is impaired: what comes by one is carried to the
 // others by a process (carry). The gateway, if there is one, has a cable too.
-func (l *Lab) loose(name string, link config.Link) error {
+func (l *Lab) loose(name string, link config.Link, hosts []*Host) error {
 	// Else the kernel would answer ARP for the gateway on every cable.
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/arp_ignore", []byte("1"), 0o644); err != nil {
 		return err
 	}
-	cables, err := l.cables(link)
+	cables, err := cables(link, hosts)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ const (
 // Lab is a lab that was built, as it is kept in Directory.
 type Lab struct {
 	Hosts     []*Host `json:"hosts"`
+	Twins     []*Host `json:"twins,omitempty"`  // hosts whose kernel is the router (twin.go)
 	Fabric    string  `json:"fabric,omitempty"` // namespace of what joins the hosts
 	Links     []*Link `json:"links,omitempty"`  // those that are impaired
 	Made      []made  `json:"made"`             // namespaces; others are not the lab's to remove
@@ -55,6 +56,7 @@ type Host struct {
 	Metrics   string     `json:"metrics,omitempty"`
 	Log       string     `json:"log"`
 	Router    *process   `json:"router"`
+	Commands  string     `json:"commands,omitempty"` // of a twin: file with those that have made it
 	Workloads []Workload `json:"workloads"`
 	config    config.Host
 }
@@ -88,6 +90,8 @@ func texts(addresses []netip.Prefix) (all []string) {
 type Options struct {
 	// Temporary routers end with this process, whatever becomes of it.
 	Temporary bool
+	// Twin builds a second network beside it, with kernels for routers.
+	Twin bool
 }
 
 // Up builds the lab. If it fails, or ctx ends, what was built is taken down. Of one that is up it starts what has
@@ -96,6 +100,9 @@ func Up(ctx context.Context, c *config.Lab, o Options) (*Lab, error) {
 	l := &Lab{temporary: o.Temporary}
 	for i := range c.Hosts {
 		l.Hosts = append(l.Hosts, newHost(&c.Hosts[i]))
+	}
+	if o.Twin {
+		l.planTwins(c)
 	}
 	if err := l.apart(); err != nil {
 		return nil, err
@@ -115,7 +122,7 @@ func Up(ctx context.Context, c *config.Lab, o Options) (*Lab, error) {
 
 // apart refuses names that make one name for two namespaces.
 func (l *Lab) apart() error {
-	taken := map[string]string{fabric: "what joins the hosts"}
+	taken := map[string]string{fabric: "what joins the hosts", fabric + twinned: "what joins their twins"}
 	claim := func(namespace, what string) error {
 		if other, ok := taken[namespace]; ok {
 			return fmt.Errorf("lab: the namespace of %s would be %s, which is that of %s: give one of them another name", what, namespace, other)
@@ -124,7 +131,7 @@ func (l *Lab) apart() error {
 		return nil
 	}
 	var errs []error
-	for _, h := range l.Hosts {
+	for _, h := range slices.Concat(l.Hosts, l.Twins) {
 		errs = append(errs, claim(h.Namespace, "host "+h.Name))
 		for _, w := range h.Workloads {
 			errs = append(errs, claim(w.Namespace, fmt.Sprintf("workload %s of host %s", w.Name, h.Name)))
@@ -138,7 +145,7 @@ func (l *Lab) again(ctx context.Context, want *Lab) error {
 	same := slices.EqualFunc(l.Hosts, want.Hosts, func(a, b *Host) bool { return a.Name == b.Name && slices.Equal(a.Addresses, b.Addresses) })
 	ended := slices.ContainsFunc(l.Hosts, func(h *Host) bool { return !h.Router.Running() }) ||
 		slices.ContainsFunc(l.Links, func(k *Link) bool { return !k.Carrier.Running() })
-	if !same || !ended {
+	if !same || !ended || len(l.Twins) != len(want.Twins) {
 		return errors.New("a lab is up already; `vrouter lab down` takes it down")
 	}
 	if err := l.carry(ctx); err != nil {
@@ -192,7 +199,7 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 			return err
 		}
 	}
-	if err := l.join(c); err != nil {
+	if err := l.join(c, l.Hosts, l.Fabric); err != nil {
 		return err
 	}
 	if err := l.carry(ctx); err != nil {
@@ -207,6 +214,9 @@ func (l *Lab) build(ctx context.Context, c *config.Lab) error {
 		if err := h.ready(ctx); err != nil {
 			return err
 		}
+	}
+	if err := l.buildTwins(c); err != nil {
+		return err
 	}
 	return l.save()
 }
@@ -360,7 +370,7 @@ func (l *Lab) save() error {
 // Host finds a host by name.
 func (l *Lab) Host(name string) (*Host, error) {
 	var names []string
-	for _, h := range l.Hosts {
+	for _, h := range slices.Concat(l.Hosts, l.Twins) {
 		if h.Name == name {
 			return h, nil
 		}
@@ -384,6 +394,9 @@ func (h *Host) Workload(name string) (*Workload, error) {
 
 // workloads are those that the host's router has, or those of the lab's file while none runs.
 func (h *Host) workloads() (all []Workload) {
+	if h.Socket == "" { // a twin
+		return h.Workloads
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	client := control.NewClient(h.Socket)

@@ -13,6 +13,8 @@ type Status struct {
 	Metrics   string     `json:"metrics,omitempty"` // address inside the host's namespace
 	Running   bool       `json:"running"`
 	PID       int        `json:"pid,omitempty"`
+	Kernel    bool       `json:"kernel,omitempty"`   // its kernel is the router
+	Commands  string     `json:"commands,omitempty"` // file with those that have made it so
 	Workloads []Workload `json:"workloads"`
 }
 
@@ -47,6 +49,11 @@ func (l *Lab) Status() []Status {
 			s.PID = h.Router.PID
 		}
 		list = append(list, s)
+	}
+	for _, h := range l.Twins {
+		list = append(list, Status{
+			Name: h.Name, Namespace: h.Namespace, Address: h.Address, Addresses: h.Addresses, Kernel: true, Commands: h.Commands, Workloads: h.Workloads,
+		})
 	}
 	return list
 }

@@ -47,7 +47,7 @@ func (c *carrier) accepts(batch []*packet.Frame) []*packet.Frame {
 		return batch
 	}
 	for i, f := range batch {
-		if f.Offload.IsGSO() && f.InTunnel() {
+		if f.InTunnel() {
 			return batch[:i]
 		}
 	}
@@ -70,7 +70,7 @@ func (c *carrier) check(batch []*packet.Frame, sent int, err error, seen uint64)
 	}
 	n := uint64(0)
 	for _, f := range batch[:sent] {
-		if f.Offload.IsGSO() && f.InTunnel() {
+		if f.InTunnel() {
 			n++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/tunnelgso"
 )
+
+var etherTypes = map[int]uint16{4: packet.EtherTypeIPv4, 6: packet.EtherTypeIPv6}
 
 const segments, segmentLen, lastLen = 20, 1000, 777
 
@@ -34,6 +37,16 @@ func ipHeader(version int, protocol byte, inside []byte) []byte {
 	return append(b, inside...)
 }
 
+// vxlan stands for the headers of VXLAN among IP headers.
+const vxlan, vxlanLen = 0, 8 + 8 + 14
+
+// vxlanHeader are UDP, VXLAN and Ethernet in front of what they carry.
+func vxlanHeader(etherType uint16, inside []byte) []byte {
+	b := []byte{0xc0, 1, 0x12, 0xb5, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0x10, 0, 0, 2, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 3, byte(etherType >> 8), byte(etherType)}
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)+len(inside)))
+	return append(b, inside...)
+}
+
 // tunnelled is a superframe with these IP headers, the outermost first.
 func tunnelled(t *testing.T, tcp bool, versions ...int) *packet.Frame {
 	t.Helper()
@@ -48,9 +61,15 @@ func tunnelled(t *testing.T, tcp bool, versions ...int) *packet.Frame {
 	if !tcp {
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 	}
-	inner := versions[len(versions)-1]
+	inner, transport := versions[len(versions)-1], packet.EthernetLen
 	for _, v := range slices.Backward(versions) {
+		if v == vxlan {
+			protocol, b = packet.ProtocolUDP, vxlanHeader(etherTypes[inner], b)
+			transport += vxlanLen
+			continue
+		}
 		b = ipHeader(v, protocol, b)
+		transport += map[int]int{4: 20, 6: 40}[v]
 		protocol = map[int]byte{4: packet.ProtocolIPIP, 6: packet.ProtocolIPv6}[v]
 	}
 	ether := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0}
@@ -58,11 +77,11 @@ func tunnelled(t *testing.T, tcp bool, versions ...int) *packet.Frame {
 		ether[12], ether[13] = 0x86, 0xdd
 	}
 	f := packet.FrameOf(append(ether, b...))
-	kind := uint8(packet.GSOUDPL4)
+	kind, sum := uint8(packet.GSOUDPL4), uint16(6)
 	if tcp {
-		kind = map[int]uint8{4: packet.GSOTCPv4, 6: packet.GSOTCPv6}[inner]
+		kind, sum = map[int]uint8{4: packet.GSOTCPv4, 6: packet.GSOTCPv6}[inner], 16
 	}
-	f.Offload = packet.Offload{GSOType: kind, GSOSize: segmentLen, HeaderLen: 200}
+	f.Offload = packet.Offload{Flags: 1, GSOType: kind, GSOSize: segmentLen, HeaderLen: 200, CsumStart: uint16(transport), CsumOffset: sum}
 	if !f.Admit() || !f.Offload.IsGSO() {
 		t.Fatalf("no superframe: %+v", f.Offload)
 	}
@@ -79,14 +98,30 @@ func onWire(f *packet.Frame) (all [][]byte) {
 		cut = []*packet.Frame{f}
 	}
 	for _, s := range cut {
-		b := bytes.Clone(s.Bytes())
-		if s.EtherType() == packet.EtherTypeIPv4 {
-			copy(b[packet.EthernetLen+4:], []byte{0, 0}) // identification
-			copy(b[packet.EthernetLen+10:], []byte{0, 0})
-		}
-		all = append(all, b)
+		all = append(all, unnumbered(s.Bytes()))
 	}
 	return all
+}
+
+// unnumbered is a frame without what numbers its first header.
+func unnumbered(b []byte) []byte {
+	b = bytes.Clone(b)
+	if b[12] == 8 && b[13] == 0 {
+		copy(b[packet.EthernetLen+4:], []byte{0, 0}) // identification
+		copy(b[packet.EthernetLen+10:], []byte{0, 0})
+	}
+	return b
+}
+
+// openBoth is a socket that takes IPv6, too.
+func openBoth(t *testing.T, index int) *AFPacket {
+	t.Helper()
+	all, err := OpenAFPacket(index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { all[0].Close() })
+	return all[0]
 }
 
 // pair is a veth with a socket at each end.
@@ -106,12 +141,7 @@ func pair(t *testing.T) (near, far *AFPacket, index int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := OpenAFPacket(l.Attrs().Index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")}) // so that it takes IPv6, too
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { all[0].Close() })
-		sockets[name] = all[0]
+		sockets[name] = openBoth(t, l.Attrs().Index)
 		if name == "near" {
 			index = l.Attrs().Index
 		}
@@ -157,7 +187,7 @@ func arrive(t *testing.T, p *AFPacket, n int) (all [][]byte, frames int) {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		if f := &buf[0]; f.InTunnel() {
+		if f := &buf[0]; f.Len > 500 {
 			if !f.Admit() {
 				t.Fatalf("a frame came that lies: %+v", f.Offload)
 			}
@@ -170,7 +200,7 @@ func arrive(t *testing.T, p *AFPacket, n int) (all [][]byte, frames int) {
 // Whatever the device can do, what leaves as a superframe in a tunnel is on the wire what the router would have cut,
 // but for the outer identification.
 func TestSuperframesInTunnels(t *testing.T) {
-	ipxip := []string{"tx-ipxip4-segmentation", "tx-ipxip6-segmentation"}
+	ipxip := []string{"tx-udp_tnl-segmentation", "tx-ipxip4-segmentation", "tx-ipxip6-segmentation"}
 	l4 := []string{"tx-tcp-segmentation", "tx-tcp-ecn-segmentation", "tx-tcp-mangleid-segmentation", "tx-tcp6-segmentation", "tx-udp-segmentation"}
 	for _, device := range []struct {
 		name  string
@@ -188,7 +218,7 @@ func TestSuperframesInTunnels(t *testing.T) {
 				t.Fatal(err)
 			}
 			attach(t, index, near)
-			for _, versions := range [][]int{{4, 4}, {4, 6}, {6, 4}, {6, 6}} {
+			for _, versions := range [][]int{{4, 4}, {4, 6}, {6, 4}, {6, 6}, {4, vxlan, 4}, {4, vxlan, 6}} {
 				for _, tcp := range []bool{true, false} {
 					t.Run(fmt.Sprint(versions, " TCP: ", tcp), func(t *testing.T) {
 						want := onWire(tunnelled(t, tcp, versions...))
@@ -214,6 +244,86 @@ func TestSuperframesInTunnels(t *testing.T) {
 	}
 }
 
+// A kernel's vxlan at the other end takes out what was inside.
+func TestSuperframesToKernelVXLAN(t *testing.T) {
+	for _, device := range []struct {
+		name  string
+		off   []string
+		whole bool
+	}{
+		{"veth", nil, true},
+		{"no segmentation of tunnels", []string{"tx-udp_tnl-segmentation"}, false},
+		{"nothing", []string{"tx-generic-segmentation", "tx-checksum-ip-generic", "tx-scatter-gather"}, false},
+	} {
+		t.Run(device.name, func(t *testing.T) {
+			near, _, index := pair(t)
+			attach(t, index, near)
+			if err := ethtool.Set("near", false, device.off...); err != nil {
+				t.Fatal(err)
+			}
+			far, err := netlink.LinkByName("far")
+			if err == nil {
+				err = errors.Join(netlink.LinkSetHardwareAddr(far, net.HardwareAddr{2, 0, 0, 0, 0, 2}),
+					netlink.AddrAdd(far, &netlink.Addr{IPNet: netlink.NewIPNet(net.IPv4(192, 168, 0, 12))}))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			inner := &netlink.Vxlan{
+				LinkAttrs: netlink.LinkAttrs{Name: "vxlan0", HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 4}},
+				VxlanId:   4096, Port: 4789, VtepDevIndex: far.Attrs().Index, SrcAddr: net.IPv4(192, 168, 0, 12),
+			}
+			if err := errors.Join(netlink.LinkAdd(inner), netlink.LinkSetUp(inner)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = netlink.LinkDel(inner) })
+			out := openBoth(t, inner.Index)
+			for _, tcp := range []bool{true, false} {
+				for _, version := range []int{4, 6} {
+					f := tunnelled(t, tcp, 4, vxlan, version)
+					want := onWire(tunnelled(t, tcp, 4, vxlan, version))
+					if n, err := near.Write([]*packet.Frame{f}); n != 1 || err != nil {
+						t.Fatal(n, err)
+					}
+					got, frames := arrive(t, out, segments)
+					if (frames == 1) != device.whole {
+						t.Errorf("%d frames came", frames)
+					}
+					for i := range want {
+						if w := want[i][packet.EthernetLen+packet.IPv4MinLen+8+8:]; !bytes.Equal(unnumbered(got[i]), unnumbered(w)) {
+							t.Fatalf("IPv%d, TCP: %v: packet %d is\n%x\nwant\n%x", version, tcp, i, got[i], w)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A superframe of datagrams to the port of VXLAN, with what could be VXLAN in it, is none of the router's tunnels.
+func TestSuperframeThatLooksLikeVXLAN(t *testing.T) {
+	near, far, index := pair(t)
+	program := attach(t, index, near)
+	datagrams := func() *packet.Frame {
+		f := tunnelled(t, false, 4, vxlan, 4)
+		f.Offload.CsumStart = packet.EthernetLen + packet.IPv4MinLen
+		if !f.Admit() {
+			t.Fatal("no superframe")
+		}
+		return f
+	}
+	if n, err := near.Write([]*packet.Frame{datagrams()}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	want := onWire(datagrams())
+	if got, _ := arrive(t, far, len(want)); !slices.EqualFunc(got, want, bytes.Equal) {
+		t.Error("other packets have come")
+	}
+	if n := program.Took(1); n != 0 {
+		t.Errorf("%d were taken for a tunnel's", n)
+	}
+}
+
 // What others send by the interface is none of the program's business, not even a superframe in a tunnel.
 func TestSuperframesOfOthers(t *testing.T) {
 	near, _, index := pair(t)
@@ -234,13 +344,19 @@ func TestSuperframesOfOthers(t *testing.T) {
 
 // A program that was taken away is missed by the first superframe, which is said; none leaves after it.
 func TestProgramTakenAway(t *testing.T) {
+	for _, headers := range [][]int{{4, 4}, {4, vxlan, 6}} {
+		t.Run(fmt.Sprint(headers), func(t *testing.T) { programTakenAway(t, headers...) })
+	}
+}
+
+func programTakenAway(t *testing.T, headers ...int) {
 	near, _, index := pair(t)
 	program := attach(t, index, near)
 	if fault := program.Fault(); fault != "" {
 		t.Error(fault)
 	}
 	send := func() error {
-		_, err := near.Write([]*packet.Frame{tunnelled(t, true, 4, 4)})
+		_, err := near.Write([]*packet.Frame{tunnelled(t, true, headers...)})
 		return err
 	}
 	if err := send(); err != nil {
@@ -264,7 +380,7 @@ func TestProgramTakenAway(t *testing.T) {
 	if err := send(); !errors.Is(err, ErrNotCarried) {
 		t.Errorf("the next one: %v", err)
 	}
-	if n, err := near.Write([]*packet.Frame{tunnelled(t, true, 4), tunnelled(t, true, 4, 4)}); n != 1 || !errors.Is(err, ErrNotCarried) {
+	if n, err := near.Write([]*packet.Frame{tunnelled(t, true, 4), tunnelled(t, true, headers...)}); n != 1 || !errors.Is(err, ErrNotCarried) {
 		t.Errorf("a plain one, and one in a tunnel: %d, %v", n, err)
 	}
 	near.Carry(attach(t, index, near), 1)

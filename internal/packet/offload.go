@@ -217,10 +217,11 @@ func (f *Frame) Plain() bool {
 	return false
 }
 
-// InTunnel says whether the first IP header is an outer one: a packet follows it.
+// InTunnel says whether the first IP header of a superframe that the steps are done with is an outer one: what the
+// device is to finish is not what follows it.
 func (f *Frame) InTunnel() bool {
-	protocol, _ := f.outer()
-	return protocol == ProtocolIPIP || protocol == ProtocolIPv6
+	_, at := f.outer()
+	return f.Offload.IsGSO() && int(f.Offload.CsumStart) != at
 }
 
 // headersLen is the length of all headers of a superframe up to the data behind its

@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/twin"
+	"github.com/vrouter/vrouter/internal/workload"
+)
+
+// twinned is what the names of twins end in. defaultMTU is that of a veth.
+const (
+	twinned    = "-kernel"
+	defaultMTU = 1500
+)
+
+// planTwins gives each host one with the same addresses and workloads, on a network of its own.
+func (l *Lab) planTwins(c *config.Lab) {
+	for i := range c.Hosts {
+		h := newHost(&c.Hosts[i])
+		t := &Host{
+			Name: h.Name + twinned, Namespace: h.Namespace + twinned, Uplink: h.Uplink, Address: h.Address, Addresses: h.Addresses,
+			Commands: filepath.Join(Directory, h.Name+twinned, "commands"), config: c.Hosts[i],
+		}
+		for _, w := range h.Workloads {
+			w.Namespace = t.Namespace + "-" + w.Name
+			t.Workloads = append(t.Workloads, w)
+		}
+		l.Twins = append(l.Twins, t)
+	}
+}
+
+// Twin is the twin of a host; nil if there is none.
+func (l *Lab) Twin(h *Host) *Host {
+	for _, t := range l.Twins {
+		if t.Name == h.Name+twinned {
+			return t
+		}
+	}
+	return nil
+}
+
+// buildTwins makes their namespaces and joins them as the hosts are, then makes their kernels the routers.
+func (l *Lab) buildTwins(c *config.Lab) error {
+	if len(l.Twins) == 0 {
+		return nil
+	}
+	for _, t := range l.Twins {
+		if err := l.makeNamespaces(t); err != nil {
+			return err
+		}
+	}
+	joins := l.Fabric
+	if joins != "" {
+		joins += twinned
+	}
+	if err := l.join(c, l.Twins, joins); err != nil {
+		return err
+	}
+	for i, t := range l.Twins {
+		if err := t.route(l.Hosts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// route makes a twin's kernel do what the router of the host does, and writes down by which commands.
+func (t *Host) route(h *Host) error {
+	k := twin.Host{
+		Namespace: workload.Named(t.Namespace), Uplink: t.Uplink, Addresses: t.config.Uplink.Addresses,
+		Gateway: t.config.Gateway.Address, Gateway6: t.config.Gateway.Address6, MAC: t.config.Gateway.MAC.String(), Strict: t.config.RPF == config.RPFStrict,
+	}
+	for i, w := range t.Workloads {
+		mtu, err := mtuOf(h.Workloads[i].Namespace, t.config.Workloads[i].Interface)
+		if err != nil {
+			return err
+		}
+		if mtu == defaultMTU {
+			mtu = 0 // nobody would type it
+		}
+		k.Workloads = append(k.Workloads, twin.Workload{
+			Namespace: workload.Named(w.Namespace), Interface: t.config.Workloads[i].Interface, Veth: twin.Veth(i), Addresses: t.config.Workloads[i].Addresses, MTU: mtu,
+		})
+	}
+	for r := range t.config.Routes.All {
+		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: r.Metric})
+	}
+	list := k.Commands()
+	var text strings.Builder
+	for _, c := range list {
+		text.WriteString(c.String() + "\n")
+	}
+	if err := os.MkdirAll(filepath.Dir(t.Commands), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.Commands, []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	return twin.Run(list)
+}
+
+// mtuOf is what an interface of the router's workload has: what fits.
+func mtuOf(namespace, device string) (mtu int, err error) {
+	err = workload.Named(namespace).Do(func() error {
+		l, err := netlink.LinkByName(device)
+		if err == nil {
+			mtu = l.Attrs().MTU
+		}
+		return err
+	})
+	return mtu, err
+}
