@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -39,7 +40,7 @@ func browser(t *testing.T, file string, args ...string) {
 	cmd := exec.Command(node, append([]string{filepath.Join("../web/browser", file)}, args...)...)
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "HOME="+t.TempDir())
 	r := start(t, cmd, outsideOfAll)
-	eventually(t, file+" ends", func() bool { return r.hasEnded() })
+	within(t, 2*time.Minute, file+" ends", func() bool { return r.hasEnded() })
 	if said := read(t, r.out); said != "" {
 		t.Log(said)
 	}
@@ -71,7 +72,7 @@ func page(t *testing.T, args ...string) (url string) {
 func TestPageOfTheDemo(t *testing.T) { browser(t, "demo.mjs", page(t, "demo", "--web")) }
 
 func TestPageOfALab(t *testing.T) {
-	labUp(t, read(t, "../../examples/lab-three-hosts.yaml"))
+	labUp(t, read(t, "../../examples/lab-three-hosts.yaml")+"links: {delay: 1ms} # a cable that can be made worse\n")
 	browser(t, "lab.mjs", page(t, "lab", "web"), program)
 }
 
