@@ -41,7 +41,7 @@ func (x *Path) decap(p *Packet) Verdict {
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if isPlain(ip) || p.In.Kind != Uplink {
+	if ip.IsPlain() || p.In.Kind != Uplink {
 		return pass
 	}
 	protocol, at, fragment := carried(p.IP)
@@ -133,7 +133,7 @@ func carried(ip packet.IP) (protocol byte, at int, fragment bool) {
 // isLocal says whether an address is this host's or one of its workloads': no
 // packet from there comes out of a tunnel.
 func (x *Path) isLocal(a netip.Addr) bool {
-	r := x.FIB.Lookup(a)
+	r := x.lookup(a)
 	return x.isOwn(a) || r != nil && r.Source == rib.Workload
 }
 

@@ -37,13 +37,14 @@ func newLabLink(c *cli) *cobra.Command {
 			}
 			return k.Change(cmd.Context(), i)
 		},
+		ValidArgsFunction: completeLink,
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
 func linkTable(l *lab.Lab) *table {
-	t := &table{headings: []string{"LINK", "CARRIER", "IMPAIRMENT", "SENT", "DELIVERED", "LOST", "OVERFLOW", "DUPLICATED", "CORRUPTED", "REORDERED"}}
+	t := &table{headings: []string{"LINK", "CARRIER", "IMPAIRMENT", "SENT", "DELIVERED", "LOST", "OVERFLOW", "DUPLICATED", "CORRUPTED", "REORDERED"}, spare: []string{"CARRIER"}}
 	for _, k := range l.LinkStatus() {
 		state := "stopped"
 		if k.Running {

@@ -182,7 +182,7 @@ func newWeb(_ *cli) *cobra.Command {
 			if len(s.hosts) == 0 {
 				return usagef("whose packets? Give --hosts, such as --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12")
 			}
-			if err := errors.Join(s.check(), p.check(cmd)); err != nil {
+			if err := errors.Join(s.check(cmd), p.check(cmd)); err != nil {
 				return err
 			}
 			sources, err := s.sources(s.hosts)
