@@ -55,6 +55,7 @@ install: build share ## install program, CNI plugin, service, manual and complet
 	ln -sf $(PREFIX)/bin/vrouter-cni $(DESTDIR)$(CNIDIR)/vrouter
 	install -d $(DESTDIR)$(PREFIX)/share/doc/vrouter $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/vrouter
+	cp -R docs/page $(DESTDIR)$(PREFIX)/share/doc/vrouter
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/vrouter.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/vrouter.service
 	test -e $(DESTDIR)/etc/vrouter/vrouter.yaml || install -m 644 packaging/vrouter.yaml $(DESTDIR)/etc/vrouter/vrouter.yaml

@@ -105,7 +105,7 @@ async function flood() {
       assert.ok(after < before + 4e6, `the heap grew from ${before} to ${after}`);
       assert.match(await page.textContent('#missed'), /came too fast to be shown/);
       assert.equal(await current(page), 0);
-      assert.ok(slow < 500, `95 % of keys answered within ${slow} ms`); // 100 on a machine with nothing else to do
+      assert.ok(slow < 1000, `95 % of keys answered within ${slow} ms`); // 100 on a machine with nothing else to do
     });
   } finally {
     server.close();

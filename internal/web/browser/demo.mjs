@@ -1,6 +1,7 @@
 // The page of `vrouter demo --web --write`: node demo.mjs URL.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { current, eventually, isRed, picture, press, steps, withPage } from './browser.mjs';
 
 await withPage(process.argv[2], async (page) => {
@@ -43,12 +44,12 @@ await withPage(process.argv[2], async (page) => {
   const file = await (await saving).path();
   await page.keyboard.press('Escape');
   assert.ok(await page.isHidden('#journey'));
-  await page.setInputFiles('#file', { name: 'way.json', mimeType: 'application/json', buffer: (await import('node:fs')).readFileSync(file) });
+  await page.setInputFiles('#file', { name: 'way.json', mimeType: 'application/json', buffer: readFileSync(file) });
   await page.waitForSelector('#way [aria-current=step]');
   assert.deepEqual(await steps(page), all);
   const svg = page.waitForEvent('download');
   await page.keyboard.press('e');
-  assert.match((await import('node:fs')).readFileSync(await (await svg).path(), 'utf8'), /^<svg[^]*k8s-node-1[^]*<\/svg>/);
+  assert.match(readFileSync(await (await svg).path(), 'utf8'), /^<svg[^]*k8s-node-1[^]*<\/svg>/);
 
   // What if: dashed, red, and with its reason.
   await page.keyboard.press('w');
@@ -76,7 +77,9 @@ await withPage(process.argv[2], async (page) => {
   await page.waitForSelector('#packets [data-id]');
 
   // A fault planted: a drop that is red, with its reason, in the list and in the picture; then mended.
-  await page.keyboard.press('Escape');
+  await page.fill('#packet', '');
+  await press(page, 'Escape', 2); // out of the box, then out of the way
+  assert.ok(await page.isHidden('#journey'));
   await page.keyboard.press('d');
   await page.selectOption('#deeds select[aria-label=fault]', 'blackhole');
   await page.click('#deeds >> text=Plant it');
@@ -89,6 +92,10 @@ await withPage(process.argv[2], async (page) => {
   const inPicture = page.locator('.drops text', { hasText: 'blackhole' }).first();
   await inPicture.waitFor();
   assert.ok(await isRed(inPicture));
+  await bad.click();
+  await page.waitForSelector('#way [data-verdict=drop]');
+  await page.keyboard.press('n');
+  assert.match(await page.textContent('#explain h3'), /route at k8s-master-1: the packet ends here/);
   await picture(page, 'drop');
   await deed.locator('button').click();
   await page.waitForSelector('.deed[data-state=undone]');
