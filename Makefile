@@ -151,7 +151,7 @@ page: ## test the page in a real browser (needs Debian's packages chromium, node
 	CGO_ENABLED=0 NODE_PATH=$(CURDIR)/bin/browser/node_modules PICTURES=$(if $(UPDATE),$(CURDIR)/docs/page) \
 		$(GOTEST) -tags page -run '^TestPage' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
-tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip and ping); UPDATE=1 writes their output into them
+tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip, ping and tcpdump); UPDATE=1 writes their output into them
 	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^Test(Tutorial|Teaching)$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
 
 docs: ## write the generated documentation again

@@ -16,8 +16,8 @@ import (
 
 // The page in a real browser. What is done there and what is wanted is in internal/web/browser, a file a test.
 
-// browser runs one of the files with Node.
-func browser(t *testing.T, file string, args ...string) {
+// inBrowser runs one of the files with Node.
+func inBrowser(t *testing.T, file string, args ...string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -30,11 +30,7 @@ func browser(t *testing.T, file string, args ...string) {
 	if os.Getenv("NODE_PATH") == "" {
 		t.Fatal("this test needs playwright-core: make page installs it into bin/browser and says so by NODE_PATH")
 	}
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
+	if err := withLink("lo", netlink.LinkSetUp); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(node, append([]string{filepath.Join("../web/browser", file)}, args...)...)
@@ -69,12 +65,12 @@ func page(t *testing.T, args ...string) (url string) {
 	return url
 }
 
-func TestPageOfTheDemo(t *testing.T) { browser(t, "demo.mjs", page(t, "demo", "--web")) }
+func TestPageOfTheDemo(t *testing.T) { inBrowser(t, "demo.mjs", page(t, "demo", "--web")) }
 
 func TestPageOfALab(t *testing.T) {
 	labUp(t, read(t, "../../examples/lab-three-hosts.yaml")+"links: {delay: 1ms} # a cable that can be made worse\n")
-	browser(t, "lab.mjs", page(t, "lab", "web"), program)
+	inBrowser(t, "lab.mjs", page(t, "lab", "web"), program)
 }
 
 // Alone, with a program that means no good.
-func TestPageAlone(t *testing.T) { browser(t, "alone.mjs") }
+func TestPageAlone(t *testing.T) { inBrowser(t, "alone.mjs") }
