@@ -11,27 +11,25 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// commandsOf are the calls of vrouter in a document: those of its blocks, and those in the text between backquotes.
+// commandsOf are the calls of vrouter in a document: those of its blocks, and those in the text between backquotes. Where a block
+// has prompts, its other lines are what the commands print.
 func commandsOf(text string) (list []string) {
-	block := false
-	inline := regexp.MustCompile("`(vrouter [^`]+)`")
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "```") {
-			block = !block
-			continue
-		}
-		if strings.Contains(line, "──") || strings.HasPrefix(line, "vrouter made") { // a picture, and a trace
-			continue
-		}
-		if !block {
-			for _, m := range inline.FindAllStringSubmatch(line, -1) {
-				list = append(list, m[1])
+	inline := regexp.MustCompile("`(vrouter [a-z][^`]+)`")
+	called := regexp.MustCompile(`(?:^|[|;(&] ?|-- |do |until )(vrouter [a-z-].*)$`)
+	for i, part := range strings.Split(text, "```") {
+		for line := range strings.Lines(part) {
+			line, prompt := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+			switch {
+			case strings.Contains(line, "vrouter made"): // of a trace
+			case i%2 == 0:
+				for _, m := range inline.FindAllStringSubmatch(line, -1) {
+					list = append(list, m[1])
+				}
+			case prompt || !strings.Contains(part, "\n$ "):
+				if m := called.FindStringSubmatch(line); m != nil {
+					list = append(list, m[1])
+				}
 			}
-			continue
-		}
-		for _, m := range regexp.MustCompile(`(^|[|;(&] ?|-- |do |until )(vrouter .*)$`).FindAllStringSubmatch(strings.TrimPrefix(line, "$ "), -1) {
-			list = append(list, m[2])
 		}
 	}
 	return list
