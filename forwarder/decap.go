@@ -45,8 +45,11 @@ func (x *Path) decap(p *Packet) Verdict {
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if ip.NextHeader() == packet.ProtocolTCP || p.In.Kind != Uplink {
+	switch {
+	case ip.NextHeader() == packet.ProtocolTCP || p.In.Kind != Uplink:
 		return pass
+	case ip.NextHeader() == packet.ProtocolUDP:
+		return x.decapVXLAN(p, packet.IPv6MinLen, false)
 	}
 	protocol, at, fragment := packet.Transport(p.IP)
 	if protocol == packet.ProtocolUDP {
