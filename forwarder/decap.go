@@ -46,10 +46,12 @@ func (x *Path) decap(p *Packet) Verdict {
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
 	switch {
-	case ip.NextHeader() == packet.ProtocolTCP || p.In.Kind != Uplink:
+	case p.In.Kind != Uplink:
 		return pass
 	case ip.NextHeader() == packet.ProtocolUDP:
 		return x.decapVXLAN(p, packet.IPv6MinLen, false)
+	case ip.IsPlain():
+		return pass
 	}
 	protocol, at, fragment := packet.Transport(p.IP)
 	if protocol == packet.ProtocolUDP {
@@ -144,7 +146,7 @@ func isIPInIP(ip packet.IP, protocol byte, fragment bool) bool {
 // isLocal says whether an address is this host's or one of its workloads': no
 // packet from there comes out of a tunnel.
 func (x *Path) isLocal(a netip.Addr) bool {
-	r := x.FIB.Lookup(a)
+	r := x.lookup(a)
 	return x.isOwn(a) || r != nil && r.Source == rib.Workload
 }
 

@@ -129,6 +129,7 @@ type Path struct {
 
 	scratch []*packet.Frame // frames that the router makes
 	made    int             // of them, those that are lent
+	recent  recent
 }
 
 // Neighbors are the hardware addresses that are known.

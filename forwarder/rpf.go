@@ -31,7 +31,7 @@ func (x *Path) rpf(p *Packet) Verdict {
 
 func (x *Path) rpf6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if src := ip.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || !isPlain(ip) && x.speaksForOthers(p) {
+	if src := ip.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	cmd := group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend())
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabWeb(c))
 	cmd.Example = "  vrouter lab up\n  vrouter lab"
 	return cmd
 }
@@ -180,18 +181,30 @@ func loadDemo(six bool) (*config.Lab, error) {
 
 func newDemo() *cobra.Command {
 	var ipip, six bool
+	var p page
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
-		Example: "  vrouter demo\n  vrouter demo -6",
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
-			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
+			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.\n\n" +
+			"With --web it shows the two hosts and their packets in a browser, with a ping every other second, until Ctrl-C.",
+		Example: "  vrouter demo\n  vrouter demo -6\n  vrouter demo --web --write",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := p.check(cmd); err != nil {
+				return err
+			}
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
 			tidies(cmd.Context())
 			if !sandbox.Inside() {
-				status, err := sandbox.Run(cmd.Context())
+				files, err := p.outside()
+				if err != nil {
+					return err
+				}
+				status, err := sandbox.Run(cmd.Context(), files...)
+				if p.on && status == 0 && errors.Is(err, context.Canceled) {
+					return nil // Ctrl-C is how the page ends
+				}
 				if err == nil && status != 0 {
 					os.Exit(status) // the inner one has said why
 				}
@@ -209,10 +222,15 @@ func newDemo() *cobra.Command {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
 				}
 			}
+			if p.on {
+				return p.demo(cmd, l, six)
+			}
 			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
 		},
 	}
 	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	cmd.Flags().BoolVar(&p.on, "web", false, "show it in a browser, until Ctrl-C")
+	p.flags(cmd)
 	return cmd
 }

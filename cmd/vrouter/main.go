@@ -155,7 +155,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to ask")
 	root.SetUsageFunc(usage(root.UsageFunc()))
 	root.AddCommand(
-		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
+		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newWeb(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
 	)
 	root.AddCommand(nouns(c)...)
 	root.InitDefaultHelpCmd()
