@@ -164,7 +164,7 @@ func (n *Node) openUplink() error {
 type sockets []*link.AFPacket
 
 func (n *Node) openSockets(u *uplink) (err error) {
-	own, vxlan := n.ownToo(u), n.vxlan().Port
+	own, vxlan := n.ownToo(u), n.vxlanPort()
 	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own, vxlan); err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (n *Node) ownToo(u *uplink) []netip.Addr {
 
 // setOwn tells the uplink's sockets of ownToo, if it changed.
 func (n *Node) setOwn() error {
-	own, vxlan := n.ownToo(n.uplink), n.vxlan().Port
+	own, vxlan := n.ownToo(n.uplink), n.vxlanPort()
 	if slices.Equal(own, n.own) && vxlan == n.ownBut {
 		return nil
 	}

@@ -8,15 +8,28 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
+// vxlanPort is the UDP port at which the router speaks VXLAN; 0: neither the configuration nor a route does.
+func (n *Node) vxlanPort() uint16 {
+	encap, mode := n.config.Mode()
+	speaks := encap == config.EncapVXLAN && mode != config.IPIPNever || len(n.config.VXLAN.Peers) > 0
+	for h := range n.statics.hops {
+		speaks = speaks || encapWords[h.encap] == config.EncapVXLAN
+	}
+	if !speaks {
+		return 0
+	}
+	return uint16(n.config.VXLAN.Port)
+}
+
 // vxlan is how the router speaks VXLAN: not at all where neither the configuration nor a
 // route does.
 func (n *Node) vxlan() forwarder.VXLAN {
-	c := &n.config.VXLAN
-	all, _, ends := n.hops()
-	if encap, mode := n.config.Mode(); (encap != config.EncapVXLAN || mode == config.IPIPNever) && len(c.Peers) == 0 && len(ends) == 0 {
+	c, port := &n.config.VXLAN, n.vxlanPort()
+	if port == 0 {
 		return forwarder.VXLAN{}
 	}
-	v := forwarder.VXLAN{Port: uint16(c.Port), VNI: uint32(c.VNI), Peers: all, Ends: ends}
+	all, _, ends := n.hops()
+	v := forwarder.VXLAN{Port: port, VNI: uint32(c.VNI), Peers: all, Ends: ends}
 	if c.Peers != nil {
 		v.Peers, v.MACs = nil, map[netip.Addr]packet.MAC{}
 		for _, p := range c.Peers {

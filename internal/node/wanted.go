@@ -60,7 +60,7 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 
 // present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
 func (n *Node) present() []host.Object {
-	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.vxlan().Port, n.workloadMTU(), n.outerMost() > 0, n.live)
+	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.vxlanPort(), n.workloadMTU(), n.outerMost() > 0, n.live)
 	for i, o := range all {
 		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
 			continue
@@ -91,7 +91,7 @@ func (n *Node) apply() error {
 	if n.config.Kernel.Export {
 		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
 	}
-	n.mtu, n.six, n.guarded = n.workloadMTU(), n.speaksIPv6(), n.vxlan().Port
+	n.mtu, n.six, n.guarded = n.workloadMTU(), n.speaksIPv6(), n.vxlanPort()
 	err := n.what.Apply(n.present(), later...)
 	n.carry()
 	return errors.Join(err, n.followWhatStands())
@@ -100,7 +100,7 @@ func (n *Node) apply() error {
 // followFit gives workloads without an MTU of their own the one that fits now, and the guard the rules of what
 // the router speaks.
 func (n *Node) followFit() error {
-	if n.workloadMTU() == n.mtu && n.speaksIPv6() == n.six && n.vxlan().Port == n.guarded {
+	if n.workloadMTU() == n.mtu && n.speaksIPv6() == n.six && n.vxlanPort() == n.guarded {
 		return nil
 	}
 	return n.bringAbout()
