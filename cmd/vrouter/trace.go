@@ -95,8 +95,8 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 		return usagef("--inner and --outer exclude each other")
 	case t.file != "" && (t.Filter != "" || t.hosts != nil || t.Outer || t.Every > 1 || t.Rate > 0 || t.duration > 0):
 		return usagef("--read takes neither a filter nor --hosts, --outer, --sample, --rate or --duration: it prints what the file has")
-	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
-		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
+	case t.hosts != nil && (t.Outer || t.Rate > 0):
+		return usagef("--outer and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
 	if err := errors.Join(t.several.check(cmd), t.check()); err != nil {
 		return err
