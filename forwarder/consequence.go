@@ -194,6 +194,18 @@ func (x *Path) BeginRequest(p *Packet, out *Port, target netip.Addr, to packet.M
 	p.BeginOwn(x.request(out, target, to), ARPRequest, out)
 }
 
+// BeginAnnouncement makes p say to everybody on a port's link where an address of the router's is.
+func (x *Path) BeginAnnouncement(p *Packet, out *Port, address netip.Addr) {
+	f, made := x.Borrow(), ARPRequest
+	if address.Is6() {
+		made = NDAdvertisement
+		ndproxy.PutAnnouncement(f, address, out.MAC)
+	} else {
+		arpproxy.PutAnnouncement(f, address, out.MAC)
+	}
+	p.BeginOwn(f, made, out)
+}
+
 func (x *Path) request(out *Port, target netip.Addr, to packet.MAC) *packet.Frame {
 	f := x.Borrow()
 	f.Reset(packet.EthernetLen + packet.ARPLen)

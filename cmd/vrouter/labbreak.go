@@ -58,7 +58,7 @@ func newLabBreak(c *cli) *cobra.Command {
 			return offer(list, typed)
 		},
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
@@ -83,6 +83,7 @@ func (c *cli) printFaults(cmd *cobra.Command) error {
 func newLabMend() *cobra.Command {
 	return &cobra.Command{
 		Use: "mend", Short: "Make the lab what it was before `vrouter lab break`", Args: noArgs,
+		Example: "  vrouter lab mend",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Load()
 			if err != nil {
@@ -132,6 +133,7 @@ func newLabCheck(c *cli) *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: completeFile("yaml", "yml"),
 	}
 	c.outputFlag(cmd, "junit")
 	return cmd

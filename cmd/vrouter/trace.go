@@ -46,7 +46,7 @@ func newTrace(c *cli) *cobra.Command {
 			"or https://HOST:PORT of its control.listen, with --cert, --key and --ca.",
 		Example: "  vrouter trace --in ns1 icmp\n  vrouter trace --reason rpf_failed\n  vrouter trace --duration 10s -o pcapng >way.pcapng\n" +
 			"  vrouter trace --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 -c 1 icmp",
-		RunE: t.run,
+		RunE: t.run, ValidArgsFunction: c.completeFilter,
 	}
 	t.flags(cmd)
 	f := cmd.Flags()
@@ -55,7 +55,7 @@ func newTrace(c *cli) *cobra.Command {
 	f.StringVar(&t.sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
 	f.Uint64Var(&t.Rate, "rate", 0, "trace at most so many packets a second; 0: all")
 	t.several.flags(cmd, "join the traces of these routers, such as a,b")
-	return cmd
+	return asks(cmd)
 }
 
 // flags adds those that a trace of one router and one of several have in common.
@@ -92,7 +92,7 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
 		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
-	if err := errors.Join(t.several.check(), t.check()); err != nil {
+	if err := errors.Join(t.several.check(cmd), t.check()); err != nil {
 		return err
 	}
 	if t.hosts != nil {

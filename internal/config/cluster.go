@@ -11,6 +11,17 @@ import (
 // LoadNode reads the file of all hosts, and returns the one that is called node, with its routes to the others.
 func LoadNode(file, node string) (*Host, error) {
 	l, err := loadHosts(file)
+	return l.host(file, node, err)
+}
+
+// ParseNode is LoadNode for a file that was read already; errors call it name.
+func ParseNode(name, node string, data []byte) (*Host, error) {
+	l, err := parseLab(name, string(data))
+	return l.host(name, node, err)
+}
+
+// host is the one of that name, with its routes to the others.
+func (l *Lab) host(file, node string, err error) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type attacker struct {
 	*rand.Rand
 	from, to packet.MAC // its station and the router's
 	own      string     // its address
+	own6     string     // and of IPv6
 	n        int        // frames made
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -24,13 +25,15 @@ var (
 	lifeSteps = flag.Int("life.steps", 25, "how many things happen to it")
 )
 
-// The keys of a life: workloads, whose value is the last byte of an address, and
-// destinations, whose value is a route. "" is none.
+// The keys of a life: workloads, whose value is their addresses, and destinations, whose value is a
+// route. "" is none.
 var lifeValues = map[string][]string{
-	"w3":           {"", "3", "13"},
-	"w4":           {"", "4", "14"},
+	"w3":           {"", "10.70.1.3/24", "10.70.1.13/24", "10.70.1.3/24 fd00:70:1::3/128"},
+	"w4":           {"", "fd00:70:1::4/128", "10.70.1.14/24", "10.70.1.14/24 fd00:70:1::14/128 fd00:70:1::4/128"},
 	there:          {"", "via 192.168.0.12", "blackhole"},
 	"10.80.0.0/16": {"", "via 192.168.0.12", "blackhole"},
+	there6:         {"", "via fd00:192::12", "blackhole"},
+	"fd00:80::/32": {"", "via fd00:192::12", "blackhole"},
 }
 
 var lifeKeys = slices.Sorted(maps.Keys(lifeValues))
@@ -40,7 +43,7 @@ type event struct {
 	Op   string
 	Key  int
 	Pick int
-	File [4]int // the value of each key
+	File [6]int // the value of each key
 	RPF  string
 }
 
@@ -48,11 +51,11 @@ var drawEvent = rapid.Custom(func(rt *rapid.T) event {
 	e := event{
 		Op: rapid.SampledFrom([]string{"reload", "reload", "command", "command", "command", "stop", "kill", "second", "namespace", "uplink", "bad"}).Draw(rt, "op"),
 		// The value that a command or a file gives.
-		Key: rapid.IntRange(0, len(lifeKeys)-1).Draw(rt, "key"), Pick: rapid.IntRange(0, 2).Draw(rt, "pick"),
+		Key: rapid.IntRange(0, len(lifeKeys)-1).Draw(rt, "key"), Pick: rapid.IntRange(0, 3).Draw(rt, "pick"),
 		RPF: rapid.SampledFrom([]string{"strict", "off"}).Draw(rt, "rpf"),
 	}
 	for i := range e.File {
-		e.File[i] = rapid.IntRange(0, 2).Draw(rt, "file")
+		e.File[i] = rapid.IntRange(0, 3).Draw(rt, "file")
 	}
 	return e
 })
@@ -79,17 +82,20 @@ func (l *life) state() map[string]string {
 
 func isWorkload(key string) bool { return key[0] == 'w' }
 
+// valueOf is one of a key's.
+func valueOf(key string, pick int) string { return lifeValues[key][pick%len(lifeValues[key])] }
+
 func (l *life) text() string {
 	workloads, routes := "workloads:\n", "routes:\n"
 	for _, k := range lifeKeys {
 		switch v := l.file[k]; {
 		case v == "":
 		case isWorkload(k):
-			workloads += fmt.Sprintf("  - {name: %s, address: 10.70.1.%s/24}\n", k, v)
+			workloads += fmt.Sprintf("  - {name: %s, addresses: [\"%s\"]}\n", k, strings.ReplaceAll(v, " ", `", "`))
 		case v == "blackhole":
-			routes += fmt.Sprintf("  - {to: %s, type: blackhole}\n", k)
+			routes += fmt.Sprintf("  - {to: %q, type: blackhole}\n", k)
 		default:
-			routes += fmt.Sprintf("  - {to: %s, via: 192.168.0.12}\n", k)
+			routes += fmt.Sprintf("  - {to: %q, via: %q}\n", k, strings.TrimPrefix(v, "via "))
 		}
 	}
 	text := strings.Replace(l.base, "workloads:\n", workloads, 1)
@@ -125,9 +131,9 @@ func (l *life) command(t *testing.T, key, value string) {
 		return
 	case isWorkload(key) && is != "" && value != "": // there is no command that changes one
 		l.command(t, key, "")
-		words = []string{"workload", "add", key, "address", "10.70.1." + value + "/24"}
+		words = addsWorkload(key, value)
 	case isWorkload(key) && value != "":
-		words = []string{"workload", "add", key, "address", "10.70.1." + value + "/24"}
+		words = addsWorkload(key, value)
 	case isWorkload(key):
 		words = []string{"workload", "del", key}
 	case value == "":
@@ -146,12 +152,24 @@ func (l *life) command(t *testing.T, key, value string) {
 	}
 }
 
+func addsWorkload(name, addresses string) []string {
+	words := []string{"workload", "add", name}
+	for _, a := range strings.Fields(addresses) {
+		words = append(words, "address", a)
+	}
+	return words
+}
+
 // reload has the router read the present file. What it has come to say is no command's.
 func (l *life) reload(t *testing.T) {
 	t.Helper()
 	l.edit(t, func(string) string { return l.text() })
 	l.ask(t, "reload").wantOK(t)
 	maps.DeleteFunc(l.commands, func(k, v string) bool { return v == l.file[k] })
+}
+
+func lifeAtFirst() map[string]string {
+	return map[string]string{there: "via 192.168.0.12", there6: "via fd00:192::12"}
 }
 
 // happens does it to the router, and to the model.
@@ -161,13 +179,13 @@ func (l *life) happens(t *testing.T, e event) {
 	switch e.Op {
 	case "reload":
 		for i, k := range lifeKeys {
-			l.file[k] = lifeValues[k][e.File[i]]
+			l.file[k] = valueOf(k, e.File[i])
 		}
 		l.rpf = e.RPF
 		l.reload(t)
 	case "command":
 		k := lifeKeys[e.Key]
-		l.command(t, k, lifeValues[k][e.Pick])
+		l.command(t, k, valueOf(k, e.Pick))
 	case "stop", "kill":
 		for k, v := range maps.Clone(l.commands) { // the next start would not look for it
 			if isWorkload(k) && v != "" && l.file[k] == "" {
@@ -219,7 +237,7 @@ func (l *life) happens(t *testing.T, e event) {
 func (l *life) check(t *testing.T) {
 	t.Helper()
 	state := l.state()
-	workloads, routes := []string{"ns1 " + here + "/24"}, []string{}
+	workloads, routes := []string{"ns1 " + here + "/24 " + here6 + "/128"}, []string{}
 	for _, k := range lifeKeys {
 		switch v := state[k]; {
 		case v == "":
@@ -227,11 +245,10 @@ func (l *life) check(t *testing.T) {
 				t.Errorf("the namespace of %s is left behind", k)
 			}
 		case isWorkload(k):
-			workloads = append(workloads, k+" 10.70.1."+v+"/24")
+			workloads = append(workloads, k+" "+v)
 		default:
-			to := strings.TrimSuffix(k, "/16")
-			if to == k {
-				k += "/32"
+			if a, err := netip.ParseAddr(k); err == nil {
+				k = netip.PrefixFrom(a, a.BitLen()).String()
 			}
 			if v == "blackhole" {
 				routes = append(routes, "blackhole "+k+" proto static")
@@ -245,32 +262,42 @@ func (l *life) check(t *testing.T) {
 		got = nil
 		for _, w := range decode[[]control.Workload](t, l.ask(t, "workload", "list", "-o", "json").wantOK(t)) {
 			if w.Waits == "" {
-				got = append(got, w.Name+" "+w.Address)
+				got = append(got, w.Name+" "+strings.Join(w.Addresses, " "))
 			}
 		}
 		slices.Sort(got)
 		return slices.Equal(got, workloads)
 	})
-	slices.SortFunc(routes, func(a, b string) int {
-		return strings.Compare(strings.TrimPrefix(a, "blackhole "), strings.TrimPrefix(b, "blackhole "))
+	slices.Sort(routes)
+	var found []string
+	eventually(t, fmt.Sprintf("there are the routes %q", routes), func() bool {
+		found = slices.DeleteFunc(strings.Split(l.static(t), "\n"), func(line string) bool { return line == "" })
+		slices.Sort(found)
+		return slices.Equal(found, routes)
 	})
-	eventually(t, "the routes are as in the model", func() bool { return l.static(t) == strings.Join(routes, "\n") })
 	if out := l.ask(t, "show", "config").wantOK(t); !strings.Contains(strings.ReplaceAll(out, `"`, ""), "rpf: "+l.rpf) {
 		t.Errorf("rpf is to be %s:\n%s", l.rpf, out)
 	}
 	for k, v := range state {
 		if isWorkload(k) {
-			resumes(t, l.named(k), here)
-			resumes(t, l.ns1, "10.70.1."+v)
+			for _, a := range strings.Fields(v) {
+				p := netip.MustParsePrefix(a)
+				ours := here
+				if p.Addr().Is6() {
+					ours = here6
+				}
+				resumes(t, l.named(k), ours)
+				resumes(t, l.ns1, p.Addr().String())
+			}
 		}
 	}
-	for to, k := range map[string]string{there: there, "10.80.0.1": "10.80.0.0/16"} {
+	for to, k := range map[string]string{there: there, "10.80.0.1": "10.80.0.0/16", there6: there6, "fd00:80::1": "fd00:80::/32"} {
 		switch v := state[k]; {
 		case v == "blackhole":
 			l.wantDrop(t, to, "blackhole")
 		case v == "":
 			l.wantDrop(t, to, "no_route")
-		case to == there:
+		case to == there, to == there6:
 			resumes(t, l.ns1, to)
 		}
 	}
@@ -295,13 +322,15 @@ func (l *life) wantDrop(t *testing.T, to, reason string) {
 	eventually(t, "a ping to "+to+" is dropped for "+reason, func() bool { return dropped() > before })
 }
 
-// Whatever happens to a router, in whatever order, it is then what the model says.
+// Whatever happens to a router, in whatever order and in either family, it is then what the model says.
 func TestLifeModel(t *testing.T) {
-	h := labUp(t, "")[0]
+	h := dualStack(t)[0]
 	wantEcho(t, h.ns1, there, 62)
+	wantEcho(t, h.ns1, there6, 62)
+	setIn(t, h.ns, uplink+"/keep_addr_on_down", "1") // as IPv4's stay
 	l := &life{
 		host: h, base: read(t, filepath.Join(filepath.Dir(h.Socket), "config.yaml")), rpf: "strict",
-		file: map[string]string{there: "via 192.168.0.12"}, commands: map[string]string{}, remade: map[string]bool{},
+		file: lifeAtFirst(), commands: map[string]string{}, remade: map[string]bool{},
 	}
 	h.killRouter(t, syscall.SIGTERM)
 	l.start(t)
@@ -330,7 +359,7 @@ func TestLifeModel(t *testing.T) {
 			t.Fatalf("with -life.seed=%d, after step %d; the model: file %v, commands %v", *lifeSeed, i, l.file, l.commands)
 		}
 	}
-	l.file, l.rpf = map[string]string{there: "via 192.168.0.12"}, "strict"
+	l.file, l.rpf = lifeAtFirst(), "strict"
 	l.reload(t)
 	for k := range maps.Clone(l.commands) {
 		l.command(t, k, l.file[k])

@@ -20,13 +20,14 @@ const (
 // large buffers.
 var hungry = []string{
 	"neighbours that are not there", "first fragments for the gateway", "overlapping fragments", "fragments for others", "jumbo frames", "fragments of tunnels",
+	"neighbours of a /64 that are not there", "first fragments of IPv6 for the gateway", "overlapping fragments of IPv6", "solicitations from a /64",
 }
 
 // A router with little memory lives through the floods that make it take some: its limits
 // hold before the kernel has to end it.
 func TestLittleMemory(t *testing.T) {
-	b := besiege(t, confined(t, cgroupMemory)...)
-	for _, a := range attacks {
+	b := besiegeDual(t, confined(t, cgroupMemory)...)
+	for _, a := range slices.Concat(attacks, attacks6) {
 		if slices.Contains(hungry, a.name) {
 			t.Run(a.name, func(t *testing.T) { b.withstand(t, a) })
 		}

@@ -160,10 +160,11 @@ func TestWorkloadIsMendedAtOnce(t *testing.T) {
 
 // What somebody in a workload's namespace has chosen is let be, and said, until a reload.
 func TestChosenSetUpIsLetBe(t *testing.T) {
-	startRouter(t, newHost(t), defaultSocket, twoWorkloads)
+	ns := newHost(t)
+	startRouter(t, ns, defaultSocket, twoWorkloads)
 	w1, w2 := workload.Named("w1"), workload.Named("w2")
 	wantEcho(t, w2, "10.70.1.1", 63)
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name, note string
 		choose     func() error
 	}{
@@ -181,6 +182,14 @@ func TestChosenSetUpIsLetBe(t *testing.T) {
 			})
 			in(t, w2, func() error { return netlink.RouteDel(&netlink.Route{Gw: net.IPv4(169, 254, 1, 1)}) })
 			eventually(t, "the other workload's route is given again", func() bool { return answers(w2, "192.168.0.11") })
+			// One of the uplink, which all workloads follow.
+			mtu := 1400 + i
+			in(t, ns, func() error {
+				return withLink(uplink, func(l netlink.Link) error { return netlink.LinkSetMTU(l, mtu) })
+			})
+			for _, w := range []workload.Namespace{w1, w2} {
+				eventually(t, "it has the uplink's new MTU", func() bool { return stateOf(t, w, "eth0").MTU == mtu })
+			}
 			if note := listed(t, "w1").Note; answers(w1, "192.168.0.11") || !strings.Contains(note, c.note) {
 				t.Errorf("it is not let be: %q", note)
 			}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,6 +190,22 @@ func (w *worker) request(out *forwarder.Port, a neigh.Ask) {
 	w.path.BeginRequest(&q.Packet, out, a.Target, a.To)
 	w.begetBy(q, nil)
 	w.forward(q, forwarder.TX)
+}
+
+// announce says to everybody on a port's link where the router's addresses there are.
+func (w *worker) announce(out *forwarder.Port) {
+	var said []netip.Addr
+	for _, n := range w.state.Uplink {
+		if out.Kind != forwarder.Uplink || slices.Contains(said, n.Address) {
+			continue
+		}
+		said = append(said, n.Address)
+		q := w.newPacket()
+		w.path.BeginAnnouncement(&q.Packet, out, n.Address)
+		w.begetBy(q, nil)
+		w.forward(q, forwarder.TX)
+		w.relieve()
+	}
 }
 
 // newPacket lends an empty packet, until the batch is written.

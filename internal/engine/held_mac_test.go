@@ -18,6 +18,7 @@ func TestHeldPacketsLeaveWithTheNewMAC(t *testing.T) {
 	b.uplink.Sent()
 	mac := packet.MAC{2, 0, 0, 0, 0, 0x99}
 	b.router.UpdatePort(b.uplinkID, forwarder.PortConfig{Name: "ens160", Kind: forwarder.Uplink, Interface: "ens160", MAC: mac, MTU: 1500})
+	one(t, b.uplink) // which says so
 	b.uplink.Send(arp(packet.ARPReply, peerMAC, peerIP, mac, hostIP, mac))
 	sent := b.uplink.Sent()
 	if len(sent) != 2 {

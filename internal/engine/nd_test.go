@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -306,5 +307,31 @@ func TestSolicitationsAreCounted(t *testing.T) {
 	}
 	if s := b.router.Stats(); s.Made[forwarder.NDAdvertisement] != 3 {
 		t.Errorf("%d advertisements are counted", s.Made[forwarder.NDAdvertisement])
+	}
+}
+
+// RFC 4861 7.2.6: the uplink's new MAC is told to all, for each of the addresses that they know the router by; the
+// solicitations that confirm them are from one alone.
+func TestUplinkWithAnotherMACTellsAll(t *testing.T) {
+	b := newBed(t)
+	dual(b)
+	b.uplink.Sent()
+	newMAC := packet.MAC{2, 0, 0, 0, 0, 111}
+	c := b.router.Stats().Ports[b.uplinkID].PortConfig
+	c.MAC = newMAC
+	b.router.UpdatePort(b.uplinkID, c)
+	var told []string
+	for _, f := range b.uplink.Sent() {
+		if f.EtherType() != packet.EtherTypeIPv6 {
+			continue
+		}
+		m, ok := packet.ParseND(packet.IPv6(f.Payload()))
+		if !ok || m.Type != packet.ICMPv6NeighborAdvertisement || m.MAC != newMAC || m.Src != m.Target || m.Dst != packet.AllNodes || m.Solicited || !m.Override || f.SrcMAC() != newMAC {
+			t.Errorf("%+v", m)
+		}
+		told = append(told, m.Target.String())
+	}
+	if want := []string{hostIP6, hostLink}; !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/neigh"
@@ -228,14 +229,19 @@ func TestSilentPeer(t *testing.T) {
 	})
 }
 
-// Neighbours are asked at once from the uplink's new MAC, so that they know it; meanwhile
-// they are used as before.
+// The uplink's new MAC is told to all at once, and neighbours are asked from there; meanwhile they are used as before.
 func TestUplinkWithAnotherMAC(t *testing.T) {
 	inTime(t, "neighbours_are_asked", func(b *bed) {
 		newMAC := packet.MAC{2, 0, 0, 0, 0, 111}
 		b.resolve()
 		pass(2 * time.Second)
 		b.router.UpdatePort(b.uplinkID, forwarder.PortConfig{Name: "ens160", Kind: forwarder.Uplink, Interface: "ens160", MAC: newMAC, MTU: 1500})
+		want := arpproxy.Message{Op: packet.ARPRequest, SenderMAC: newMAC, SenderIP: addr(hostIP), TargetIP: addr(hostIP)}
+		if f := one(b.t, b.uplink); f.DstMAC() != packet.Broadcast {
+			b.t.Errorf("no announcement, but %s", decode(f))
+		} else if m, _ := packet.ParseARP(f.Payload()); m != want {
+			b.t.Errorf("announced %+v, want %+v", m, want)
+		}
 		b.ns1.Send(ping(farIP))
 		if f := one(b.t, b.uplink); f.DstMAC() != peerMAC || f.SrcMAC() != newMAC {
 			b.t.Errorf("from %s to %s, want %s and %s", f.SrcMAC(), f.DstMAC(), newMAC, peerMAC)

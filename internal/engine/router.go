@@ -208,8 +208,8 @@ func (r *Router) RouteOf(ip packet.IP) *rib.Route {
 	return x.RouteTo(ip.Dst(), ip)
 }
 
-// UpdatePort replaces what a port is, as its interface has changed. Neighbours are
-// told a new hardware address.
+// UpdatePort replaces what a port is, as its interface has changed. A new hardware address
+// is told to all (RFC 5227 2.3, RFC 4861 7.2.6), and asked for whether those who are known have heard it.
 func (r *Router) UpdatePort(id int, c forwarder.PortConfig) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -217,6 +217,10 @@ func (r *Router) UpdatePort(id int, c forwarder.PortConfig) {
 	changed := newPort(c, id, was.portState)
 	r.publish(func(next *state) { next.setPort(id, changed) })
 	if c.MAC != was.MAC {
+		w := newWriter(r)
+		w.begin()
+		w.announce(changed.Port)
+		w.flush()
 		r.neighbors.Confirm(id)
 	}
 }

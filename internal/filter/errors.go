@@ -38,12 +38,23 @@ var keywords = []string{
 	"ether", "broadcast", "multicast", "less", "greater", "len", "mask", "and", "or", "not",
 }
 
-func (t token) errorf(format string, args ...any) error {
+// Error is what is wrong with a filter, and where.
+type Error struct {
+	Column int    // in characters, from 1
+	Word   string // that stands there; "": the end
+	Reason string
+}
+
+func (e *Error) Error() string {
 	what := "end"
-	if t.kind != end {
-		what = fmt.Sprintf("%q", t.text)
+	if e.Word != "" {
+		what = fmt.Sprintf("%q", e.Word)
 	}
-	return fmt.Errorf("filter: column %d: %s: %s", t.col, what, fmt.Sprintf(format, args...))
+	return fmt.Sprintf("filter: column %d: %s: %s", e.Column, what, e.Reason)
+}
+
+func (t token) errorf(format string, args ...any) error {
+	return &Error{t.col, t.text, fmt.Sprintf(format, args...)}
 }
 
 func expected(t token, what string) error {

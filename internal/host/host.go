@@ -29,6 +29,7 @@ type Host struct {
 	turns   turns
 	repairs map[Kind]*atomic.Uint64
 	rooms   rooms // while some objects are settled
+	asked   bool  // somebody asks for all that is wanted
 }
 
 // chunk is how many objects are written down together.
@@ -101,10 +102,15 @@ func (h *Host) Repairs() map[Kind]uint64 {
 	return all
 }
 
+// Ask has the next Apply bring about what is wanted also where somebody has chosen otherwise, as a reload asks for.
+// By itself no change of something else does.
+func (h *Host) Ask() { h.asked = true }
+
 // Apply has these objects be on the host, and no others of the record's but those that Set is yet to see to, and
 // those that commands of an earlier run have asked for. What cannot be done is the items' error, and is tried
 // again by Settle; what cannot be taken away is the error here.
 func (h *Host) Apply(want []Object, later ...ID) error {
+	defer func() { h.asked = false }()
 	ids := map[ID]bool{}
 	for _, id := range later {
 		ids[id] = true
@@ -126,7 +132,7 @@ func (h *Host) Set(want ...Object) error {
 			h.items[o.ID()] = it
 		}
 		it.lost, it.doomed = false, false
-		if it.Object != nil && it.Stands && same(it.Object, o) && !it.dirty && !it.theirs && it.Err == nil {
+		if it.Object != nil && it.Stands && same(it.Object, o) && !it.dirty && !(it.theirs && h.asked) && it.Err == nil {
 			continue
 		}
 		if it.Stands && !o.grows(it.Object) {
@@ -243,7 +249,7 @@ func (h *Host) settleKind(items []*Item, repair bool) error {
 	var plans []plan
 	changed := false
 	for _, it := range items {
-		it.dirty, it.following = false, repair
+		it.dirty, it.following = false, repair || it.Stands && !h.asked
 		h.watch.rearm(it)
 		d, err := it.Object.look(it)
 		if err == nil && d.draft != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
@@ -236,8 +235,7 @@ func lossyCable(ctx context.Context, l *Lab) error {
 	return l.Links[0].Change(ctx, i)
 }
 
-// The router, which lets be what a workload has chosen, may be about to bring about something else there:
-// then the address is taken again, until the router says that it is another one.
+// The router lets be what a workload has chosen; it is done when that has noticed.
 func wrongAddress(ctx context.Context, l *Lab) error {
 	_, b, err := l.between()
 	if err != nil {
@@ -251,7 +249,7 @@ func wrongAddress(ctx context.Context, l *Lab) error {
 	for range 76 {
 		other = other.Next()
 	}
-	change := func() error {
+	if err := workload.Named(b.Namespace).Do(func() error {
 		eth0, err := netlink.LinkByName(config.DefaultWorkloadInterface)
 		if err != nil {
 			return err
@@ -260,22 +258,15 @@ func wrongAddress(ctx context.Context, l *Lab) error {
 		if err != nil {
 			return err
 		}
-		if err := addAddress(eth0, netip.PrefixFrom(other, p.Bits())); err != nil && !errors.Is(err, unix.EEXIST) {
-			return err
-		}
-		if err := netlink.AddrDel(eth0, old); !errors.Is(err, unix.EADDRNOTAVAIL) {
-			return err
-		}
-		return nil
+		return errors.Join(addAddress(eth0, netip.PrefixFrom(other, p.Bits())), netlink.AddrDel(eth0, old))
+	}); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*askTimeout)
 	defer cancel()
 	client := control.NewClient(l.last().Socket)
 	defer client.Close()
 	for {
-		if err := workload.Named(b.Namespace).Do(change); err != nil {
-			return err
-		}
 		var all []control.Workload
 		if err := client.Get(ctx, "/v1/workloads", &all); err != nil {
 			return err

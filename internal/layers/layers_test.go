@@ -20,14 +20,14 @@ const (
 // import those of a lower layer alone. A new package needs its place here.
 var layers = [][]string{
 	{"cmd/vrouter", "cnitest", "internal/bench", "internal/conformance", "internal/e2e", "internal/layers", "internal/peer", "internal/soak", "packaging"},
-	{"internal/cni", "internal/demo", "internal/doctor", "internal/top", "internal/why"},
+	{"internal/cni", "internal/demo", "internal/doctor", "internal/top", "internal/web", "internal/why"},
 	{"internal/lab", "internal/follow", "internal/check"},
 	{"internal/control", "metrics"},
 	{"internal/node"},
 	{"internal/config", "internal/host", "internal/hostroutes", "internal/timeline", "internal/walk", "internal/engine"},
 	{"internal/workload", "internal/guard"},
 	{"internal/trace", "internal/link"},
-	{"internal/capture", "internal/filter", "internal/impair", "internal/sketch", "internal/tunnelgso"},
+	{"internal/capture", "internal/dissect", "internal/filter", "internal/impair", "internal/sketch", "internal/tunnelgso"},
 	{"forwarder"},
 	{"arpproxy", "internal/ndproxy", "internal/neigh", "rib"},
 	{"internal/ipv4", "internal/ipv6"},

@@ -137,5 +137,8 @@ func (n *Node) applyConfig(was *statics) error {
 	if n.uplink.index == 0 { // it is gone; what needs it is done when it comes back
 		n.stale = true
 	}
+	if n.what != nil {
+		n.what.Ask()
+	}
 	return errors.Join(n.applyUplink(), n.bringAbout(), n.setStaticRoutes(), n.enter(was.without(n.statics)), n.importAll())
 }
