@@ -57,7 +57,9 @@ func (r *report) print(w io.Writer) {
 		for _, c := range r.columns {
 			row = append(row, r.cell(c, m))
 		}
-		rows = append(rows, row)
+		if slices.ContainsFunc(row[1:], func(cell string) bool { return cell != "-" }) {
+			rows = append(rows, row)
+		}
 	}
 	writeTable(w, rows)
 	r.printGoals(w)
