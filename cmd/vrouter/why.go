@@ -19,7 +19,7 @@ func newWhy(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "why SRC DST", Short: "Why one address does, or does not, reach another: one sentence, and the command to type next",
 		Long: "It asks the routers of all hosts of the lab that is up, or those of --hosts, what they would do with pings of\n" +
-			"several sizes and their replies, and looks at what they have dropped lately, at what waits, at tunnels and cables\n" +
+			"several sizes and their replies, and looks at what they have dropped or passed on lately, at what waits, at tunnels and cables\n" +
 			"and, in a lab, at what doctor finds on each host. It changes nothing and, without --probe, sends nothing.\n" +
 			"Exit status 1: it does not reach.",
 		Example: "  vrouter why 10.70.1.1 10.70.2.1\n  vrouter why --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 10.70.1.1 10.70.2.1",
@@ -80,6 +80,9 @@ func (c *cli) printAnswer(cmd *cobra.Command, a *why.Answer) error {
 	fmt.Fprintln(out, a.Sentence)
 	if a.Next != "" {
 		fmt.Fprintln(out, "next: "+a.Next)
+	}
+	for _, line := range a.Seen {
+		fmt.Fprintln(out, "seen: "+line)
 	}
 	return nil
 }
