@@ -54,8 +54,9 @@ func (x *Path) speaksForOthers(p *Packet) bool {
 	if quote == nil {
 		return isTooShortToTell(p.IP)
 	}
-	protocol, _, _ := packet.Transport(quote)
-	tunnel := protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6
+	protocol, at, _ := packet.Transport(quote)
+	tunnel := protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6 ||
+		protocol == packet.ProtocolUDP && x.VXLAN.Port != 0 && len(quote) >= at+packet.UDPLen && packet.VXLAN(quote[at:]).DstPort() == x.VXLAN.Port
 	if !tunnel || slices.Contains(p.In.Addresses, quote.Dst()) {
 		return false
 	}

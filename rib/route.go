@@ -89,13 +89,14 @@ func (s Source) String() string { return word(sourceNames[:], int(s)) }
 type Encap uint8
 
 const (
-	None Encap = iota
-	IPIP       // a packet of either family in one of Via's, to Via; RFC 2003, RFC 4213, RFC 2473
+	None  Encap = iota
+	IPIP        // a packet of either family in one of Via's, to Via; RFC 2003, RFC 4213, RFC 2473
+	VXLAN       // the same, as an Ethernet frame in a UDP datagram; RFC 7348
 )
 
-var encapNames = [...]string{"none", "ipip"}
+var encapNames = [...]string{"none", "ipip", "vxlan"}
 
-// String gives "none" or "ipip", the words of the configuration.
+// String gives "none", "ipip" or "vxlan", the words of the configuration.
 func (e Encap) String() string { return word(encapNames[:], int(e)) }
 
 func word(names []string, i int) string {

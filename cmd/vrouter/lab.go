@@ -180,15 +180,18 @@ func loadDemo(six bool) (*config.Lab, error) {
 }
 
 func newDemo() *cobra.Command {
-	var ipip, six bool
+	var ipip, vxlan, six bool
 	var p page
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
 			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.\n\n" +
 			"With --web it shows the two hosts and their packets in a browser, with a ping every other second, until Ctrl-C.",
-		Example: "  vrouter demo\n  vrouter demo -6\n  vrouter demo --web --write",
+		Example: "  vrouter demo\n  vrouter demo -6\n  vrouter demo --vxlan\n  vrouter demo --web --write",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ipip && vxlan {
+				return usagef("--ipip and --vxlan: packets go one way or the other; choose one")
+			}
 			if err := p.check(cmd); err != nil {
 				return err
 			}
@@ -217,9 +220,12 @@ func newDemo() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if ipip {
-				for i := range l.Hosts {
+			for i := range l.Hosts {
+				if ipip {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
+				}
+				if vxlan {
+					l.Hosts[i].VXLAN.Mode = config.IPIPAlways
 				}
 			}
 			if p.on {
@@ -230,6 +236,7 @@ func newDemo() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	cmd.Flags().BoolVar(&vxlan, "vxlan", false, "with VXLAN between the hosts (vxlan.mode: always)")
 	cmd.Flags().BoolVar(&p.on, "web", false, "show it in a browser, until Ctrl-C")
 	p.flags(cmd)
 	return cmd

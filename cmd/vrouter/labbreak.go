@@ -99,7 +99,7 @@ func newLabCheck(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Hold what the lab's routers would do against a file of decisions; exit status 1 if one is another",
 		Long: "FILE has a list `checks:`, each with `packet`, as for `vrouter explain`, and what is to become of it: `expect`\n" +
-			"(delivered, dropped), `at` (HOST or HOST/WORKLOAD), `reason`, `ttl`, `encap` (none, ipip), `path` (hosts), `reply`\n" +
+			"(delivered, dropped), `at` (HOST or HOST/WORKLOAD), `reason`, `ttl`, `encap` (none, ipip, vxlan), `path` (hosts), `reply`\n" +
 			"(delivered, dropped, none). `from: HOST/WORKLOAD` is another place to begin at. What is not named is not asserted.",
 		Example: "  vrouter lab check FILE\n  vrouter lab check FILE -o junit >results.xml",
 		Args:    exactArgs(1, "a file of checks"),

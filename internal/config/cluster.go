@@ -105,9 +105,10 @@ func (c *checker) checkReach(raw []rawHost, hosts []Host, i int) {
 	if six || c.err != nil {
 		return
 	}
+	_, mode := h.Mode()
 	for j, b := range h.Blocks {
-		if b.Addr().Is6() && h.IPIP.Mode == IPIPNever {
-			c.fail(raw[i].blocks[j].place, "%v is IPv6, and the uplink of %s has no IPv6 address by which others reach it: give it one, or set ipip.mode to always", b, h.Node)
+		if b.Addr().Is6() && mode == IPIPNever {
+			c.fail(raw[i].blocks[j].place, "%v is IPv6, and the uplink of %s has no IPv6 address by which others reach it: give it one, or set ipip.mode or vxlan.mode to always", b, h.Node)
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (h *Host) hasBlock(a netip.Addr) bool {
 }
 
 // enterRoute is the route to what another host has, by its uplink's address of that family: one on a common subnet, if
-// there is one. IPv6 goes to a host without such an address in IP-in-IP.
+// there is one. IPv6 goes to a host without such an address in a tunnel.
 func (h *Host) enterRoute(to netip.Prefix, o *Host) {
 	t := Route{To: to, Type: RouteUnicast}
 	best := 0
@@ -158,7 +159,7 @@ func (h *Host) enterRoute(to netip.Prefix, o *Host) {
 		}
 	}
 	if to.Addr().Is6() && t.Via.Is4() {
-		t.Encap = EncapIPIP
+		t.Encap, _ = h.Mode()
 	}
 	h.Routes.append(t)
 }

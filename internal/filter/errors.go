@@ -34,7 +34,7 @@ var familyOf = map[layer]family{ip: v4, arp: v4, ip4Proto: v4, ip6: v6, ip6Proto
 
 // keywords are what a misspelt word may have meant.
 var keywords = []string{
-	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "ip6", "arp", "icmp", "icmp6", "tcp", "udp", "ipip",
+	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "ip6", "arp", "icmp", "icmp6", "tcp", "udp", "ipip", "vxlan",
 	"ether", "broadcast", "multicast", "less", "greater", "len", "mask", "and", "or", "not",
 }
 
