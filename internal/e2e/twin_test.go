@@ -215,7 +215,7 @@ func TestShowForwardedPackets(t *testing.T) {
 		t.Errorf("dropped: %+v", list)
 	}
 	vrouter(t, "lab", "break", "return-route").wantOK(t)
-	r := vrouter(t, "why", here, there)
+	r := vrouter(t, "why", "-v", here, there)
 	if !strings.Contains(r.out, "seen: k8s-master-1 passed it on from ns1 to ens160, ") {
 		t.Errorf("why does not tell what it has seen:\n%s", r.out)
 	}

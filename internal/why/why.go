@@ -120,13 +120,13 @@ func Ask(ctx context.Context, f *Facts, src, dst netip.Addr) (*Answer, error) {
 	}
 	q := &inquiry{Facts: f, ctx: ctx, src: src, dst: dst}
 	q.answer = Answer{Src: src.String(), Dst: dst.String(), Path: []string{}, Back: []string{}}
+	q.seen()
 	for _, look := range []func() (bool, error){q.ends, q.smallPing, q.drops, q.held, q.largePings, q.faults, q.links, q.otherWay} {
 		found, err := look()
 		if err != nil {
 			return nil, err
 		}
 		if found {
-			q.seen()
 			return &q.answer, nil
 		}
 	}
