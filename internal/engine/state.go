@@ -54,6 +54,7 @@ type queue struct {
 	frames uint64        // read
 	cost   time.Duration // of its worker's time
 	counts Tally
+	marked uint64 // packets, when its ways were last marked
 }
 
 // newPort is a port as the path sees it now. One without a queue, through which nothing comes,
@@ -66,8 +67,9 @@ func newPort(c forwarder.PortConfig, id int, s *portState) *port {
 // All reasons have a bit.
 const _ = uint(64 - verdict.NumReasons)
 
-// record has the next packet of each reason recorded that came in here.
+// record has the next packet recorded that came in here, of each reason, and of what has waited of each way.
 func (p *portState) record() {
+	p.late.mark()
 	for i := range p.unrecorded {
 		p.unrecorded[i].Store(^uint64(0))
 	}
