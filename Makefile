@@ -143,7 +143,7 @@ prometheus: ## try the alerts and the dashboard of examples with Prometheus and 
 tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)
 	CGO_ENABLED=0 $(GOTEST) -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
-tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip and ping); UPDATE=1 writes their output into them
+tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip, ping and tcpdump); UPDATE=1 writes their output into them
 	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^Test(Tutorial|Teaching)$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)
 
 docs: ## write the generated documentation again

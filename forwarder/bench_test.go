@@ -3,11 +3,13 @@ package forwarder_test
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/gaissmai/bart"
 
 	"github.com/vrouter/vrouter/forwarder"
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -25,6 +27,8 @@ func BenchmarkForward(b *testing.B) {
 		{"from_uplink", 2, "10.70.2.1", "10.70.1.1", nil},
 		{"encap", 0, "10.70.1.1", "10.70.3.1", nil},
 		{"decap", 2, "192.168.0.12", "192.168.0.11", ip("10.70.3.1", "10.70.1.1", 1, 64, make([]byte, 8))},
+		{"encap_vxlan", 0, "10.70.1.1", "10.70.5.1", nil},
+		{"decap_vxlan", 2, "192.168.0.12", "192.168.0.11", vxlan(ip("10.70.5.1", "10.70.1.1", 1, 64, make([]byte, 8)))},
 		{"drop", 0, "10.70.1.2", "10.70.2.1", nil},
 		{"ipv6_to_uplink", 0, "fd00:70:1::1", "fd00:70:2::1", nil},
 		{"ipv6_from_uplink", 2, "fd00:70:2::1", "fd00:70:1::1", nil},
@@ -32,6 +36,8 @@ func BenchmarkForward(b *testing.B) {
 		{"ipv6_encap_in_ipv6", 0, "fd00:70:1::1", "fd00:70:4::1", nil},
 		{"ipv6_decap_of_ipv4", 2, "192.168.0.12", "192.168.0.11", ip6("fd00:70:3::1", "fd00:70:1::1", 17, make([]byte, 8))},
 		{"ipv6_decap_of_ipv6", 2, "fd00:192::12", "fd00:192::11", ip6("fd00:70:3::1", "fd00:70:1::1", 17, make([]byte, 8))},
+		{"ipv6_encap_vxlan", 0, "fd00:70:1::1", "fd00:70:5::1", nil},
+		{"ipv6_decap_vxlan", 2, "192.168.0.12", "192.168.0.11", vxlan(ip6("fd00:70:5::1", "fd00:70:1::1", 17, make([]byte, 8)))},
 		{"ipv6_drop", 0, "fd00:70:1::2", "fd00:70:2::1", nil},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -42,7 +48,10 @@ func BenchmarkForward(b *testing.B) {
 			protocol, data := byte(17), make([]byte, 18)
 			if c.inner != nil {
 				protocol, data = 4, c.inner
-				if data[0]>>4 == 6 {
+				switch {
+				case strings.HasSuffix(c.name, "vxlan"):
+					protocol = packet.ProtocolUDP
+				case data[0]>>4 == 6:
 					protocol = 41
 				}
 			}
@@ -72,6 +81,20 @@ func BenchmarkForward(b *testing.B) {
 
 func mac(last byte) forwarder.MAC { return forwarder.MAC{2, 0, 0, 0, 0, last} }
 
+// vxlan is a datagram with a packet in it, for the path's host.
+func vxlan(inner []byte) []byte {
+	b := append(make([]byte, packet.VXLANLen), inner...)
+	h := packet.VXLANHeader{
+		SrcPort: 50000, DstPort: packet.VXLANPort, Len: len(b), VNI: 4096,
+		Dst: packet.VTEPMAC(netip.MustParseAddr("192.168.0.11")), EtherType: packet.EtherTypeIPv4,
+	}
+	if inner[0]>>4 == 6 {
+		h.EtherType = packet.EtherTypeIPv6
+	}
+	packet.PutVXLAN(b, &h)
+	return b
+}
+
 // ip is an IPv4 packet.
 func ip(src, dst string, protocol, ttl byte, data []byte) []byte {
 	b := append(make([]byte, 20), data...)
@@ -95,6 +118,7 @@ func hostPath(b *testing.B) *forwarder.Path {
 		{Prefix: prefix("10.70.1.1/32"), Dev: "ns1", Port: 0, Protocol: "workload", Source: rib.Workload},
 		{Prefix: prefix("10.70.2.0/24"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static},
 		{Prefix: prefix("10.70.3.0/24"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
+		{Prefix: prefix("10.70.5.0/24"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.VXLAN},
 		{Prefix: prefix("192.168.0.0/24"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
 	} {
 		if err := routes.Add(r); err != nil {
@@ -102,12 +126,13 @@ func hostPath(b *testing.B) *forwarder.Path {
 		}
 	}
 	tunnels := new(bart.Table[*forwarder.Tunnel])
-	tunnels.Insert(prefix("192.168.0.12/32"), &forwarder.Tunnel{Peer: addr("192.168.0.12"), Accept: true})
+	tunnels.Insert(prefix("192.168.0.12/32"), &forwarder.Tunnel{Peer: addr("192.168.0.12"), Accept: true, AcceptVXLAN: true})
 	return &forwarder.Path{
 		State: &forwarder.State{
 			Settings: forwarder.Settings{
 				Gateway: addr("169.254.1.1"), Own: []netip.Addr{addr("192.168.0.11")}, RPF: true,
 				Uplink: []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr("192.168.0.11")}},
+				VXLAN:  forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096},
 			},
 			Ports: []*forwarder.Port{
 				port(0, "ns1", forwarder.Workload, mac(0xee), addr("10.70.1.1")), port(1, "ns2", forwarder.Workload, mac(0xee), addr("10.70.1.2")),
@@ -147,6 +172,7 @@ func dualPath(b *testing.B, x *forwarder.Path) {
 		{Prefix: prefix("fd00:70:2::/48"), Via: addr("fd00:192::12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static},
 		{Prefix: prefix("fd00:70:3::/48"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
 		{Prefix: prefix("fd00:70:4::/48"), Via: addr("fd00:192::12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.IPIP},
+		{Prefix: prefix("fd00:70:5::/48"), Via: addr("192.168.0.12"), Dev: "ens160", Port: 2, Protocol: "static", Source: rib.Static, Encap: rib.VXLAN},
 		{Prefix: prefix("fd00:192::/64"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
 		{Prefix: prefix("192.168.0.0/24"), Dev: "ens160", Port: 2, Protocol: "kernel", Source: rib.Connected},
 	} {

@@ -41,7 +41,7 @@ func (x *Path) check6(p *Packet) Verdict {
 	if n := packet.IPv6MinLen + ip.PayloadLen(); n < len(ip) && !p.trim(n) {
 		return p.refuse(verdict.FrameTooShort)
 	}
-	if ip = packet.IPv6(p.IP); !isPlain(ip) && !ip.Upper().OK {
+	if ip = packet.IPv6(p.IP); !ip.IsPlain() && !ip.Upper().OK {
 		p.tells = verdict.MeansNothing
 		return p.refuse(verdict.IP6BadHeader)
 	}
@@ -57,12 +57,6 @@ func (p *Packet) trim(n int) bool {
 	p.Frame.Trim(n)
 	p.IP = p.IP[:n]
 	return p.Frame.OffloadValid()
-}
-
-// isPlain says whether nothing but TCP or UDP follows the first header, which needs no
-// second look.
-func isPlain(ip packet.IPv6) bool {
-	return ip.NextHeader() == packet.ProtocolTCP || ip.NextHeader() == packet.ProtocolUDP
 }
 
 // badHeader says what is wrong with an IPv4 header. RFC 1812 asks for silence

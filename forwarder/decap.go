@@ -17,10 +17,10 @@ const (
 	ce      = 3
 )
 
-// Decap unpacks IP-in-IP, of either family in either, that a peer sent to this host. From
+// Decap unpacks IP-in-IP and VXLAN, of either family in either, that a peer sent to this host. From
 // then on the packet is the inner one, and meets the same steps as any other.
 var Decap = &Step{
-	Word: "decap", Help: "IP-in-IP from a known peer to this host is unpacked", RFC: "RFC 2003 3, RFC 6040 4.2", RFC6: "RFC 4213 3.6, RFC 2473 3.3, RFC 6040 4.2", Quiet: true,
+	Word: "decap", Help: "IP-in-IP or VXLAN from a known peer to this host is unpacked", RFC: "RFC 2003 3, RFC 6040 4.2", RFC6: "RFC 4213 3.6, RFC 2473 3.3, RFC 6040 4.2", RFCVXLAN: "RFC 7348 5, RFC 6040 4.2", Quiet: true,
 	run: (*Path).decap, facts: noteFacts, say: saysDecap,
 }
 
@@ -29,44 +29,56 @@ func (x *Path) decap(p *Packet) Verdict {
 		return x.decap6(p)
 	}
 	ip := packet.IPv4(p.IP)
-	if protocol := ip.Protocol(); protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 || p.In.Kind != Uplink || !x.isOwn(ip.Dst()) {
+	protocol := ip.Protocol()
+	if protocol == packet.ProtocolUDP {
+		return x.decapVXLAN(p, ip.HeaderLen(), ip.IsFragment())
+	}
+	if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 || p.In.Kind != Uplink || !x.isOwn(ip.Dst()) {
 		return pass
 	}
 	t := x.Tunnel(ip.Src())
 	if t == nil || !t.Accept {
 		return verdict.Dropped(verdict.IPIPUnknownPeer)
 	}
-	return x.unpack(p, t, ip.Protocol() == packet.ProtocolIPv6, ip.HeaderLen(), ip.IsFragment())
+	return x.unpackIP(p, t, protocol == packet.ProtocolIPv6, ip.HeaderLen(), ip.IsFragment())
 }
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if isPlain(ip) || p.In.Kind != Uplink {
+	if ip.IsPlain() && ip.NextHeader() != packet.ProtocolUDP || p.In.Kind != Uplink {
 		return pass
 	}
-	protocol, at, fragment := carried(p.IP)
-	if protocol == 0 || !x.isOwn(ip.Dst()) {
+	protocol, at, fragment := packet.Transport(p.IP)
+	if protocol == packet.ProtocolUDP {
+		return x.decapVXLAN(p, at, fragment)
+	}
+	if !isIPInIP(p.IP, protocol, fragment) || !x.isOwn(ip.Dst()) {
 		return pass
 	}
 	switch t := x.Tunnel(ip.Src()); {
 	case t != nil && t.Accept:
-		return x.unpack(p, t, protocol == packet.ProtocolIPv6, at, fragment)
+		return x.unpackIP(p, t, protocol == packet.ProtocolIPv6, at, fragment)
 	case protocol == packet.HeaderDestination:
 		return pass
 	}
 	return verdict.Dropped(verdict.IPIPUnknownPeer)
 }
 
-// unpack takes the outer header away from what came by a tunnel: the inner packet is IPv6
-// or not, and begins at a place.
-func (x *Path) unpack(p *Packet, t *Tunnel, six bool, at int, fragment bool) Verdict {
+// unpackIP unpacks IP-in-IP: the inner packet is IPv6 or not, and begins at a place.
+func (x *Path) unpackIP(p *Packet, t *Tunnel, six bool, at int, fragment bool) Verdict {
 	if fragment {
 		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
-	outer, inner := p.IP, p.IP[at:]
+	return x.unpack(p, t, p.IP[at:], at, six, verdict.IPIPBadInner)
+}
+
+// unpack takes all that is in front of a packet away that came by a tunnel, and begins at a
+// place; bad is why it is dropped if it is none.
+func (x *Path) unpack(p *Packet, t *Tunnel, inner packet.IP, at int, six bool, bad Reason) Verdict {
+	outer := p.IP
 	if isBroken(inner, six) {
-		return verdict.Dropped(verdict.IPIPBadInner)
+		return verdict.Dropped(bad)
 	}
 	if inner.HopLimit() == 0 {
 		return verdict.Dropped(verdict.IPIPInnerTTLZero)
@@ -88,7 +100,7 @@ func (x *Path) unpack(p *Packet, t *Tunnel, six bool, at int, fragment bool) Ver
 		p.IP.SetECN(ecn)
 	}
 	if x.badInner(p) != verdict.None || x.isLocal(p.IP.Src()) {
-		return verdict.Dropped(verdict.IPIPBadInner)
+		return verdict.Dropped(bad)
 	}
 	p.From = t
 	return edit
@@ -118,22 +130,18 @@ func isBroken(ip packet.IP, six bool) bool {
 	return badHeader(packet.IPv4(ip)) != verdict.None
 }
 
-// carried is what a packet has of another one: the protocol, where that begins, and
-// whether it is a part of it; 0: nothing. Of a fragment of IPv6 but the first it is not
-// known what is behind the options that its packet may begin with.
-func carried(ip packet.IP) (protocol byte, at int, fragment bool) {
-	protocol, at, fragment = packet.Transport(ip)
-	options := ip.Version() == 6 && fragment && protocol == packet.HeaderDestination
-	if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 && !options {
-		return 0, 0, false
-	}
-	return protocol, at, fragment
+// isIPInIP says whether a packet has another one behind its headers, of a protocol. Of a
+// fragment of IPv6 but the first it is not known what is behind the options that its packet
+// may begin with.
+func isIPInIP(ip packet.IP, protocol byte, fragment bool) bool {
+	return protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6 ||
+		protocol == packet.HeaderDestination && fragment && ip.Version() == 6
 }
 
 // isLocal says whether an address is this host's or one of its workloads': no
 // packet from there comes out of a tunnel.
 func (x *Path) isLocal(a netip.Addr) bool {
-	r := x.FIB.Lookup(a)
+	r := x.lookup(a)
 	return x.isOwn(a) || r != nil && r.Source == rib.Workload
 }
 
@@ -155,10 +163,10 @@ func saysDecap(o *Seen) string {
 	outer, inner := header(o.Before), header(o.After)
 	switch {
 	case o.Kind == verdict.Pass:
-		return "not IP-in-IP to this host"
+		return "not in a tunnel to this host"
 	case o.Kind == verdict.Hold:
 		return waitsForRest
-	case o.Reason == verdict.IPIPUnknownPeer && outer != nil:
+	case (o.Reason == verdict.IPIPUnknownPeer || o.Reason == verdict.VXLANUnknownPeer) && outer != nil:
 		return fmt.Sprintf("from %s to %s: no peer of this host", outer.Src(), outer.Dst())
 	case o.Kind == verdict.Consume:
 		return finished

@@ -12,16 +12,17 @@ import (
 )
 
 // Encap puts an outer header around what the route sends through a tunnel: of the family
-// of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3). A virtio header cannot speak
+// of the tunnel's end (RFC 2003 3.1, RFC 4213 3, RFC 2473 3), and by VXLAN behind it those
+// of UDP, VXLAN and Ethernet (RFC 7348 5). A virtio header cannot speak
 // of a packet in a packet, so an offloaded frame is cut into its segments first, unless
 // the way out has the kernel know what it is (CarriesTunnels).
 var Encap = &Step{
-	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", RFC6: "RFC 4213 3.2.2, RFC 2473 3.1", Quiet: true,
+	Word: "encap", Help: "an outer header is put around what goes through a tunnel", RFC: "RFC 2003 3.1", RFC6: "RFC 4213 3.2.2, RFC 2473 3.1", RFCVXLAN: "RFC 7348 5", Quiet: true,
 	run: (*Path).encap, facts: encapFacts, say: saysEncap,
 }
 
 func (x *Path) encap(p *Packet) Verdict {
-	if p.Route.Encap != rib.IPIP {
+	if p.Route.Encap == rib.None {
 		return pass
 	}
 	end := p.NextHop
@@ -31,13 +32,13 @@ func (x *Path) encap(p *Packet) Verdict {
 		}
 	}
 	r := p.toEnd
-	if r == nil || r.Type != rib.Unicast || x.Port(r.Port) == nil {
+	if r == nil || r.Type != rib.Unicast || x.Port(r.Port) == nil || p.Route.Encap == rib.VXLAN && x.VXLAN.Port == 0 {
 		return verdict.Dropped(verdict.NoRoute)
 	}
-	if r.Encap == rib.IPIP || x.Port(r.Port).Kind != Uplink {
+	if r.Encap != rib.None || x.Port(r.Port).Kind != Uplink {
 		return verdict.Dropped(verdict.IPIPLoop)
 	}
-	p.outer, p.Into = uint8(outerLen(end)), x.Tunnel(end)
+	p.outer, p.Into = uint8(OuterLen(p.Route.Encap, end)), x.Tunnel(end)
 	if p.Frame.Offload.IsGSO() {
 		if p.Cut, p.why = p.whoCuts(x.Port(r.Port)); p.Cut == CutHere {
 			x.segment(p)
@@ -66,9 +67,10 @@ func (x *Path) encap(p *Packet) Verdict {
 // whoCuts says where a superframe is cut that goes into a tunnel and leaves by a port, and why here.
 func (p *Packet) whoCuts(out *Port) (Cut, string) {
 	f, outer := p.Frame, int(p.outer)
+	why, cut := out.WhyCut(p.Route.Encap, p.Route.Via)
 	switch {
-	case !out.CarriesTunnels:
-		return CutHere, out.CutBecause
+	case cut:
+		return CutHere, why
 	case !f.Plain():
 		return CutHere, "no device could cut it"
 	case f.Len-packet.EthernetLen+outer > packet.IPv4MaxLen:
@@ -77,25 +79,36 @@ func (p *Packet) whoCuts(out *Port) (Cut, string) {
 	return CutByKernel, ""
 }
 
-// outerLen is the length in bytes of the header that is put around what goes to an end.
-func outerLen(end netip.Addr) int {
+// OuterLen is the length in bytes of the headers that are put around what goes to an end.
+func OuterLen(e rib.Encap, end netip.Addr) int {
+	n := packet.IPv4MinLen
 	if end.Is6() {
-		return packet.IPv6MinLen
+		n = packet.IPv6MinLen
 	}
-	return packet.IPv4MinLen
+	if e == rib.VXLAN {
+		n += packet.VXLANLen
+	}
+	return n
 }
 
 // wrapAll puts an IPv4 header around each frame.
 func (x *Path) wrapAll(p *Packet, end netip.Addr) {
 	h := packet.Header{TTL: ipv4.OwnTTL, Protocol: p.inTunnel(), Src: x.tunnelSource(end), Dst: end}
-	x.wrap(p, p.Frame, h)
+	var v packet.VXLANHeader
+	if p.Route.Encap == rib.VXLAN {
+		v = x.vxlan(p, h.Src, end)
+	}
+	x.wrap(p, p.Frame, h, v)
 	for _, f := range p.extra {
-		x.wrap(p, f, h)
+		x.wrap(p, f, h, v)
 	}
 }
 
-// inTunnel is the protocol of the packet in a tunnel.
+// inTunnel is the protocol of what follows the outer IP header.
 func (p *Packet) inTunnel() byte {
+	if p.Route.Encap == rib.VXLAN {
+		return packet.ProtocolUDP
+	}
 	if p.six {
 		return packet.ProtocolIPv6
 	}
@@ -106,21 +119,25 @@ func (p *Packet) inTunnel() byte {
 // out (RFC 2983 3.1 uniform, RFC 6040 4.1), Don't Fragment as the inner has it unless
 // the tunnel's path carries less than is believed of any. A superframe has the numbers of
 // its segments, of which it says the first.
-func (x *Path) wrap(p *Packet, f *packet.Frame, h packet.Header) {
-	inner := packet.IP(f.Payload())
-	h.TOS, h.TotalLen = inner.TrafficClass(), len(inner)+packet.IPv4MinLen
+func (x *Path) wrap(p *Packet, f *packet.Frame, h packet.Header, v packet.VXLANHeader) {
+	inner, outer := packet.IP(f.Payload()), int(p.outer)
+	h.TOS, h.TotalLen = inner.TrafficClass(), len(inner)+outer
 	length, segments := h.TotalLen, uint64(1)
 	if f.Offload.IsGSO() {
-		length = f.IPLen() + packet.IPv4MinLen // of a segment
+		length = f.IPLen() + outer // of a segment
 		segments, _ = f.OnWire()
 	}
 	if h.DF = p.staysWhole(inner) && !p.Into.cuts(length); h.DF {
-		h.ID = x.Keys.Number(h.Src, h.Dst, length, inner)
+		h.ID = x.Keys.Number(h.Src, h.Dst, length, numberOf(inner, v.SrcPort))
 	} else {
 		h.ID = x.numbers(p.Into, int(segments))
 	}
-	f.Prepend(packet.IPv4MinLen)
+	f.Prepend(outer)
 	packet.PutIPv4(f.Payload(), &h)
+	if v.DstPort != 0 {
+		v.Len = h.TotalLen - packet.IPv4MinLen
+		packet.PutVXLAN(f.Payload()[packet.IPv4MinLen:], &v)
+	}
 	if p.six {
 		f.SetEtherType(packet.EtherTypeIPv4)
 	}
@@ -129,17 +146,33 @@ func (x *Path) wrap(p *Packet, f *packet.Frame, h packet.Header) {
 // wrapAll6 puts an IPv6 header around each frame (RFC 2473 3.1).
 func (x *Path) wrapAll6(p *Packet, end netip.Addr) {
 	h := packet.Header6{NextHeader: p.inTunnel(), HopLimit: ipv6.OwnHopLimit, Src: x.tunnelSource(end), Dst: end}
-	x.wrap6(p.Frame, h)
+	var v packet.VXLANHeader
+	if p.Route.Encap == rib.VXLAN {
+		v = x.vxlan(p, h.Src, end)
+	}
+	x.wrap6(p.Frame, h, v)
 	for _, f := range p.extra {
-		x.wrap6(f, h)
+		x.wrap6(f, h, v)
 	}
 }
 
-func (x *Path) wrap6(f *packet.Frame, h packet.Header6) {
+// wrap6 is wrap of IPv6, which has UDP make a checksum: by RFC 6935 VXLAN needs none, but
+// whoever has not been told so drops what has none.
+func (x *Path) wrap6(f *packet.Frame, h packet.Header6, v packet.VXLANHeader) {
 	inner := packet.IP(f.Payload())
 	h.TrafficClass, h.PayloadLen, h.FlowLabel = inner.TrafficClass(), len(inner), x.label(h.Src, h.Dst, inner)
+	if v.DstPort != 0 {
+		f.FinishChecksum()
+		h.PayloadLen += packet.VXLANLen
+		v.Len = h.PayloadLen
+		f.Prepend(packet.VXLANLen)
+		packet.PutVXLAN(f.Payload(), &v)
+	}
 	f.Prepend(packet.IPv6MinLen)
 	packet.PutIPv6(f.Payload(), &h)
+	if v.DstPort != 0 {
+		packet.IPv6(f.Payload()).SetUDPChecksum()
+	}
 	f.SetEtherType(packet.EtherTypeIPv6)
 }
 
@@ -164,7 +197,7 @@ func (x *Path) outerLimit(p *Packet, toEnd *rib.Route) int {
 }
 
 func encapFacts(p *Packet, f *Facts) {
-	if p.Route.Encap == rib.IPIP {
+	if p.Route.Encap != rib.None {
 		f.Addr, f.Cut, f.Note = p.Route.Via, p.Cut, p.why
 	}
 }
@@ -178,6 +211,9 @@ func saysEncap(o *Seen) string {
 		return "the route has no encapsulation"
 	case o.Kind == verdict.Drop || ip == nil:
 		return ""
+	}
+	if v := packet.VXLANIn(ip); v != nil {
+		return saysVXLAN(ip, v) + o.whereCut()
 	}
 	protocol, _, fragment := packet.Transport(ip)
 	text := fmt.Sprintf("%s > %s proto %d ttl %d, %d bytes", ip.Src(), ip.Dst(), protocol, ip.HopLimit(), ip.Len())

@@ -12,7 +12,7 @@ import (
 // RouteTo is the route of a packet to dst: the longest prefix that contains it (RFC
 // 1812 5.2.4.3) and, where that has several next hops, the one of the packet's flow.
 func (x *Path) RouteTo(dst netip.Addr, ip packet.IP) *rib.Route {
-	r := x.FIB.Lookup(dst)
+	r := x.lookup(dst)
 	if r == nil || r.Multipath == nil {
 		return r
 	}

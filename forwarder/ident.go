@@ -45,16 +45,26 @@ func (x *Path) numbers(t *Tunnel, n int) uint16 {
 // until lately.
 type Keys [2]uint64
 
-// Number is that of an outer packet: the inner one's, moved by what the key says for its
+// Number is that of an outer packet: that of what it carries, moved by what the key says for its
 // ends and its length. So segments of one frame are numbered one after the other.
-func (k *Keys) Number(src, dst netip.Addr, length int, inner packet.IP) uint16 {
+func (k *Keys) Number(src, dst netip.Addr, length int, number uint16) uint16 {
 	s, d := src.As4(), dst.As4()
 	ends := uint64(binary.BigEndian.Uint32(s[:]))<<32 | uint64(binary.BigEndian.Uint32(d[:]))
-	return idOf(inner) + shift(k[0], ends, length)
+	return number + shift(k[0], ends, length)
+}
+
+// numberOf is what an outer packet is numbered by: the inner one's identification or, of
+// VXLAN, the port that it comes from. Either is in the first 8 bytes behind the outer header,
+// which every quote has (RFC 792).
+func numberOf(inner packet.IP, port uint16) uint16 {
+	if port != 0 {
+		return port
+	}
+	return idOf(inner)
 }
 
 // idOf is the identification of a packet; IPv6 has none, and the end of its flow label is
-// as good. Both are in the first 8 bytes, which every quote has (RFC 792).
+// as good.
 func idOf(ip packet.IP) uint16 {
 	if ip.Version() == 6 {
 		return binary.BigEndian.Uint16(ip[2:])
@@ -66,12 +76,12 @@ func shift(key, ends uint64, length int) uint16 {
 	return uint16(mix(mix(key^ends)^uint64(length)) >> 48)
 }
 
-// Gave says whether an outer packet that somebody quotes, with the first 8 bytes of the
-// inner one at least, has a number that was given out lately.
-func (k *Keys) Gave(outer packet.IPv4, inner packet.IP) bool {
+// Gave says whether an outer packet that somebody quotes has a number that was given out
+// lately, or one of the few that follow it.
+func (k *Keys) Gave(outer packet.IPv4, number, few uint16) bool {
 	ends := binary.BigEndian.Uint64(outer[12:20])
 	for _, key := range k {
-		if outer.ID() == idOf(inner)+shift(key, ends, outer.TotalLen()) {
+		if outer.ID()-number-shift(key, ends, outer.TotalLen()) <= few {
 			return true
 		}
 	}

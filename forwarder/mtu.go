@@ -19,10 +19,10 @@ var MTU = &Step{
 
 func (x *Path) mtu(p *Packet) Verdict {
 	limit, size := p.Out.MTU, p.Frame.IPLen()
-	if p.Route.Encap == rib.IPIP {
-		limit = x.tunnelLimit(p, size) - outerLen(p.Route.Via) // RFC 2003 3.1: room for the outer header
+	if p.Route.Encap != rib.None {
+		limit = x.tunnelLimit(p, size) - OuterLen(p.Route.Encap, p.Route.Via) // RFC 2003 3.1: room for the outer header
 	}
-	if limit = carries(p.Route, limit); p.Route.Encap == rib.IPIP && p.six {
+	if limit = carries(p.Route, limit); p.Route.Encap != rib.None && p.six {
 		limit = max(limit, ipv6.MinMTU) // the outer packet is cut (RFC 4213 3.2.2, RFC 2473 7.1)
 	}
 	p.limit, p.size = int32(limit), int32(size)
@@ -55,7 +55,7 @@ func (x *Path) tunnelLimit(p *Packet, size int) int {
 	if t == nil {
 		return link
 	}
-	limit, outer := t.limit(link), size+outerLen(t.Peer)
+	limit, outer := t.limit(link), size+OuterLen(p.Route.Encap, t.Peer)
 	if t.Probe == ProbeDue && outer > limit && outer <= link && mayNotBeCut(p.IP) {
 		c := p.add()
 		c.Action, c.Tunnel, c.Bytes = SendProbe, t, outer
@@ -133,10 +133,10 @@ func mtuFacts(p *Packet, f *Facts) {
 	case p.Route.MTU != 0 && p.limit == int32(p.Route.MTU):
 		f.Note = "by the mtu of the route "
 		return
-	case p.Route.Encap != rib.IPIP:
+	case p.Route.Encap == rib.None:
 		return
 	}
-	f.Outer = int32(outerLen(p.Route.Via))
+	f.Outer = int32(OuterLen(p.Route.Encap, p.Route.Via))
 	if p.toEnd != nil && p.toEnd.MTU != 0 && p.limit == int32(p.toEnd.MTU)-f.Outer {
 		f.Note = "by the mtu of the route to the tunnel's end "
 	}

@@ -50,15 +50,22 @@ func (x *Path) nd6(p *Packet) Verdict {
 // ndType is the type of a message of Neighbor Discovery, of which a first fragment
 // counts as one; 0: it is none.
 func ndType(ip packet.IP) byte {
-	v6 := packet.IPv6(ip)
-	if isPlain(v6) {
+	v6, at := packet.IPv6(ip), packet.IPv6MinLen
+	switch v6.NextHeader() {
+	case packet.ProtocolTCP, packet.ProtocolUDP:
+		return 0
+	case packet.ProtocolICMPv6:
+	default:
+		u := v6.Upper()
+		if !u.OK || u.Protocol != packet.ProtocolICMPv6 || isLaterFragment(v6, u) {
+			return 0
+		}
+		at = u.At
+	}
+	if at >= len(ip) || !packet.IsND(ip[at]) {
 		return 0
 	}
-	u := v6.Upper()
-	if !u.OK || u.Protocol != packet.ProtocolICMPv6 || u.At >= len(ip) || isLaterFragment(v6, u) || !packet.IsND(ip[u.At]) {
-		return 0
-	}
-	return ip[u.At]
+	return ip[at]
 }
 
 func isLaterFragment(ip packet.IPv6, u packet.Upper) bool {

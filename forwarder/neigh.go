@@ -15,7 +15,7 @@ var Neigh = &Step{
 }
 
 func (x *Path) neigh(p *Packet) Verdict {
-	n := x.Neighbors.Lookup(p.Out.ID, p.NextHop)
+	n := x.neighborAt(p.Out.ID, p.NextHop)
 	if n == nil {
 		c := p.add()
 		c.Action, c.Addr, c.Out = WaitNext, p.NextHop, p.Out

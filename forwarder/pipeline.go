@@ -45,6 +45,8 @@ type Step struct {
 	Help string
 	RFC  string // where its rule is written
 	RFC6 string // of IPv6, where it is another one; "": the same
+	// RFCVXLAN is where that of VXLAN is written, of steps that have to do with it.
+	RFCVXLAN string
 	// Quiet steps have nothing to say when they pass: the text trace leaves
 	// that line out, as most packets pass them untouched.
 	Quiet bool
@@ -127,6 +129,7 @@ type Path struct {
 
 	scratch []*packet.Frame // frames that the router makes
 	made    int             // of them, those that are lent
+	recent  recent
 }
 
 // Neighbors are the hardware addresses that are known.

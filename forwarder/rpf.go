@@ -31,7 +31,7 @@ func (x *Path) rpf(p *Packet) Verdict {
 
 func (x *Path) rpf6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if src := ip.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || !isPlain(ip) && x.speaksForOthers(p) {
+	if src := ip.Src(); !slices.Contains(p.In.Addresses, src) && !x.isOnLink(p, src) || packet.Quotes(p.IP) && x.speaksForOthers(p) {
 		return verdict.Dropped(verdict.RPFFailed)
 	}
 	return pass
@@ -54,8 +54,9 @@ func (x *Path) speaksForOthers(p *Packet) bool {
 	if quote == nil {
 		return isTooShortToTell(p.IP)
 	}
-	protocol, _, _ := packet.Transport(quote)
-	tunnel := protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6
+	protocol, at, _ := packet.Transport(quote)
+	tunnel := protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6 ||
+		protocol == packet.ProtocolUDP && x.VXLAN.Port != 0 && len(quote) >= at+packet.UDPLen && packet.VXLAN(quote[at:]).DstPort() == x.VXLAN.Port
 	if !tunnel || slices.Contains(p.In.Addresses, quote.Dst()) {
 		return false
 	}

@@ -38,6 +38,17 @@ type PortConfig struct {
 	CutBecause     string
 }
 
+// WhyCut says whether superframes in a tunnel to an end are cut before they leave, and why.
+func (p *PortConfig) WhyCut(e rib.Encap, end netip.Addr) (why string, cut bool) {
+	switch {
+	case !p.CarriesTunnels:
+		return p.CutBecause, true
+	case e == rib.VXLAN && end.Is6():
+		return "over IPv6 each datagram of VXLAN has a checksum of its own", true
+	}
+	return "", false
+}
+
 // Port is a port as the packet path sees it. It never changes.
 type Port struct {
 	PortConfig
@@ -63,11 +74,21 @@ type Settings struct {
 	RPF      bool         // workloads may send from their own addresses alone
 	Peers    []netip.Addr // whose IP-in-IP is unpacked
 	Ends     []netip.Addr // to whom IP-in-IP is sent
-	Source   netip.Addr   // of IP-in-IP; zero: the uplink's towards the other end
+	Source   netip.Addr   // of tunnels; zero: the uplink's towards the other end
 	Source6  netip.Addr   // the same, of tunnels to IPv6 addresses
+	VXLAN    VXLAN
 	// MinPathMTU in bytes is what any tunnel's path is believed to carry, whatever a
 	// router tells.
 	MinPathMTU int
+}
+
+// VXLAN says by which port and network identifier the router speaks it. Port 0: not at all.
+type VXLAN struct {
+	Port  uint16
+	VNI   uint32
+	Peers []netip.Addr              // whose is unpacked
+	Ends  []netip.Addr              // to whom it is sent
+	MACs  map[netip.Addr]packet.MAC // of those that have another one than follows from their address
 }
 
 // Subnet is one on the uplink's link, or a peer, and the address that the router has
@@ -137,7 +158,7 @@ func (s *State) sourceFor(a netip.Addr) netip.Addr {
 	return source
 }
 
-// tunnelSource is what IP-in-IP to that end comes from.
+// tunnelSource is what goes to a tunnel's end comes from.
 func (s *State) tunnelSource(end netip.Addr) netip.Addr {
 	source := s.Source
 	if end.Is6() {

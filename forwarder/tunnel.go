@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/vrouter/vrouter/internal/ipv6"
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // MinPathMTU in bytes: every link carries that much (RFC 791 3.2, RFC 1191 3).
@@ -18,16 +19,18 @@ func leastMTU(end netip.Addr) int {
 	return MinPathMTU
 }
 
-// Tunnel is IP-in-IP with one peer, in both directions, as it is at one moment. It never
-// changes.
+// Tunnel is IP-in-IP and VXLAN with one peer, in both directions, as it is at one moment. It
+// never changes.
 type Tunnel struct {
-	Peer    netip.Addr
-	Accept  bool // what comes from there is unpacked
-	Sent    bool // something went there
-	PathMTU int  // bytes of the outer packet that the path carries, as routers on the way have told; 0: what the uplink does
-	Less    bool // they told less than is believed of any path: routers are to cut what is longer
-	Probe   Probe
-	Owner   any // what whoever runs the path has to do with it
+	Peer        netip.Addr
+	MAC         packet.MAC // of its end of VXLAN
+	Accept      bool       // IP-in-IP that comes from there is unpacked
+	AcceptVXLAN bool       // the same of VXLAN
+	Sent        bool       // something went there
+	PathMTU     int        // bytes of the outer packet that the path carries, as routers on the way have told; 0: what the uplink does
+	Less        bool       // they told less than is believed of any path: routers are to cut what is longer
+	Probe       Probe
+	Owner       any // what whoever runs the path has to do with it
 }
 
 // Probe is the state of one that finds out whether a path carries more by now.

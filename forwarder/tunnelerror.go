@@ -23,7 +23,9 @@ const FewNumbers = 32
 // quoted is what an ICMP error to this host says of a packet in one of its tunnels.
 type quoted struct {
 	*Tunnel
-	outer, inner packet.IP // as far as they are quoted
+	encap        rib.Encap
+	outer, inner packet.IP // as far as they are quoted; of VXLAN it may be nothing of the inner one
+	number       uint16    // by which the outer one of IPv4 is numbered (numberOf)
 	told         int       // what fits, by its header; 0: it does not say
 	said         Meaning
 	// sent says whether it quotes a packet that was sent lately, as only who was on the
@@ -44,7 +46,7 @@ func (x *Path) tunnelError(ip packet.IP) quoted {
 	if outer == nil {
 		return quoted{}
 	}
-	q := quoted{outer: outer}
+	q := quoted{outer: outer, encap: rib.IPIP}
 	if ip.Version() == 6 {
 		protocol, at = q.of6(packet.IPv6(ip), packet.IPv6(outer))
 	} else {
@@ -56,21 +58,31 @@ func (x *Path) tunnelError(ip packet.IP) quoted {
 	if q.Tunnel = x.Tunnel(outer.Dst()); q.Tunnel == nil || !q.Sent {
 		return quoted{}
 	}
-	if q.inner = innerOf(outer[at:], protocol); q.inner == nil || whole(q.inner) && !x.goesInto(q.Peer, q.inner.Dst()) {
+	if protocol == packet.ProtocolUDP {
+		q.encap = rib.VXLAN
+		if !x.quotesVXLAN(&q, packet.VXLAN(outer[at:])) {
+			return quoted{}
+		}
+	} else if q.inner = innerOf(outer[at:], protocol == packet.ProtocolIPv6); q.inner == nil {
+		return quoted{}
+	} else {
+		q.number = idOf(q.inner)
+	}
+	if whole(q.inner) && !x.goesInto(q.encap, q.Peer, q.inner.Dst()) {
 		return quoted{}
 	}
 	switch v4 := packet.IPv4(outer); {
 	case outer.Version() == 6:
 		q.sent = whole(q.inner) && packet.IPv6(outer).FlowLabel() == x.label(outer.Src(), outer.Dst(), q.inner)
 	case v4.DF():
-		q.sent = x.Keys.Gave(v4, q.inner)
+		q.sent = x.Keys.Gave(v4, q.number, x.fewMore(&q))
 	default:
 		q.may, q.sent = true, x.Numbers.Gave(q.Tunnel, v4.ID())
 	}
 	return q
 }
 
-// of4 reads an error about an outer packet of IPv4, and says of what protocol the inner one
+// of4 reads an error about an outer packet of IPv4, and says of what protocol what follows its header
 // is and where it begins in that; 0: it is no such error. A router need quote no more of it than 8 bytes (RFC 792),
 // which have no address.
 func (q *quoted) of4(ip, outer packet.IPv4) (protocol byte, at int) {
@@ -78,7 +90,8 @@ func (q *quoted) of4(ip, outer packet.IPv4) (protocol byte, at int) {
 	if ip.IsFragment() || len(outer) < packet.IPv4MinLen+8 || packet.Checksum(b) != 0 {
 		return 0, 0
 	}
-	if protocol, at, _ = carried(packet.IP(outer)); protocol == 0 || at != packet.IPv4MinLen || outer.FragOffset() != 0 {
+	protocol, at, _ = packet.Transport(packet.IP(outer))
+	if !inTunnel(packet.IP(outer), protocol, false) || at != packet.IPv4MinLen || outer.FragOffset() != 0 {
 		return 0, 0
 	}
 	q.said = ipv4.MeaningOf(ipv4.ICMP{Type: b[0], Code: b[1]})
@@ -93,7 +106,8 @@ func (q *quoted) of6(ip, outer packet.IPv6) (protocol byte, at int) {
 	if u.Fragment != 0 || packet.ICMPv6Sum(ip, u.At) != 0xffff {
 		return 0, 0
 	}
-	if protocol, at, _ = carried(packet.IP(outer)); protocol == 0 || !of.OK || isLaterFragment(outer, of) || at >= len(outer) {
+	protocol, at, fragment := packet.Transport(packet.IP(outer))
+	if !inTunnel(packet.IP(outer), protocol, fragment) || !of.OK || isLaterFragment(outer, of) || at+8 > len(outer) {
 		return 0, 0
 	}
 	b := ip[u.At:]
@@ -102,11 +116,16 @@ func (q *quoted) of6(ip, outer packet.IPv6) (protocol byte, at int) {
 	return protocol, at
 }
 
+// inTunnel says whether an outer packet may be one of ours by what follows its headers.
+func inTunnel(outer packet.IP, protocol byte, fragment bool) bool {
+	return protocol == packet.ProtocolUDP || isIPInIP(outer, protocol, fragment)
+}
+
 // innerOf is the inner packet, as far as the quote of the outer one goes: 8 bytes at
 // least; nil, if it is none. Who quotes 8 bytes of it may fill up with zeros (RFC 4884
 // 4.3), and 0.0.0.0 is nobody.
-func innerOf(inner packet.IP, protocol byte) packet.IP {
-	if len(inner) < 8 || (inner.Version() == 6) != (protocol == packet.ProtocolIPv6) {
+func innerOf(inner packet.IP, six bool) packet.IP {
+	if len(inner) < 8 || (inner.Version() == 6) != six {
 		return nil
 	}
 	if len(inner) >= headerLen(inner) && inner.Dst().IsUnspecified() {
@@ -127,11 +146,14 @@ func innerOf(inner packet.IP, protocol byte) packet.IP {
 // mtu bytes.
 func (q *quoted) plausible(mtu int) bool {
 	n := q.outer.Len()
-	return n == outerLen(q.Peer)+q.inner.Len() && n <= mtu
+	return (q.inner == nil || n == OuterLen(q.encap, q.Peer)+q.inner.Len()) && n <= mtu
 }
 
 // whole says whether a quote has the whole header of a packet.
 func whole(quote packet.IP) bool {
+	if len(quote) == 0 {
+		return false
+	}
 	if quote.Version() == 6 {
 		return len(quote) >= packet.IPv6MinLen
 	}
@@ -140,12 +162,12 @@ func whole(quote packet.IP) bool {
 
 // goesInto says whether the routes put packets to dst into the tunnel to a peer:
 // some of them, where there are several next hops.
-func (x *Path) goesInto(peer, dst netip.Addr) bool {
+func (x *Path) goesInto(e rib.Encap, peer, dst netip.Addr) bool {
 	r := x.FIB.Lookup(dst)
 	if r == nil {
 		return false
 	}
-	into := func(r rib.Route) bool { return r.Encap == rib.IPIP && r.Via == peer }
+	into := func(r rib.Route) bool { return r.Encap == e && r.Via == peer }
 	return into(*r) || slices.ContainsFunc(r.Multipath.Paths(), into)
 }
 
@@ -165,7 +187,7 @@ func (x *Path) takeTunnelError(p *Packet, q *quoted) {
 	if !whole(inner) {
 		return
 	}
-	m := x.relayed(q.said, inner)
+	m := x.relayed(q, inner)
 	if m == verdict.MeansNothing {
 		return
 	}
@@ -199,7 +221,11 @@ func (x *Path) lower(p *Packet, t *Tunnel, told, sent int) {
 // relayed is what the inner source hears of what was said about the outer packet
 // (RFC 2003 4.1 to 4.4): that the tunnel's end can't be reached is its business,
 // what speaks of the outer header's fields is ours alone.
-func (x *Path) relayed(said Meaning, inner packet.IP) Meaning {
+func (x *Path) relayed(q *quoted, inner packet.IP) Meaning {
+	said := q.said
+	if said == verdict.MeansNoPort && q.encap == rib.VXLAN {
+		said = verdict.MeansNoProtocol // the other end does not speak it
+	}
 	switch said {
 	case verdict.MeansNothing, verdict.MeansNoPort:
 		return verdict.MeansNothing

@@ -10,7 +10,7 @@ var TX = &Step{
 }
 
 func (x *Path) tx(p *Packet) Verdict {
-	if !p.Frame.Offload.Pending() || p.Out.Offload && p.Frame.Plain() || p.Cut == CutByKernel && p.Out.CarriesTunnels {
+	if !p.Frame.Offload.Pending() || p.Out.Offload && p.Frame.Plain() || p.leavesWhole() {
 		return pass
 	}
 	if p.Frame.Offload.IsGSO() {
@@ -22,6 +22,16 @@ func (x *Path) tx(p *Packet) Verdict {
 		f.FinishChecksum()
 	}
 	return pass
+}
+
+// leavesWhole says whether it is a superframe in a tunnel, and the port still takes it as it did
+// when it came to encap.
+func (p *Packet) leavesWhole() bool {
+	if p.Cut != CutByKernel {
+		return false
+	}
+	_, cut := p.Out.WhyCut(p.Route.Encap, p.Route.Via)
+	return !cut
 }
 
 func saysTX(o *Seen) string {

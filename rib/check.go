@@ -73,14 +73,14 @@ func (r *Route) unicastFault() string {
 		return "a unicast route leaves by a port and this one has none; name a device that the router has"
 	case r.Via.IsValid() && !isHost(r.Via):
 		return "the next hop is not the address of a host; give the neighbour's unicast address"
-	case r.Encap > IPIP:
-		return "its encapsulation is neither none nor ipip"
-	case r.Encap == IPIP && !r.Via.IsValid():
-		return "ipip needs a next hop to be sent to; add one, or drop the encapsulation"
-	case r.Encap == IPIP && r.Via.Is6() && r.Via.IsLinkLocalUnicast():
+	case r.Encap > VXLAN:
+		return "its encapsulation is none of none, ipip, vxlan"
+	case r.Encap != None && !r.Via.IsValid():
+		return r.Encap.String() + " needs a next hop to be sent to; add one, or drop the encapsulation"
+	case r.Encap != None && r.Via.Is6() && r.Via.IsLinkLocalUnicast():
 		return "the end of a tunnel is not on the link alone; give another address of it as the next hop"
 	case r.Encap == None && r.Via.Is4() && !r.Prefix.Addr().Is4():
-		return "no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip`"
+		return "no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip` or `vxlan`"
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ var invalid = []struct {
 			"the destination is an IPv4 address in an IPv6 one; write it as IPv4"},
 	{"IPv6 by an IPv4 next hop", func(r *Route) { r.Prefix = prefix("2001:db8::/32") },
 		"2001:db8::/32 via 192.168.0.12 dev ens160 proto static: invalid route: " +
-			"no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip`"},
+			"no IPv6 packet is sent to an IPv4 next hop but by a tunnel; give an IPv6 one, or `encap: ipip` or `vxlan`"},
 	{"IPv6 host bits", func(r *Route) { r.Prefix = prefix("2001:db8::1/64") },
 		"2001:db8::1/64 via 192.168.0.12 dev ens160 proto static: invalid route: " +
 			"the prefix has host bits; write 2001:db8::/64"},
@@ -56,9 +56,9 @@ var invalid = []struct {
 	{"ipip without next hop", func(r *Route) { r.Encap, r.Via = IPIP, netip.Addr{} },
 		"10.70.2.0/24 dev ens160 proto static scope link encap ipip: invalid route: " +
 			"ipip needs a next hop to be sent to; add one, or drop the encapsulation"},
-	{"unknown encapsulation", func(r *Route) { r.Encap = 2 },
-		"10.70.2.0/24 via 192.168.0.12 dev ens160 proto static encap unknown(2): invalid route: " +
-			"its encapsulation is neither none nor ipip"},
+	{"unknown encapsulation", func(r *Route) { r.Encap = 3 },
+		"10.70.2.0/24 via 192.168.0.12 dev ens160 proto static encap unknown(3): invalid route: " +
+			"its encapsulation is none of none, ipip, vxlan"},
 	{"unknown type", func(r *Route) { r.Type = 9 },
 		"unknown(9) 10.70.2.0/24 via 192.168.0.12 dev ens160 proto static: invalid route: " +
 			"its type is none of unicast, blackhole, unreachable, prohibit, broadcast"},

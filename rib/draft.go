@@ -33,6 +33,7 @@ func (d *draft) own() {
 // done ends the draft. It must not be changed any more.
 func (d *draft) done() *FIB {
 	f := d.FIB
+	f.number++
 	f.slots.free = append(f.slots.free, d.freed...)
 	return &f
 }

@@ -20,7 +20,8 @@ type FIB struct {
 	best   *bart.Fast[*Route]
 	losers *bart.Fast[[]*Route] // by preference; the slices are never written to
 	counts map[string]int       // routes by protocol, winners and losers; never fewer protocols
-	slots  slots                // the writers'
+	number uint64
+	slots  slots // the writers'
 }
 
 // Lookup returns the route with the longest prefix that contains addr
@@ -30,6 +31,9 @@ func (f *FIB) Lookup(addr netip.Addr) *Route {
 	r, _ := f.best.Lookup(addr)
 	return r
 }
+
+// Number is another one for each FIB of a table.
+func (f *FIB) Number() uint64 { return f.number }
 
 // Size is the number of prefixes; routes to the same prefix count once.
 func (f *FIB) Size() int { return f.best.Size() }

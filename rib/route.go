@@ -12,25 +12,26 @@ const NoPort = -1
 
 // Route is one way to reach a prefix. It is immutable once it is in a table:
 // who got a *Route from there may keep it and read it at any time. The order of
-// the fields keeps it at 128 bytes; there may be a million of them. Two routes
+// the fields keeps it at 128 bytes, as there may be a million of them, and has what
+// forwarding asks of it in the first 64, a line of the processor's cache. Two routes
 // are compared with Equal.
 type Route struct {
-	Prefix   netip.Prefix // without host bits
-	Via      netip.Addr   // next hop, of IPv6 for IPv4 too (RFC 8950); zero: the destination is on the link
-	Dev      string       // name of the port; empty for a type that sends nothing
-	Protocol string       // who made it, in iproute2's word: "static", "kernel", "bird", "workload", …
-	Port     int          // number of the port in the forwarder; NoPort if there is none
-	Metric   uint32       // lower wins within a source
-	MTU      uint32       // bytes of IP that go by it, if the link carries more; 0: as the link does
-	Type     Type
-	Encap    Encap
-	Source   Source
-
-	nth, of   uint8  // in a multipath: which of how many; 0 elsewhere
-	weight    uint16 // in a multipath: 1 and up
+	Via       netip.Addr // next hop, of IPv6 for IPv4 too (RFC 8950); zero: the destination is on the link
+	Multipath *Multipath
+	Port      int    // number of the port in the forwarder; NoPort if there is none
+	MTU       uint32 // bytes of IP that go by it, if the link carries more; 0: as the link does
+	Metric    uint32 // lower wins within a source
 	slot      uint32 // see Slot
 	born      uint32 // see Later
-	Multipath *Multipath
+	Type      Type
+	Encap     Encap
+	Source    Source
+
+	nth, of  uint8        // in a multipath: which of how many; 0 elsewhere
+	weight   uint16       // in a multipath: 1 and up
+	Prefix   netip.Prefix // without host bits
+	Dev      string       // name of the port; empty for a type that sends nothing
+	Protocol string       // who made it, in iproute2's word: "static", "kernel", "bird", "workload", …
 }
 
 // Slot is a small number that no other route of the table has, nor any path of one, for
@@ -88,13 +89,14 @@ func (s Source) String() string { return word(sourceNames[:], int(s)) }
 type Encap uint8
 
 const (
-	None Encap = iota
-	IPIP       // a packet of either family in one of Via's, to Via; RFC 2003, RFC 4213, RFC 2473
+	None  Encap = iota
+	IPIP        // a packet of either family in one of Via's, to Via; RFC 2003, RFC 4213, RFC 2473
+	VXLAN       // the same, as an Ethernet frame in a UDP datagram; RFC 7348
 )
 
-var encapNames = [...]string{"none", "ipip"}
+var encapNames = [...]string{"none", "ipip", "vxlan"}
 
-// String gives "none" or "ipip", the words of the configuration.
+// String gives "none", "ipip" or "vxlan", the words of the configuration.
 func (e Encap) String() string { return word(encapNames[:], int(e)) }
 
 func word(names []string, i int) string {

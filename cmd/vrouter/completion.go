@@ -118,7 +118,7 @@ func (c *cli) completeRoute(op string) cobra.CompletionFunc {
 		case "via":
 			return offer(askQuickly(c, "/v1/neighbors", func(n control.Neighbor) string { return n.Address }), typed)
 		case "encap":
-			return offer([]string{"ipip", "none"}, typed)
+			return offer([]string{"ipip", "vxlan", "none"}, typed)
 		case "proto", "metric":
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

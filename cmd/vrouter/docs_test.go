@@ -64,7 +64,7 @@ func renderReference() []byte {
 func writeCommands(w io.Writer) {
 	root := newRoot()
 	root.InitDefaultCompletionCmd("completion") // as cobra adds it when the program runs
-	fmt.Fprint(w, "\n## Commands\n\nEvery command takes these:\n\n")
+	fmt.Fprint(w, "\n## Commands\n\nEvery command takes these, --socket those that ask one router; the others refuse it:\n\n")
 	writeFlags(w, root)
 	fmt.Fprint(w, "\n"+`The environment variable VROUTER_SOCKET is another way to give --socket; `+"`vrouter lab exec`"+` sets it.
 
@@ -103,6 +103,9 @@ func writeCommand(w io.Writer, c *cobra.Command) {
 	}
 	if len(c.Aliases) > 0 {
 		fmt.Fprintf(w, "\nOr, for its last word: `%s`.\n", strings.Join(c.Aliases, "`, `"))
+	}
+	if c.Example != "" {
+		fmt.Fprintf(w, "\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(c.Example, "  "), "\n  ", "\n"))
 	}
 	if c.HasAvailableLocalFlags() {
 		fmt.Fprintln(w)

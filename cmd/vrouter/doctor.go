@@ -11,15 +11,22 @@ import (
 )
 
 func newDoctor(c *cli) *cobra.Command {
-	var file string
+	var file, node string
 	var fix bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "What on this host would break or double the forwarding, and what mends it", Args: noArgs,
+		Example: "  vrouter doctor\n  vrouter doctor --config /etc/vrouter/vrouter.yaml --fix\n  vrouter doctor --config cluster.yaml --node k8s-master-1",
 		Long: "Without --config it takes the configuration of the router that answers at --socket or, if there is none,\n" +
 			doctor.DefaultConfig + ". With --fix it does what it says under `mend`, says so, and looks again;\n" +
 			"what a person has to decide stays. It fails (exit status 1) if a check still fails.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, found := doctor.NewHost(cmd.Context(), file, c.socket)
+			if file != "" && socketGiven(cmd) {
+				return usagef("--config and --socket exclude each other: the file names the socket")
+			}
+			if node != "" && file == "" {
+				return usagef("--node says which of the hosts in a file: give that file as --config")
+			}
+			h, found := doctor.NewHost(cmd.Context(), file, node, c.socket)
 			tidies(cmd.Context())
 			all := append([]doctor.Finding{found}, doctor.Examine(cmd.Context(), h, fix)...)
 			if err := c.printFindings(cmd, all); err != nil {
@@ -32,10 +39,11 @@ func newDoctor(c *cli) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file")
+	nodeFlag(cmd, &node)
 	cmd.Flags().BoolVar(&fix, "fix", false, "mend what can be mended")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 func (c *cli) printFindings(cmd *cobra.Command, all []doctor.Finding) error {

@@ -38,7 +38,7 @@ func newExplain(c *cli) *cobra.Command {
 			"  tcpdump -xxr FILE -c 1 | vrouter explain --hex -\n  vrouter explain --pcap FILE --packet 17\n" +
 			"  vrouter explain --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 \"icmp 10.70.1.1 > 10.70.2.1\"",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.check(); err != nil {
+			if err := s.check(cmd); err != nil {
 				return err
 			}
 			if s.hosts != nil {
@@ -78,9 +78,10 @@ func newExplain(c *cli) *cobra.Command {
 	f.StringVar(&k.in, "in", "", "the port by which a kept packet comes in; default: the one that its source is behind")
 	f.BoolVarP(&verbose, "verbose", "v", false, "every step, and why it let the packet pass")
 	_ = cmd.RegisterFlagCompletionFunc("in", c.completePorts)
+	_ = cmd.MarkFlagFilename("pcap", "pcap", "pcapng", "cap")
 	s.flags(cmd, "what would become of the packet on all these hosts, such as a,b, and of the reply")
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 func (k *kept) given() bool { return k.hex != "" || k.pcap != "" || k.in != "" || k.number != 1 }

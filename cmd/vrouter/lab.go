@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +18,10 @@ import (
 )
 
 func newLab(c *cli) *cobra.Command {
-	return group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend())
+	cmd := group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabCompare(c), newLabWeb(c))
+	cmd.Example = "  vrouter lab up\n  vrouter lab"
+	return cmd
 }
 
 // loadLab reads a lab file, or takes the tutorial's.
@@ -63,6 +66,9 @@ func newLabUp(c *cli) *cobra.Command {
 			if err := c.printLab(cmd, l); err != nil {
 				return err
 			}
+			if c.output == "json" {
+				return nil
+			}
 			if h := l.Hosts[0]; len(h.Workloads) > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "\nTry: vrouter lab exec %s/%s -- ip addr\n     vrouter lab exec %s -- vrouter trace\n", h.Name, h.Workloads[0].Name, h.Name)
 			}
@@ -78,13 +84,14 @@ func newLabUp(c *cli) *cobra.Command {
 	cmd.Flags().StringVarP(&file, "file", "f", "", "lab file")
 	cmd.Flags().BoolVar(&o.Twin, "twin", false, "with the kernel beside it: for each HOST a second one, HOST-kernel, whose router is the kernel")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
-	c.output = "text"
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
 func newLabDown() *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Stop the lab's routers and remove all it made", Args: noArgs,
+		Example: "  vrouter lab down",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Load()
 			if err != nil {
@@ -98,7 +105,8 @@ func newLabDown() *cobra.Command {
 
 func newLabStatus(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "status", Short: "What runs in the lab, and how to get in", Args: noArgs,
+		Use: "status", Aliases: append([]string{"list"}, listAliases...), Short: "What runs in the lab, and how to get in", Args: noArgs,
+		Example: "  vrouter lab status",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Load()
 			if err != nil {
@@ -107,13 +115,13 @@ func newLabStatus(c *cli) *cobra.Command {
 			return c.printLab(cmd, l)
 		},
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
 func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 	return c.print(cmd, l.Status(), func() *table {
-		t := &table{headings: []string{"HOST", "WORKLOAD", "ADDRESS", "ROUTER", "NAMESPACE (ip netns exec)", "SOCKET"}}
+		t := &table{headings: []string{"HOST", "WORKLOAD", "ADDRESS", "ROUTER", "NAMESPACE (ip netns exec)", "SOCKET"}, spare: []string{"SOCKET"}}
 		for _, h := range l.Status() {
 			state := "stopped"
 			if h.Running {
@@ -134,6 +142,7 @@ func (c *cli) printLab(cmd *cobra.Command, l *lab.Lab) error {
 func newLabExec() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "exec HOST[/WORKLOAD] -- COMMAND…", Short: "Run a command on a host, or in a workload, of the lab",
+		Example: "  vrouter lab exec k8s-master-1 -- vrouter trace icmp\n  vrouter lab exec k8s-master-1/ns1 -- ping -c 1 10.70.2.1",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(withoutDashes(args)) < 2 {
 				return usagef("%s takes where and what: %s k8s-master-1/ns1 -- ip route", cmd.CommandPath(), cmd.CommandPath())
@@ -148,6 +157,7 @@ func newLabExec() *cobra.Command {
 			args = withoutDashes(args)
 			return l.Exec(args[0], args[1:])
 		},
+		ValidArgsFunction: completePlace,
 	}
 	cmd.Flags().SetInterspersed(false) // what follows the place is the command's own
 	return cmd
@@ -170,18 +180,34 @@ func loadDemo(six bool) (*config.Lab, error) {
 }
 
 func newDemo() *cobra.Command {
-	var ipip, six bool
+	var ipip, vxlan, six bool
+	var p page
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Build the tutorial's two hosts here, ping across, print every hop and the counters, clean up", Args: noArgs,
 		Long: "Everything is built in namespaces that only this command sees, and that the kernel removes when it ends,\n" +
-			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.",
+			"however it ends. It needs root, or user namespaces and a /dev/net/tun that this user may open.\n\n" +
+			"With --web it shows the two hosts and their packets in a browser, with a ping every other second, until Ctrl-C.",
+		Example: "  vrouter demo\n  vrouter demo -6\n  vrouter demo --vxlan\n  vrouter demo --web --write",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ipip && vxlan {
+				return usagef("--ipip and --vxlan: packets go one way or the other; choose one")
+			}
+			if err := p.check(cmd); err != nil {
+				return err
+			}
 			if err := sandbox.CheckTUN(); err != nil {
 				return err
 			}
 			tidies(cmd.Context())
 			if !sandbox.Inside() {
-				status, err := sandbox.Run(cmd.Context())
+				files, err := p.outside()
+				if err != nil {
+					return err
+				}
+				status, err := sandbox.Run(cmd.Context(), files...)
+				if p.on && status == 0 && errors.Is(err, context.Canceled) {
+					return nil // Ctrl-C is how the page ends
+				}
 				if err == nil && status != 0 {
 					os.Exit(status) // the inner one has said why
 				}
@@ -194,15 +220,24 @@ func newDemo() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if ipip {
-				for i := range l.Hosts {
+			for i := range l.Hosts {
+				if ipip {
 					l.Hosts[i].IPIP.Mode = config.IPIPAlways
 				}
+				if vxlan {
+					l.Hosts[i].VXLAN.Mode = config.IPIPAlways
+				}
+			}
+			if p.on {
+				return p.demo(cmd, l, six)
 			}
 			return demo.Run(cmd.Context(), cmd.OutOrStdout(), l, six)
 		},
 	}
 	cmd.Flags().BoolVarP(&six, "ipv6", "6", false, "by IPv6, in the lab of both families")
 	cmd.Flags().BoolVar(&ipip, "ipip", false, "with IP-in-IP between the hosts (ipip.mode: always)")
+	cmd.Flags().BoolVar(&vxlan, "vxlan", false, "with VXLAN between the hosts (vxlan.mode: always)")
+	cmd.Flags().BoolVar(&p.on, "web", false, "show it in a browser, until Ctrl-C")
+	p.flags(cmd)
 	return cmd
 }

@@ -58,7 +58,7 @@ func newLabBreak(c *cli) *cobra.Command {
 			return offer(list, typed)
 		},
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
@@ -83,6 +83,7 @@ func (c *cli) printFaults(cmd *cobra.Command) error {
 func newLabMend() *cobra.Command {
 	return &cobra.Command{
 		Use: "mend", Short: "Make the lab what it was before `vrouter lab break`", Args: noArgs,
+		Example: "  vrouter lab mend",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Load()
 			if err != nil {
@@ -98,7 +99,7 @@ func newLabCheck(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Hold what the lab's routers would do against a file of decisions; exit status 1 if one is another",
 		Long: "FILE has a list `checks:`, each with `packet`, as for `vrouter explain`, and what is to become of it: `expect`\n" +
-			"(delivered, dropped), `at` (HOST or HOST/WORKLOAD), `reason`, `ttl`, `encap` (none, ipip), `path` (hosts), `reply`\n" +
+			"(delivered, dropped), `at` (HOST or HOST/WORKLOAD), `reason`, `ttl`, `encap` (none, ipip, vxlan), `path` (hosts), `reply`\n" +
 			"(delivered, dropped, none). `from: HOST/WORKLOAD` is another place to begin at. What is not named is not asserted.",
 		Example: "  vrouter lab check FILE\n  vrouter lab check FILE -o junit >results.xml",
 		Args:    exactArgs(1, "a file of checks"),
@@ -132,6 +133,7 @@ func newLabCheck(c *cli) *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: completeFile("yaml", "yml"),
 	}
 	c.outputFlag(cmd, "junit")
 	return cmd

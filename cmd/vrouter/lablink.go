@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +20,7 @@ func newLabLink(c *cli) *cobra.Command {
 			var i impair.Impairment
 			if len(args) > 0 {
 				var err error
-				if i, err = parseImpairment(args[1:]); err != nil {
+				if i, err = impair.Parse(args[1:]); err != nil {
 					return usageError{err}
 				}
 			}
@@ -39,28 +37,14 @@ func newLabLink(c *cli) *cobra.Command {
 			}
 			return k.Change(cmd.Context(), i)
 		},
+		ValidArgsFunction: completeLink,
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return cmd
 }
 
-func parseImpairment(words []string) (i impair.Impairment, err error) {
-	if len(words) == 1 && words[0] == "none" {
-		return i, nil
-	}
-	if len(words) == 0 || len(words)%2 != 0 {
-		return i, fmt.Errorf("after the subnet comes `none`, or a key and its value, such as `loss 5%%`: %s", strings.Join(impair.Keys, ", "))
-	}
-	for n := 0; n < len(words); n += 2 {
-		if err := i.Set(words[n], words[n+1]); err != nil {
-			return i, fmt.Errorf("%s: %w", words[n], err)
-		}
-	}
-	return i, i.Check()
-}
-
 func linkTable(l *lab.Lab) *table {
-	t := &table{headings: []string{"LINK", "CARRIER", "IMPAIRMENT", "SENT", "DELIVERED", "LOST", "OVERFLOW", "DUPLICATED", "CORRUPTED", "REORDERED"}}
+	t := &table{headings: []string{"LINK", "CARRIER", "IMPAIRMENT", "SENT", "DELIVERED", "LOST", "OVERFLOW", "DUPLICATED", "CORRUPTED", "REORDERED"}, spare: []string{"CARRIER"}}
 	for _, k := range l.LinkStatus() {
 		state := "stopped"
 		if k.Running {

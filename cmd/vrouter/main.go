@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,22 +17,8 @@ import (
 
 	"github.com/vrouter/vrouter/internal/cni"
 	"github.com/vrouter/vrouter/internal/config"
-	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/lab"
 )
-
-// version is set by the build: -ldflags "-X main.version=v1.2.3".
-var version = ""
-
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
-}
 
 // usageError is a command whose words were wrong: exit status 2.
 type usageError struct{ error }
@@ -58,12 +42,10 @@ func run(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
 	started := false
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := cmd.ValidateRequiredFlags(); err != nil {
-			return usagef("%s: %w", cmd.CommandPath(), err)
-		}
-		if f := cmd.Flag("color"); f != nil && !slices.Contains(colorWords, f.Value.String()) {
-			return usagef("--color %s: there is %s", f.Value, strings.Join(colorWords, ", "))
+	check := root.PersistentPreRunE
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return err
 		}
 		started = true
 		return nil
@@ -82,9 +64,6 @@ func run(args []string) int {
 	}
 	return 1
 }
-
-// colorWords are those of --color.
-var colorWords = []string{"auto", "always", "never"}
 
 // inLab says where the lab's routers are, if a command has looked for one on this machine while a lab is up.
 func inLab(err error) string {
@@ -140,7 +119,7 @@ func execute(ctx context.Context, root *cobra.Command) error {
 // cli is what commands share.
 type cli struct {
 	socket string
-	output string // text, json
+	output string // text, json, and what a command has besides
 	color  string // auto, always, never
 }
 
@@ -153,6 +132,7 @@ func newRoot() *cobra.Command {
 		Long: "vrouter does, in the open, what Calico's networking does inside the Linux kernel: it answers ARP\n" +
 			"for the gateway 169.254.1.1, finds the longest prefix, and forwards over raw sockets. Every step is\n" +
 			"counted, and can be traced. `vrouter demo` shows it all on this machine.",
+		Example:      "  vrouter demo\n  vrouter lab up\n  vrouter lab explain \"icmp 10.70.1.1 > 10.70.2.1\"",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(root *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -162,23 +142,26 @@ func newRoot() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if version {
-				printVersion(cmd)
-				return nil
+				return c.printVersion(cmd)
 			}
 			return cmd.Help()
 		},
 	}
 	root.Flags().BoolVarP(&version, "version", "V", false, "the version of vrouter")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; `%s --help` lists what it takes", err, cmd.CommandPath())
-	})
+	root.PersistentPreRunE = checkFlags
+	root.SetFlagErrorFunc(badFlag)
 	root.PersistentFlags().StringVar(&c.color, "color", "auto", "auto: on a terminal, unless NO_COLOR is set or TERM is dumb; always; never")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions(colorWords, cobra.ShellCompDirectiveNoFileComp))
-	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to talk to")
+	root.PersistentFlags().StringVar(&c.socket, "socket", defaultSocket(), "control socket of the router to ask")
+	root.SetUsageFunc(usage(root.UsageFunc()))
 	root.AddCommand(
-		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
+		newDemo(), newLab(c), newRun(), newReload(c), newPlan(c), newDown(), newDoctor(c), newTrace(c), newTop(c), newExplain(c), newWhy(c), newWeb(c), newReplay(c), newRoute(c), newWorkload(c), newShow(c), newVersion(c),
 	)
 	root.AddCommand(nouns(c)...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(root.Name())
+	describeCompletion(root)
+	completeNoFiles(root)
 	return root
 }
 
@@ -188,27 +171,4 @@ func defaultSocket() string {
 		return s
 	}
 	return config.DefaultControlSocket
-}
-
-// get asks the router for a path.
-func (c *cli) get(cmd *cobra.Command, path string, v any) error {
-	client := control.NewClient(c.socket)
-	defer client.Close()
-	return client.Get(cmd.Context(), path, v)
-}
-
-// outputFlag adds -o, and refuses other words before the command asks anybody. more
-// are the forms that there are besides text and json.
-func (c *cli) outputFlag(cmd *cobra.Command, more ...string) {
-	forms := append([]string{"text", "json"}, more...)
-	last := len(forms) - 1
-	there := strings.Join(forms[:last], ", ")
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", there+" or "+forms[last])
-	cmd.PreRunE = func(*cobra.Command, []string) error {
-		if !slices.Contains(forms, c.output) {
-			return usagef("-o %s: there is %s and %s", c.output, there, forms[last])
-		}
-		return nil
-	}
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -18,9 +18,10 @@ var shown = []func(*cli) *cobra.Command{
 func nouns(c *cli) (list []*cobra.Command) {
 	for _, make := range shown {
 		cmd := make(c)
-		noun := cmd.Name()
+		noun, aliases := cmd.Name(), one(cmd).Aliases
 		cmd.Use, cmd.Aliases = listed(cmd.Use), listAliases
 		g := group(noun, cmd.Short, cmd)
+		g.Aliases, g.Example = aliases, cmd.Example
 		g.Hidden = true // it is `show`'s section that tells of them
 		list = append(list, g)
 	}
@@ -38,15 +39,14 @@ func listed(use string) string {
 
 // as is a command under another name.
 func as(name string, cmd *cobra.Command) *cobra.Command {
-	cmd.Use = name
+	cmd.Use, cmd.Aliases = name, nil
 	return cmd
 }
 
-// suggestion is ": did you mean …?" where a command is called nearly so.
-func suggestion(cmd *cobra.Command, word string) string {
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
-		return "; did you mean " + strings.Join(near, ", ") + "?"
+// one lets what is called by many be called by one: `show port ns1`.
+func one(cmd *cobra.Command) *cobra.Command {
+	if name, found := strings.CutSuffix(cmd.Name(), "s"); found {
+		cmd.Aliases = append([]string{name}, cmd.Aliases...)
 	}
-	return ""
+	return cmd
 }

@@ -2,48 +2,44 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
+	"os"
+	"reflect"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
-// table is a list for people: each row has as many cells as there are headings.
-type table struct {
-	headings []string
-	rows     [][]string
-}
-
-func (t *table) add(cells ...any) {
-	row := make([]string, len(cells))
-	for i, c := range cells {
-		if row[i] = fmt.Sprint(c); row[i] == "" {
-			row[i] = "-"
-		}
-	}
-	t.rows = append(t.rows, row)
-}
-
-func (t *table) write(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, strings.Join(t.headings, "\t"))
-	for _, r := range t.rows {
-		fmt.Fprintln(tw, strings.Join(r, "\t"))
-	}
-	return tw.Flush()
-}
-
-// print writes v as JSON, or as the table that text makes of it.
+// print writes v as JSON, or the table that text makes of it: as wide as the terminal, unless -o wide wants all of it.
 func (c *cli) print(cmd *cobra.Command, v any, text func() *table) error {
+	out := cmd.OutOrStdout()
 	if c.output != "json" {
-		return text().write(cmd.OutOrStdout())
+		t := text()
+		if width := terminalWidth(out); width > 0 && c.output != "wide" {
+			t.fit(width)
+		}
+		return t.write(out)
 	}
-	enc := json.NewEncoder(cmd.OutOrStdout())
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+		v = []struct{}{} // a list, also when it is empty
+	}
+	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// terminalWidth is 0 if it is no terminal.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // exactArgs is cobra's, as an error of usage that names what is missing.
@@ -61,36 +57,4 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usagef("%s takes no words, but got %q; `%s --help` says what there is", cmd.CommandPath(), args[0], cmd.CommandPath())
 	}
 	return nil
-}
-
-// group is a command that only holds others; without a word it lists, if one of them does.
-func group(use, short string, children ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short}
-	var list *cobra.Command // that the bare command runs, if there is one
-	for _, child := range children {
-		if child.Name() == "list" {
-			list = child
-		}
-	}
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		var words []string
-		for _, child := range children {
-			if !child.Hidden {
-				words = append(words, child.Name())
-			}
-		}
-		if len(args) > 0 {
-			return usagef("%s: unknown word %q; there is %s%s", cmd.CommandPath(), args[0], strings.Join(words, ", "), suggestion(cmd, args[0]))
-		}
-		if list != nil {
-			return nil
-		}
-		return usagef("%s: say which: %s", cmd.CommandPath(), strings.Join(words, ", "))
-	}
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		list.SetContext(cmd.Context())
-		return list.RunE(list, args)
-	}
-	cmd.AddCommand(children...)
-	return cmd
 }

@@ -8,28 +8,28 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
 )
 
 func newPlan(c *cli) *cobra.Command {
-	var file string
+	var file, node string
 	cmd := &cobra.Command{
-		Use: "plan --config NEW", Short: "What a reload with that file would change; changes nothing", Args: noArgs,
+		Use: "plan --config NEW [--node NAME]", Short: "What a reload with that file would change; changes nothing", Args: noArgs,
+		Example: "  vrouter plan --config new.yaml\n  vrouter plan --config cluster.yaml --node k8s-master-1",
 		Long: "The running router says which objects of the host it would make, change or remove, which routes would come or\n" +
 			"go, and which packets would go another way: a ping between every two workloads, and each packet that was\n" +
-			"recorded lately. What a reload would refuse is an error.",
+			"recorded lately. What a reload would refuse is an error. With --node, NEW is a file of all hosts.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				return err
 			}
-			if _, err := config.Parse(file, text); err != nil { // before anybody is asked
+			if _, err := loadHost(file, node); err != nil { // before anybody is asked
 				return err
 			}
 			client := control.NewClient(c.socket)
 			defer client.Close()
-			p, err := client.Plan(cmd.Context(), file, string(text))
+			p, err := client.Plan(cmd.Context(), file, node, string(text))
 			if err != nil {
 				return err
 			}
@@ -40,8 +40,9 @@ func newPlan(c *cli) *cobra.Command {
 		},
 	}
 	configFlag(cmd, &file)
+	nodeFlag(cmd, &node)
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 // writePlan has a line for each thing that would be otherwise.

@@ -16,6 +16,7 @@ func newReplay(c *cli) *cobra.Command {
 	var in string
 	cmd := &cobra.Command{
 		Use: "replay FILE", Short: "What the router would do with each packet of a capture, by the ways they take; sends nothing",
+		Example: "  vrouter replay capture.pcapng\n  tcpdump -i ens160 -w - -c 1000 | vrouter replay -",
 		Long: "FILE is a pcap or pcapng file, - standard input. Each packet takes the way that it would take now, as in\n" +
 			"`vrouter explain`, which shows one of them in full: vrouter explain --pcap FILE --packet N.",
 		Args: exactArgs(1, "FILE"),
@@ -44,11 +45,12 @@ func newReplay(c *cli) *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: completeFile("pcap", "pcapng", "cap"),
 	}
 	cmd.Flags().StringVar(&in, "in", "", "the port by which all packets come in; default: the one that each packet's source is behind")
 	_ = cmd.RegisterFlagCompletionFunc("in", c.completePorts)
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 // untilBroken yields the packets of a capture. What it breaks off for ends them, and is

@@ -14,6 +14,7 @@ import (
 func newRoute(c *cli) *cobra.Command {
 	cmd := group("route", "Routes of the running router", newRouteList(c), newRouteGet(c),
 		newRouteAdd(c), newRouteReplace(c), newRouteDel(c))
+	cmd.Example = "  vrouter route\n  vrouter route get 10.70.2.1"
 	cmd.Aliases = []string{"routes"}
 	return cmd
 }
@@ -21,6 +22,7 @@ func newRoute(c *cli) *cobra.Command {
 func newRouteList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: listAliases, Short: "All routes, the best of each prefix first", Args: noArgs,
+		Example: "  vrouter route list\n  vrouter route list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.output != "text" {
 				var list []control.Route
@@ -40,12 +42,13 @@ func newRouteList(c *cli) *cobra.Command {
 		},
 	}
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 func newRouteGet(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get ADDRESS", Short: "The route that a packet to an address takes, and those that it does not", Args: exactArgs(1, "one address"),
+		Example: "  vrouter route get 10.70.2.1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := netip.ParseAddr(args[0])
 			if err != nil || a.Zone() != "" || a.Is4In6() {
@@ -72,7 +75,7 @@ func newRouteGet(c *cli) *cobra.Command {
 		ValidArgsFunction: c.completeAddress,
 	}
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 func printLookup(cmd *cobra.Command, l *control.Lookup) {

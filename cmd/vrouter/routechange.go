@@ -15,24 +15,27 @@ const routeWords = "A route is written as ip-route(8) has it:\n  " + control.Rou
 	"The change lasts until the router stops; `vrouter show config` prints the file that has it.\n"
 
 func newRouteAdd(c *cli) *cobra.Command {
-	return newRouteChange(c, "add", "Add a route that is not there yet", "")
+	return newRouteChange(c, "add", "Add a route that is not there yet", "",
+		"  vrouter route add 10.70.2.2 via 192.168.0.12 dev ens160\n  vrouter route add blackhole 10.70.9.0/24\n  vrouter route add --batch routes")
 }
 
 func newRouteReplace(c *cli) *cobra.Command {
-	return newRouteChange(c, "replace", "Add a route, or replace the one with its prefix and metric", "")
+	return newRouteChange(c, "replace", "Add a route, or replace the one with its prefix and metric", "",
+		"  vrouter route replace 10.70.2.1 via 192.168.0.12 dev ens160 encap ipip")
 }
 
 func newRouteDel(c *cli) *cobra.Command {
 	cmd := newRouteChange(c, "del", "Delete the route that is like this, the one with the lowest metric first",
-		"Only the destination must be written.\n")
+		"Only the destination must be written.\n",
+		"  vrouter route del 10.70.2.1\n  vrouter route del 10.70.2.0/24 metric 10")
 	cmd.Aliases = []string{"delete"}
 	return cmd
 }
 
-func newRouteChange(c *cli, op, short, more string) *cobra.Command {
+func newRouteChange(c *cli, op, short, more, example string) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: op + " ROUTE", Short: short, Long: routeWords + more,
+		Use: op + " ROUTE", Short: short, Long: routeWords + more, Example: example,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if file != "" {
 				if len(args) > 0 {
@@ -50,7 +53,7 @@ func newRouteChange(c *cli, op, short, more string) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "batch", "f", "", "file of routes, or -")
 	_ = cmd.MarkFlagFilename("batch")
-	return cmd
+	return asks(cmd)
 }
 
 func (c *cli) changeRoute(cmd *cobra.Command, change control.RouteChange) error {

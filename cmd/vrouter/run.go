@@ -32,6 +32,7 @@ func newRun() *cobra.Command {
 	var file, name string
 	cmd := &cobra.Command{
 		Use: "run --config FILE [--node NAME]", Short: "Be the router of this host", Args: noArgs,
+		Example: "  vrouter run --config /etc/vrouter/vrouter.yaml\n  vrouter run --config cluster.yaml --node k8s-master-1",
 		Long: "Runs in the foreground and logs to stderr. On SIGINT or SIGTERM it stops forwarding; workloads keep\n" +
 			"their interface, address, routes and connections, and the next start takes them over.\n" +
 			"`vrouter down` removes them. Of the capabilities it has it keeps CAP_NET_ADMIN, CAP_NET_RAW and\n" +
@@ -57,6 +58,7 @@ func newRun() *cobra.Command {
 
 func nodeFlag(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "node", "", "which of the hosts in FILE this one is")
+	_ = cmd.RegisterFlagCompletionFunc("node", completeNode)
 }
 
 func configFlag(cmd *cobra.Command, file *string) {
@@ -265,8 +267,9 @@ func (s *switchable) WithAttrs(a []slog.Attr) slog.Handler { return s.handler().
 func (s *switchable) WithGroup(name string) slog.Handler { return s.handler().WithGroup(name) }
 
 func newReload(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "reload", Short: "Let the running router apply its changed configuration file", Args: noArgs,
+		Example: "  vrouter reload",
 		Long: "The file is applied as a whole or, if anything in it is wrong, not at all. What did not change loses no\n" +
 			"packet, and what commands changed stays so. SIGHUP does the same.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -276,18 +279,24 @@ func newReload(c *cli) *cobra.Command {
 			if err := client.Post(cmd.Context(), "/v1/reload", struct{}{}, &done); err != nil {
 				return err
 			}
+			if c.output == "json" {
+				return c.print(cmd, done.Waiting, nil)
+			}
 			for _, w := range done.Waiting {
 				fmt.Fprintln(cmd.OutOrStdout(), "waits: "+w)
 			}
 			return nil
 		},
 	}
+	c.outputFlag(cmd)
+	return asks(cmd)
 }
 
 func newDown() *cobra.Command {
 	var file, name string
 	cmd := &cobra.Command{
 		Use: "down --config FILE [--node NAME]", Short: "Take back what a router has left on this host", Args: noArgs,
+		Example: "  vrouter down --config /etc/vrouter/vrouter.yaml",
 		Long: "It removes what the router with this uplink has made, as its record in " + host.Directory + " says: interfaces,\n" +
 			"namespaces, the guard, routes; and puts back what it has replaced. What the record does not name stays.\n" +
 			"It refuses while the router runs.",

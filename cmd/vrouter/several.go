@@ -30,7 +30,10 @@ func (s *several) flags(cmd *cobra.Command, what string) {
 	}
 }
 
-func (s *several) check() error {
+func (s *several) check(cmd *cobra.Command) error {
+	if s.hosts != nil && socketGiven(cmd) {
+		return usagef("--socket and --hosts exclude each other: a path is a host too, --hosts PATH,…")
+	}
 	if s.files != (control.Files{}) && s.hosts == nil {
 		return usagef("--cert, --key and --ca are for --hosts https://HOST:PORT")
 	}

@@ -2,28 +2,60 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/vrouter/vrouter/internal/control"
 )
 
 func newShow(c *cli) *cobra.Command {
-	children := []*cobra.Command{as("routes", newRouteList(c)), as("workloads", newWorkloadList(c))}
+	children := []*cobra.Command{one(as("routes", newRouteList(c))), one(as("workloads", newWorkloadList(c)))}
 	for _, make := range shown {
-		children = append(children, make(c))
+		children = append(children, one(make(c)))
 	}
-	return group("show", "Show the state of the running router", children...)
+	cmd := group("show", "Show the state of the running router", append(children, newShowList(c, children))...)
+	cmd.Example = "  vrouter show ports"
+	return cmd
+}
+
+// shownWord is what `vrouter show` alone prints.
+type shownWord struct {
+	Word  string `json:"word"`
+	Shows string `json:"shows"`
+}
+
+func newShowList(c *cli, children []*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Aliases: listAliases, Short: "What there is to show", Args: noArgs, Hidden: true,
+		Example: "  vrouter show",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []shownWord
+			for _, child := range children {
+				list = append(list, shownWord{child.Name(), child.Short})
+			}
+			return c.print(cmd, list, func() *table {
+				t := &table{headings: []string{"WORD", "SHOWS"}}
+				for _, w := range list {
+					t.add(w.Word, w.Shows)
+				}
+				return t
+			})
+		},
+	}
+	c.outputFlag(cmd, "wide")
+	return cmd
 }
 
 func newShowPorts(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ports [PORT…]", Short: "Ports, and what went in and out",
+		Example:           "  vrouter show ports\n  vrouter show ports ns1 -o json",
 		ValidArgsFunction: c.completePorts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var list []control.Port
@@ -35,7 +67,8 @@ func newShowPorts(c *cli) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "NOISE", "TX", "WORKERS"}}
+				t := &table{headings: []string{"PORT", "KIND", "INTERFACE", "ADDRESS", "MAC", "MTU", "RX", "LOST", "FORWARDED", "CONSUMED", "DROPPED", "NOISE", "TX", "WORKERS"},
+					spare: []string{"WORKERS", "MAC", "INTERFACE", "MTU", "LOST", "NOISE", "CONSUMED"}}
 				for _, p := range list {
 					t.add(p.Port, p.Kind, p.Interface, strings.Join(p.Addresses, ","), p.MAC, p.MTU, p.RxPackets, p.RxLost, p.Forwarded, p.Consumed, p.Dropped, p.Noise, p.TxPackets, byWorker(p.Queues))
 				}
@@ -43,8 +76,8 @@ func newShowPorts(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 // byWorker is who reads a port's queues, and how many packets each has read.
@@ -59,6 +92,7 @@ func byWorker(queues []control.Queue) string {
 func newShowWorkers(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "workers", Short: "Threads of the packet path, and how busy they are", Args: noArgs,
+		Example: "  vrouter show workers",
 		Long: "SECONDS is the time that what came in by a worker's ports has cost; vrouter_port_worker_seconds_total has it by port.\n" +
 			"SLOW PORTS are workloads whose own stack takes long over each frame that is written to it:\n" +
 			"a thread of the lowest priority does that for the worker, until it takes no longer than usual.",
@@ -77,14 +111,15 @@ func newShowWorkers(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 func newShowDrops(c *cli) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use: "drops [REASON…]", Short: "Dropped packets by reason, what is lost before noise",
+		Example:           "  vrouter show drops\n  vrouter show drops no_route rpf_failed",
 		Long:              "Noise is what a link carries for others: nobody sent it to this router, and nothing is lost.",
 		ValidArgsFunction: completeReasons,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,11 +131,11 @@ func newShowDrops(c *cli) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !all && len(args) == 0 && c.output == "text" {
+			if !all && len(args) == 0 && c.output != "json" {
 				list = slices.DeleteFunc(list, func(d control.Drop) bool { return d.Packets == 0 })
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"REASON", "PACKETS", "NOISE", "PORTS", "MEANS", "LAST RECORDED"}}
+				t := &table{headings: []string{"REASON", "PACKETS", "NOISE", "PORTS", "MEANS", "LAST RECORDED"}, spare: []string{"PORTS", "NOISE"}}
 				slices.SortStableFunc(list, func(a, b control.Drop) int { return cmp.Compare(min(b.Packets-b.Noise, 1), min(a.Packets-a.Noise, 1)) })
 				for _, d := range list {
 					t.add(d.Reason, d.Packets, d.Noise, portsOf(d.Ports), d.Help, lastOf(&d))
@@ -110,8 +145,8 @@ func newShowDrops(c *cli) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also the reasons that count 0")
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 // lastOf names the last packet of a reason that is recorded.
@@ -132,7 +167,11 @@ func named[T any](list []T, names []string, what string, nameOf func(T) string) 
 	for _, name := range names {
 		i := slices.IndexFunc(list, func(v T) bool { return nameOf(v) == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no %s %q: leave it out to see all", what, name)
+			var there []string
+			for _, v := range list {
+				there = append(there, nameOf(v))
+			}
+			return nil, fmt.Errorf("there is no %s %q: leave it out to see all%s", what, name, meant(there, name))
 		}
 		found = append(found, list[i])
 	}
@@ -154,6 +193,7 @@ func portsOf(m map[string]uint64) string {
 func newShowNeighbors(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "neighbors", Aliases: []string{"neighbours", "neigh"}, Short: "Next hops and their hardware addresses", Args: noArgs,
+		Example: "  vrouter show neighbors",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Neighbor
 			if err := c.get(cmd, "/v1/neighbors", &list); err != nil {
@@ -168,13 +208,14 @@ func newShowNeighbors(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 func newShowHeld(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "held", Short: "What waits for a next hop or for fragments, since when, and what is missing", Args: noArgs,
+		Example: "  vrouter show held",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Held
 			if err := c.get(cmd, "/v1/held", &list); err != nil {
@@ -193,13 +234,14 @@ func newShowHeld(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 func newShowTunnels(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tunnels", Short: "IP-in-IP by peer: path MTU with its cause and age, who cuts superframes, packets each way", Args: noArgs,
+		Example: "  vrouter show tunnels",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Tunnel
 			if err := c.get(cmd, "/v1/tunnels", &list); err != nil {
@@ -218,8 +260,8 @@ func newShowTunnels(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 func seconds(s float64) string {
@@ -227,29 +269,25 @@ func seconds(s float64) string {
 }
 
 func newShowConfig(c *cli) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "config", Short: "The configuration that is in force, as a file", Args: noArgs,
+		Example: "  vrouter show config >vrouter.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var text string
 			if err := c.get(cmd, "/v1/config", &text); err != nil {
 				return err
 			}
-			fmt.Fprint(cmd.OutOrStdout(), text)
-			return nil
+			if c.output != "json" {
+				_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+				return err
+			}
+			v, err := yaml.YAMLToJSON([]byte(text))
+			if err != nil {
+				return err
+			}
+			return c.print(cmd, json.RawMessage(v), nil)
 		},
 	}
-}
-
-func newVersion(*cli) *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "The version of vrouter", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			printVersion(cmd)
-			return nil
-		},
-	}
-}
-
-func printVersion(cmd *cobra.Command) {
-	fmt.Fprintf(cmd.OutOrStdout(), "vrouter %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	c.outputFlag(cmd)
+	return asks(cmd)
 }

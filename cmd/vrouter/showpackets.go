@@ -13,6 +13,7 @@ import (
 func newShowPackets(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "packets [NUMBER…]", Short: "Dropped packets that are recorded, though nobody traced them",
+		Example: "  vrouter show packets\n  vrouter show packets 17 -o pcapng >packet.pcapng",
 		Long: "One dropped packet a second is recorded of each port and reason. `vrouter show drops` and the exemplars\n" +
 			"of the metrics have their numbers. It is as `vrouter trace` shows it; where nobody traced it, without times,\n" +
 			"and with the frame as it was when it was dropped.",
@@ -32,38 +33,41 @@ func newShowPackets(c *cli) *cobra.Command {
 				}
 				paths = append(paths, fmt.Sprintf("/v1/packets/%d", id))
 			}
+			var all []trace.Packet
 			for _, path := range paths {
-				if err := c.writePackets(cmd, path, write); err != nil {
+				list, err := c.packets(cmd, path)
+				if err != nil {
 					return err
+				}
+				all = append(all, list...)
+			}
+			if c.output == "json" {
+				return c.print(cmd, all, nil)
+			}
+			for i := range all {
+				if err := write(&all[i]); err != nil {
+					return writing(err)
 				}
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: c.completePackets,
 	}
 	c.outputFlag(cmd, "pcapng")
-	return cmd
+	return asks(cmd)
 }
 
-func (c *cli) writePackets(cmd *cobra.Command, path string, write func(*trace.Packet) error) error {
+func (c *cli) packets(cmd *cobra.Command, path string) (list []trace.Packet, err error) {
 	if c.output == "pcapng" {
 		path += "?frames"
 	}
-	var list []trace.Packet
-	if err := c.get(cmd, path, &list); err != nil {
-		return err
-	}
-	for i := range list {
-		if err := write(&list[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return list, c.get(cmd, path, &list)
 }
 
 func newShowPaths(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "paths", Short: "How many packets took which way through the steps", Args: noArgs,
+		Example: "  vrouter show paths",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Way
 			if err := c.get(cmd, "/v1/paths", &list); err != nil {
@@ -81,6 +85,6 @@ func newShowPaths(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }

@@ -21,7 +21,8 @@ func newLabTrace(c *cli) *cobra.Command {
 	t := &tracing{cli: c}
 	cmd := &cobra.Command{
 		Use: "trace [FILTER]", Short: "Each packet's way over all hosts of the lab: their steps, the wire, the reply",
-		Long: "It is `vrouter trace --hosts` with all hosts of the lab. FILTER is the same.",
+		Example: "  vrouter lab trace icmp\n  vrouter lab trace --fold -c 3 host 10.70.2.1",
+		Long:    "It is `vrouter trace --hosts` with all hosts of the lab. FILTER is the same.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			t.Filter = strings.Join(args, " ")
 			if err := t.check(); err != nil {
@@ -33,6 +34,7 @@ func newLabTrace(c *cli) *cobra.Command {
 			}
 			return t.together(cmd, why.LabSources(l))
 		},
+		ValidArgsFunction: c.completeFilter,
 	}
 	t.flags(cmd)
 	return cmd

@@ -18,6 +18,7 @@ func newTop(c *cli) *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use: "top", Short: "Live rates by port, step, drop reason and route", Args: noArgs,
+		Example: "  vrouter top\n  vrouter top -c 10 --interval 500ms -o json",
 		Long: "On a terminal it is steered by keys: enter traces what is selected, ? lists them. With -c or -o json, and where\n" +
 			"there is no terminal, it prints a sample an interval.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +39,7 @@ func newTop(c *cli) *cobra.Command {
 	cmd.Flags().DurationVar(&interval, "interval", time.Second, "time between two samples, from 100ms")
 	cmd.Flags().IntVarP(&count, "count", "c", 0, "stop after so many samples; 0: never")
 	c.outputFlag(cmd)
-	return cmd
+	return asks(cmd)
 }
 
 // samples prints rates until there were so many, or somebody interrupts it.

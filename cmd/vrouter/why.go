@@ -25,7 +25,7 @@ func newWhy(c *cli) *cobra.Command {
 		Example: "  vrouter why 10.70.1.1 10.70.2.1\n  vrouter why --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 10.70.1.1 10.70.2.1",
 		Args:    exactArgs(2, "two addresses: from where, to where"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.check(); err != nil {
+			if err := s.check(cmd); err != nil {
 				return err
 			}
 			if probe && s.hosts != nil {
@@ -64,6 +64,7 @@ func newWhy(c *cli) *cobra.Command {
 			}
 			return nil
 		},
+		ValidArgsFunction: completeEnds,
 	}
 	cmd.Flags().BoolVar(&probe, "probe", false, "in a lab: send pings of several sizes as well, and say how many came back and where others were lost")
 	s.flags(cmd, "the routers to ask, such as a,b; default: those of the lab that is up")

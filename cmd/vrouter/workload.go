@@ -15,19 +15,21 @@ import (
 func newWorkload(c *cli) *cobra.Command {
 	cmd := group("workload", "Workloads of the running router", newWorkloadList(c), newWorkloadAdd(c), newWorkloadDel(c))
 	cmd.Aliases = []string{"workloads"}
+	cmd.Example = "  vrouter workload\n  vrouter workload del ns3"
 	return cmd
 }
 
 func newWorkloadList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Aliases: listAliases, Short: "Workloads, and whether they are attached", Args: noArgs,
+		Example: "  vrouter workload list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Workload
 			if err := c.get(cmd, "/v1/workloads", &list); err != nil {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE", "STATE"}}
+				t := &table{headings: []string{"NAME", "ADDRESS", "INTERFACE", "MAC", "MTU", "NAMESPACE", "STATE"}, spare: []string{"MTU", "MAC", "INTERFACE"}}
 				for _, w := range list {
 					state := "attached"
 					switch {
@@ -42,15 +44,15 @@ func newWorkloadList(c *cli) *cobra.Command {
 			})
 		},
 	}
-	c.outputFlag(cmd)
-	return cmd
+	c.outputFlag(cmd, "wide")
+	return asks(cmd)
 }
 
 // workloadKeys are the configuration's keys of a workload, and who takes their value.
 var workloadKeys = []string{"address", "addresses", "interface", "namespace", "mtu"}
 
 func newWorkloadAdd(c *cli) *cobra.Command {
-	return &cobra.Command{
+	return asks(&cobra.Command{
 		Use: "add NAME address ADDRESS/LENGTH… [interface NAME] [namespace PATH] [mtu N]", Short: "Attach a namespace",
 		Long: "The words are the keys of the configuration: `address` for one, more than once for several, or `addresses`\n" +
 			"with a comma between them. Without a path it is the namespace that `ip netns` calls NAME;\n" +
@@ -70,7 +72,7 @@ func newWorkloadAdd(c *cli) *cobra.Command {
 			return nil
 		},
 		ValidArgsFunction: completeWorkloadAdd,
-	}
+	})
 }
 
 // parseWorkload reads a name, then keys and values.
@@ -119,9 +121,10 @@ func setKey(w *control.NewWorkload, key, value string) error {
 }
 
 func newWorkloadDel(c *cli) *cobra.Command {
-	return &cobra.Command{
+	return asks(&cobra.Command{
 		Use: "del NAME", Aliases: []string{"delete"}, Short: "Detach a workload, and take its set-up back", Args: exactArgs(1, "one name"),
-		Long: "Its interface is removed, and its namespace if the router made that.",
+		Long:    "Its interface is removed, and its namespace if the router made that.",
+		Example: "  vrouter workload del ns3",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := control.NewClient(c.socket)
 			defer client.Close()
@@ -131,5 +134,5 @@ func newWorkloadDel(c *cli) *cobra.Command {
 			return nil
 		},
 		ValidArgsFunction: c.completeWorkload,
-	}
+	})
 }

@@ -31,7 +31,7 @@ type Check struct {
 	At     string   `yaml:"at" json:"at,omitempty"` // HOST, or of what is delivered HOST/WORKLOAD
 	Reason string   `yaml:"reason" json:"reason,omitempty"`
 	TTL    int      `yaml:"ttl" json:"ttl,omitempty"`
-	Encap  string   `yaml:"encap" json:"encap,omitempty"` // none, ipip
+	Encap  string   `yaml:"encap" json:"encap,omitempty"` // none, ipip, vxlan
 	Path   []string `yaml:"path" json:"path,omitempty"`
 	Reply  string   `yaml:"reply" json:"reply,omitempty"`
 }
@@ -66,7 +66,7 @@ func (c *Check) valid() error {
 	for key, v := range map[string]struct {
 		value string
 		words []string
-	}{"expect": {c.Expect, []string{Delivered, Dropped}}, "encap": {c.Encap, []string{"none", "ipip"}}, "reply": {c.Reply, []string{Delivered, Dropped, NoReply}}} {
+	}{"expect": {c.Expect, []string{Delivered, Dropped}}, "encap": {c.Encap, []string{"none", "ipip", "vxlan"}}, "reply": {c.Reply, []string{Delivered, Dropped, NoReply}}} {
 		if v.value != "" && !slices.Contains(v.words, v.value) {
 			return fmt.Errorf("%s: %q: there is %s", key, v.value, strings.Join(v.words, ", "))
 		}
@@ -123,11 +123,7 @@ func (r *Result) compare(w *walk.Walk) {
 	if r.TTL != 0 {
 		want("the ttl", fmt.Sprint(r.TTL), fmt.Sprint(w.TTL))
 	}
-	encap := "none"
-	if w.Encap {
-		encap = "ipip"
-	}
-	want("the encapsulation", r.Encap, encap)
+	want("the encapsulation", r.Encap, w.Encapsulation)
 	want("the path", strings.Join(r.Path, " > "), hosts(w))
 	reply := NoReply
 	if w.Reply != nil {

@@ -14,7 +14,7 @@ import (
 type checker struct {
 	*report
 	addresses claims
-	mode      string // ipip.mode; "": not known here
+	mode      string // of ipip or vxlan; "": not known here
 }
 
 func newChecker(r *report) *checker { return &checker{report: r, addresses: claims{}} }
@@ -65,6 +65,7 @@ func (c *checker) host(raw *rawHost) Host {
 		Uplink:  Uplink{Interface: c.interfaceName(raw.uplink.iface)},
 		Gateway: c.gateway(raw.gateway),
 		IPIP:    c.ipip(raw.ipip),
+		VXLAN:   c.vxlan(raw.vxlan),
 		Kernel:  c.kernel(raw.kernel),
 		RPF:     c.oneOf(raw.rpf.or(RPFStrict), RPFStrict, RPFOff),
 		Offload: c.boolean(raw.offload.or("true")),
@@ -79,7 +80,10 @@ func (c *checker) host(raw *rawHost) Host {
 	if h.Kernel.Export && h.Uplink.Interface == HostInterface {
 		c.fail(raw.uplink.iface.place, "%s is what kernel.export calls the host's own interface: choose another uplink, or leave kernel.export out", HostInterface)
 	}
-	c.mode = h.IPIP.Mode
+	if h.IPIP.Mode != IPIPNever && h.VXLAN.Mode != IPIPNever {
+		c.fail(raw.vxlan.mode.place, "ipip.mode is %s in line %d, and packets go one way or the other: set one of the two modes to never", h.IPIP.Mode, raw.ipip.mode.line)
+	}
+	_, c.mode = h.Mode()
 	h.Workloads = c.workloads(raw.workloads, &h.Gateway, h.Uplink.Interface)
 	h.Routes = c.routes(raw.routes)
 	return h
@@ -126,6 +130,30 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 			c.fail(s.place, "%v and %v are of one family: leave one of them out", other, source)
 		}
 		t.Source = append(t.Source, source)
+	}
+	return t
+}
+
+func (c *checker) vxlan(raw rawVXLAN) VXLAN {
+	t := VXLAN{
+		Mode: c.oneOf(raw.mode.or(IPIPNever), IPIPNever, IPIPAlways, IPIPCrossSubnet),
+		VNI:  c.number(raw.vni.or(strconv.Itoa(DefaultVNI)), 0, packet.MaxVNI, "a VXLAN network identifier"),
+		Port: c.number(raw.port.or(strconv.Itoa(packet.VXLANPort)), 1, math.MaxUint16, "a port of UDP"),
+	}
+	if raw.peers != nil {
+		t.Peers = []VTEP{}
+	}
+	taken := claims{}
+	for _, peer := range raw.peers {
+		if !peer.address.given {
+			c.fail(peer.address.place, "missing: give the peer's address, such as 192.168.0.12")
+		}
+		v := VTEP{Address: c.routed(peer.address)}
+		if peer.mac.given {
+			v.MAC = c.mac(peer.mac)
+		}
+		c.claim(taken, v.Address.String(), peer.address.place, "remove one of them")
+		t.Peers = append(t.Peers, v)
 	}
 	return t
 }

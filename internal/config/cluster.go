@@ -11,6 +11,17 @@ import (
 // LoadNode reads the file of all hosts, and returns the one that is called node, with its routes to the others.
 func LoadNode(file, node string) (*Host, error) {
 	l, err := loadHosts(file)
+	return l.host(file, node, err)
+}
+
+// ParseNode is LoadNode for a file that was read already; errors call it name.
+func ParseNode(name, node string, data []byte) (*Host, error) {
+	l, err := parseLab(name, string(data))
+	return l.host(name, node, err)
+}
+
+// host is the one of that name, with its routes to the others.
+func (l *Lab) host(file, node string, err error) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +105,10 @@ func (c *checker) checkReach(raw []rawHost, hosts []Host, i int) {
 	if six || c.err != nil {
 		return
 	}
+	_, mode := h.Mode()
 	for j, b := range h.Blocks {
-		if b.Addr().Is6() && h.IPIP.Mode == IPIPNever {
-			c.fail(raw[i].blocks[j].place, "%v is IPv6, and the uplink of %s has no IPv6 address by which others reach it: give it one, or set ipip.mode to always", b, h.Node)
+		if b.Addr().Is6() && mode == IPIPNever {
+			c.fail(raw[i].blocks[j].place, "%v is IPv6, and the uplink of %s has no IPv6 address by which others reach it: give it one, or set ipip.mode or vxlan.mode to always", b, h.Node)
 		}
 	}
 }
@@ -130,7 +142,7 @@ func (h *Host) hasBlock(a netip.Addr) bool {
 }
 
 // enterRoute is the route to what another host has, by its uplink's address of that family: one on a common subnet, if
-// there is one. IPv6 goes to a host without such an address in IP-in-IP.
+// there is one. IPv6 goes to a host without such an address in a tunnel.
 func (h *Host) enterRoute(to netip.Prefix, o *Host) {
 	t := Route{To: to, Type: RouteUnicast}
 	best := 0
@@ -147,7 +159,7 @@ func (h *Host) enterRoute(to netip.Prefix, o *Host) {
 		}
 	}
 	if to.Addr().Is6() && t.Via.Is4() {
-		t.Encap = EncapIPIP
+		t.Encap, _ = h.Mode()
 	}
 	h.Routes.append(t)
 }

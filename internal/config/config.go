@@ -39,13 +39,14 @@ const (
 	RouteProhibit    = "prohibit"
 )
 
-// Encapsulations of a route; "" leaves it to the ipip mode.
+// Encapsulations of a route; "" leaves it to the modes of ipip and vxlan.
 const (
-	EncapNone = "none"
-	EncapIPIP = "ipip"
+	EncapNone  = "none"
+	EncapIPIP  = "ipip"
+	EncapVXLAN = "vxlan"
 )
 
-// IP-in-IP modes, with the meaning of Calico's ipipMode.
+// Modes of IP-in-IP and of VXLAN, with the meaning of Calico's ipipMode and vxlanMode.
 const (
 	IPIPNever       = "never"
 	IPIPAlways      = "always"
@@ -76,6 +77,7 @@ type Host struct {
 	Workloads []Workload `yaml:"workloads,omitempty"`
 	Routes    Routes     `yaml:"-"` // written by WriteYAML
 	IPIP      IPIP       `yaml:"ipip"`
+	VXLAN     VXLAN      `yaml:"vxlan"`
 	Gateway   Gateway    `yaml:"gateway"`
 	Kernel    Kernel     `yaml:"kernel"`
 	RPF       string     `yaml:"rpf"`
@@ -153,6 +155,32 @@ const DefaultMinPathMTU = 552
 // LeastPathMTU is MinPathMTU with its default.
 func (t *IPIP) LeastPathMTU() int { return cmp.Or(t.MinPathMTU, DefaultMinPathMTU) }
 
+// VXLAN is the same as IPIP in UDP (RFC 7348). Source and MinPathMTU of IPIP hold for it, too.
+type VXLAN struct {
+	Mode  string `yaml:"mode"`
+	VNI   int    `yaml:"vni"`
+	Port  int    `yaml:"port"`
+	Peers []VTEP `yaml:"peers,omitzero"` // nil: the next hops of the routes; empty: nobody
+}
+
+// VTEP is the other end of VXLAN. MAC is its hardware address inside the tunnel; nil: the one
+// that follows from its address.
+type VTEP struct {
+	Address netip.Addr
+	MAC     net.HardwareAddr
+}
+
+// DefaultVNI is Calico's.
+const DefaultVNI = 4096
+
+// Mode says what is put around packets to other hosts where a route does not say, and when.
+func (h *Host) Mode() (encap, mode string) {
+	if h.VXLAN.Mode == IPIPAlways || h.VXLAN.Mode == IPIPCrossSubnet {
+		return EncapVXLAN, h.VXLAN.Mode
+	}
+	return EncapIPIP, h.IPIP.Mode
+}
+
 // Source is at most one address of each family.
 type Source []netip.Addr
 
@@ -215,13 +243,13 @@ type Log struct {
 	Format string `yaml:"format"`
 }
 
-// Tunnels says whether any packet may be put into IP-in-IP.
+// Tunnels says whether any packet may be put into a tunnel.
 func (h *Host) Tunnels() bool {
-	if h.IPIP.Mode != IPIPNever {
+	if _, mode := h.Mode(); mode != IPIPNever {
 		return true
 	}
 	for r := range h.Routes.All {
-		if r.Encap == EncapIPIP {
+		if r.Encap == EncapIPIP || r.Encap == EncapVXLAN {
 			return true
 		}
 	}

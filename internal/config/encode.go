@@ -80,6 +80,17 @@ func (w Workload) MarshalYAML() (any, error) {
 	return file, nil
 }
 
+// MarshalYAML writes an end of VXLAN: its address alone where the MAC follows from it.
+func (v VTEP) MarshalYAML() (any, error) {
+	if v.MAC == nil {
+		return v.Address, nil
+	}
+	return struct {
+		Address netip.Addr `yaml:"address"`
+		MAC     string     `yaml:"mac"`
+	}{v.Address, v.MAC.String()}, nil
+}
+
 // MarshalYAML writes one address as it is, two as a list.
 func (s Source) MarshalYAML() (any, error) {
 	if len(s) == 1 {

@@ -17,9 +17,11 @@ func TestYAML(t *testing.T) {
 	h.Routes = NewRoutes([]Route{
 		{To: prefix("fd00:70:2::1/128"), Via: addr("fe80::1"), Type: RouteUnicast},
 		{To: prefix("10.70.2.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapIPIP},
+		{To: prefix("10.70.3.1/32"), Via: addr("192.168.0.12"), Type: RouteUnicast, Encap: EncapVXLAN},
 		{To: prefix("10.70.9.0/24"), Type: RouteBlackhole, Metric: 20, Proto: "bird"},
 	})
 	h.IPIP.Peers = []netip.Addr{}
+	h.VXLAN.Peers = []VTEP{{Address: addr("192.168.0.12")}, {Address: addr("192.168.0.13"), MAC: net.HardwareAddr{0x66, 0, 0, 0, 0, 1}}}
 	h.Metrics.Listen = ""
 	got, err := h.YAML()
 	if err != nil {
@@ -45,6 +47,10 @@ routes:
     via: 192.168.0.12
     type: unicast
     encap: ipip
+  - to: 10.70.3.1/32
+    via: 192.168.0.12
+    type: unicast
+    encap: vxlan
   - to: 10.70.9.0/24
     type: blackhole
     metric: 20
@@ -52,6 +58,14 @@ routes:
 ipip:
   mode: never
   peers: []
+vxlan:
+  mode: never
+  vni: 4096
+  port: 4789
+  peers:
+    - 192.168.0.12
+    - address: 192.168.0.13
+      mac: 66:00:00:00:00:01
 gateway:
   address: 169.254.1.1
   address6: fe80::ecee:eeff:feee:eeee
@@ -116,6 +130,7 @@ func genHost(t *rapid.T) *Host {
 			Format: rapid.SampledFrom([]string{LogText, LogJSON}).Draw(t, "format"),
 		},
 	}
+	h.VXLAN = genVXLAN(t, h.IPIP.Mode)
 	for i := range rapid.IntRange(0, 3).Draw(t, "workloads") {
 		h.Workloads = append(h.Workloads, genWorkload(t, i))
 	}
@@ -150,6 +165,20 @@ func genIPIP(t *rapid.T) IPIP {
 		i.Peers = []netip.Addr{genAddr(t, 192, 168, 2), genAddr(t, 192, 168, 3), genAddr6(t, "fd00:192:2::")}
 	}
 	return i
+}
+
+func genVXLAN(t *rapid.T, ipip string) VXLAN {
+	v := VXLAN{Mode: IPIPNever, VNI: rapid.IntRange(0, 1<<24-1).Draw(t, "vni"), Port: rapid.IntRange(1, 65535).Draw(t, "port")}
+	if ipip == IPIPNever {
+		v.Mode = rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "vxlan mode")
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "vxlan peers") {
+	case 1:
+		v.Peers = []VTEP{}
+	case 2:
+		v.Peers = []VTEP{{Address: genAddr(t, 192, 168, 2)}, {Address: genAddr6(t, "fd00:192:2::"), MAC: net.HardwareAddr{2, 1, 2, 3, 4, rapid.Byte().Draw(t, "mac")}}}
+	}
+	return v
 }
 
 func genList(t *rapid.T, of *rapid.Generator[string]) []string {
@@ -192,7 +221,7 @@ func genRoute(t *rapid.T, metric int) Route {
 	if r.Type == RouteUnicast {
 		r.Via = rapid.SampledFrom([]netip.Addr{genAddr(t, 192, 168, 4), genAddr6(t, "fd00:192::")}).Draw(t, "via")
 		r.Proto = rapid.SampledFrom([]string{"", "bird", "12", "null", "-"}).Draw(t, "proto")
-		r.Encap = rapid.SampledFrom([]string{"", EncapNone, EncapIPIP}).Draw(t, "encap")
+		r.Encap = rapid.SampledFrom([]string{"", EncapNone, EncapIPIP, EncapVXLAN}).Draw(t, "encap")
 		if r.To.Addr().Is6() && r.Via.Is4() {
 			r.Encap = EncapIPIP
 		}

@@ -8,7 +8,7 @@ import (
 // minimal is a file that needs nothing more; what a test adds to it starts in line 3.
 const minimal = "uplink: {interface: ens160}\nnode: n\n"
 
-const hostKeys = "node, uplink, workloads, routes, ipip, gateway, kernel, rpf, offload, workers, metrics, control and log"
+const hostKeys = "node, uplink, workloads, routes, ipip, vxlan, gateway, kernel, rpf, offload, workers, metrics, control and log"
 
 func checkError(t *testing.T, err error, want string) {
 	t.Helper()
@@ -100,6 +100,14 @@ func TestErrorsOfSettings(t *testing.T) {
 		{"kernel: {import: [BIRD]}\n", `3:19: kernel.import[0]: "BIRD" is not a routing protocol: write a name, such as static or bird, or a number from 0 to 255`},
 		{"ipip: {mode: CrossSubnet}\n", `3:14: ipip.mode: "CrossSubnet" is not known: write never, always or cross-subnet`},
 		{"ipip:\n  peers:\n    - 192.168.0.12\n    - 192.168.0.12\n", "6:7: ipip.peers[1]: 192.168.0.12 is already taken by ipip.peers[0] in line 5: remove one of them"},
+		{"ipip: {mode: always}\nvxlan: {mode: cross-subnet}\n", `4:15: vxlan.mode: ipip.mode is always in line 3, and packets go one way or the other: set one of the two modes to never`},
+		{"vxlan: {mode: Always}\n", `3:15: vxlan.mode: "Always" is not known: write never, always or cross-subnet`},
+		{"vxlan: {vni: 16777216}\n", `3:14: vxlan.vni: "16777216" is not a VXLAN network identifier: write a whole number from 0 to 16777215`},
+		{"vxlan: {port: 0}\n", `3:15: vxlan.port: "0" is not a port of UDP: write a whole number from 1 to 65535`},
+		{"vxlan: {peers: [192.168.0.12, {address: 192.168.0.12}]}\n", "3:41: vxlan.peers[1].address: 192.168.0.12 is already taken by vxlan.peers[0] in line 3: remove one of them"},
+		{"vxlan: {peers: [{mac: 66:00:00:00:00:01}]}\n", "3:17: vxlan.peers[0].address: missing: give the peer's address, such as 192.168.0.12"},
+		{"vxlan: {peers: [{address: 192.168.0.12, mac: ff:ff:ff:ff:ff:ff}]}\n", "3:46: vxlan.peers[0].mac: ff:ff:ff:ff:ff:ff is a multicast or broadcast address: make its first byte even"},
+		{"vxlan: {source: 192.168.0.11}\n", "3:9: vxlan.source: unknown key: remove it, or use one of mode, vni, port and peers"},
 		{"ipip: {peers: ['::1']}\n", "3:16: ipip.peers[0]: ::1 is a loopback address: give the address of one host"},
 		{"ipip: {peers: [127.0.0.1]}\n", "3:16: ipip.peers[0]: 127.0.0.1 is a loopback address: give the address of one host"},
 		{"ipip: {peers: ['fe80::1']}\n", "3:16: ipip.peers[0]: fe80::1 is a link-local address, which means something else on each link: give one from another network"},

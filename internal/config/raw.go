@@ -17,6 +17,7 @@ type rawHost struct {
 	workloads []rawWorkload
 	routes    rawRoutes
 	ipip      rawIPIP
+	vxlan     rawVXLAN
 	gateway   rawGateway
 	kernel    rawKernel
 	rpf       scalar
@@ -33,7 +34,7 @@ func (h *rawHost) read(r *reader, n ast.Node, at place) {
 		{"uplink", &h.uplink},
 		{"workloads", each(&h.workloads)},
 		{"routes", &h.routes},
-		{"ipip", &h.ipip},
+		{"ipip", &h.ipip}, {"vxlan", &h.vxlan},
 		{"gateway", &h.gateway},
 		{"kernel", &h.kernel},
 		{"rpf", &h.rpf},
@@ -138,6 +139,27 @@ type rawIPIP struct {
 
 func (t *rawIPIP) read(r *reader, n ast.Node, at place) {
 	r.mapping(n, at, keys{{"mode", &t.mode}, {"peers", each(&t.peers)}, {"min_path_mtu", &t.minPathMTU}, {"source", &t.source}})
+}
+
+type rawVXLAN struct {
+	mode, vni, port scalar
+	peers           []rawVTEP
+}
+
+func (t *rawVXLAN) read(r *reader, n ast.Node, at place) {
+	r.mapping(n, at, keys{{"mode", &t.mode}, {"vni", &t.vni}, {"port", &t.port}, {"peers", each(&t.peers)}})
+}
+
+// rawVTEP is an address, or one with a MAC.
+type rawVTEP struct{ address, mac scalar }
+
+func (v *rawVTEP) read(r *reader, n ast.Node, at place) {
+	n, at = r.resolve(n, at)
+	if _, whole := n.(ast.MapNode); whole {
+		r.mapping(n, at, keys{{"address", &v.address}, {"mac", &v.mac}})
+		return
+	}
+	v.address.read(r, n, at)
 }
 
 // rawSource is an address, or a list of them.

@@ -80,16 +80,17 @@ func (c *checker) nextHop(raw *rawRoute, t *Route) {
 	}
 	t.Via = c.unicast(raw.via)
 	if raw.encap.given {
-		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP)
+		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP, EncapVXLAN)
 	}
 	if c.err != nil {
 		return
 	}
-	tunnel := t.Encap == EncapIPIP || t.Encap == "" && (c.mode == IPIPAlways || c.mode == "")
+	said := t.Encap == EncapIPIP || t.Encap == EncapVXLAN
+	tunnel := said || t.Encap == "" && (c.mode == IPIPAlways || c.mode == "")
 	switch {
 	case t.To.Addr().Is6() && t.Via.Is4() && !tunnel:
-		c.fail(raw.to.place, "%v is IPv6, of which the next hop %v knows nothing but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop", t.To, t.Via)
-	case t.Encap == EncapIPIP && t.Via.Is6() && t.Via.IsLinkLocalUnicast():
+		c.fail(raw.to.place, "%v is IPv6, of which the next hop %v knows nothing but in a tunnel: add `encap: ipip` or `encap: vxlan`, or give an IPv6 next hop", t.To, t.Via)
+	case said && t.Via.Is6() && t.Via.IsLinkLocalUnicast():
 		c.fail(raw.via.place, "%v is a link-local address, which is no end of a tunnel: give one from another network", t.Via)
 	}
 }

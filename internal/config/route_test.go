@@ -7,7 +7,7 @@ import (
 
 func TestErrorsOfRoutes(t *testing.T) {
 	const notPrefix = " is not an IP address with a prefix length: write it like 10.70.2.0/24 or fd00:70:2::/64"
-	const needsTunnel = " is IPv6, of which the next hop 192.168.0.12 knows nothing but in IP-in-IP: add `encap: ipip`, or give an IPv6 next hop"
+	const needsTunnel = " is IPv6, of which the next hop 192.168.0.12 knows nothing but in a tunnel: add `encap: ipip` or `encap: vxlan`, or give an IPv6 next hop"
 	const notMetric = " is not a metric: write a whole number from 0 to 4294967295"
 	checkHostErrors(t, minimal+"routes:\n- {", [][2]string{
 		{"via: 192.168.0.12}", "4:3: routes[0].to: missing: give the destination, such as 10.70.2.0/24"},
@@ -30,7 +30,7 @@ func TestErrorsOfRoutes(t *testing.T) {
 		{"to: 10.70.2.1, type: local}", `4:25: routes[0].type: "local" is not known: write unicast, blackhole, unreachable or prohibit`},
 		{"to: 10.70.2.1, type: blackhole, via: 192.168.0.12}", "4:41: routes[0].via: a blackhole route has no next hop: remove via, or the type"},
 		{"to: 10.70.2.1, type: prohibit, encap: none}", "4:42: routes[0].encap: a prohibit route sends nothing to encapsulate: remove encap, or the type"},
-		{"to: 10.70.2.1, via: 192.168.0.12, encap: gre}", `4:45: routes[0].encap: "gre" is not known: write none or ipip`},
+		{"to: 10.70.2.1, via: 192.168.0.12, encap: gre}", `4:45: routes[0].encap: "gre" is not known: write none, ipip or vxlan`},
 		{"to: 10.70.2.1, via: 192.168.0.12, metric: -1}", `4:46: routes[0].metric: "-1"` + notMetric},
 		{"to: 10.70.2.1, via: 192.168.0.12, metric: 4294967296}", `4:46: routes[0].metric: "4294967296"` + notMetric},
 		{"to: 10.70.2.1, via: 192.168.0.12}\n- {to: 10.70.2.1/32, type: blackhole}",

@@ -31,7 +31,7 @@ const (
 
 var (
 	routeTypes = []string{RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit}
-	encaps     = []string{"", EncapNone, EncapIPIP}
+	encaps     = []string{"", EncapNone, EncapIPIP, EncapVXLAN}
 )
 
 // NewRoutes is a list of checked routes.

@@ -33,7 +33,7 @@ func CheckPattern(w RouteWords) (Route, error) {
 		t.Via = c.unicast(raw.via)
 	}
 	if raw.encap.given {
-		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP)
+		t.Encap = c.oneOf(raw.encap, EncapNone, EncapIPIP, EncapVXLAN)
 	}
 	c.rank(raw, &t)
 	return t, c.err

@@ -56,6 +56,7 @@ var baseRoutes6 = []route{
 // route of the host: static for vrouter, `ip route add` for Linux.
 type route struct {
 	to, via, kind string // kind: blackhole, unreachable, prohibit
+	encap         string // of tunnels; "": ipip
 	also          string // another next hop, of equal weight (of routes in the kernel's table)
 	metric        int
 	mtu           int // 0: none
@@ -79,7 +80,7 @@ type options struct {
 	joins                     bool    // the uplink joins what it receives (joined_test.go)
 	cuts                      bool    // what goes to ns1 is cut (superframe_test.go)
 	six                       bool    // IPv6 beside IPv4 (six_test.go)
-	tunnels                   []route // vrouter's, in IP-in-IP to their next hop
+	tunnels                   []route // vrouter's, in a tunnel to their next hop
 }
 
 func orDefault(mtu int) int {

@@ -36,7 +36,7 @@ const sections = "AHFITNVRX"
 
 // rows is the whole table, in order. A new section is one more list here.
 var rows = inOrder(arpRows, neighborRows, slowRows, headerRows, forwardingRows, routeRows, icmpRows, localRows, []row{joinedRow},
-	ndRows, ndHostileRows, slowRows6, headerRows6, forwardingRows6, icmpRows6, readyRows, tunnelRows6, superRows, multipathRows6)
+	ndRows, ndHostileRows, slowRows6, headerRows6, forwardingRows6, icmpRows6, readyRows, tunnelRows6, tunnelErrorRows, vxlanRows, superRows, multipathRows6)
 
 func inOrder(lists ...[]row) []row {
 	all := slices.Concat(lists...)

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,7 +120,7 @@ func (b *Bench) config(dir string) string {
 		}
 	}
 	for _, r := range b.options.tunnels {
-		fmt.Fprintf(&y, "  - {to: %q, via: %q, encap: ipip}\n", r.to, r.via)
+		fmt.Fprintf(&y, "  - {to: %q, via: %q, encap: %s}\n", r.to, r.via, cmp.Or(r.encap, "ipip"))
 	}
 	if len(b.options.kernelRoutes) > 0 {
 		fmt.Fprintf(&y, "kernel: {import: [static]}\n")

@@ -194,8 +194,10 @@ type Taken struct {
 // Tunnel is a line of `vrouter show tunnels`.
 type Tunnel struct {
 	Peer      string  `json:"peer"`
-	Kind      string  `json:"kind"` // what it carries: "ipip,6in4" to an IPv4 address, "4in6,6in6" to one of IPv6
-	Mode      string  `json:"mode"` // both, send, receive: the directions that the routes and ipip.peers allow
+	Kind      string  `json:"kind"`              // what it carries: "ipip,6in4" to an IPv4 address, "4in6,6in6" to one of IPv6, "vxlan"
+	Mode      string  `json:"mode"`              // both, send, receive: the directions that the routes and the peers allow
+	MAC       string  `json:"mac,omitempty"`     // of VXLAN: the peer's inside the tunnel
+	OwnMAC    string  `json:"own_mac,omitempty"` // and this end's
 	PathMTU   int     `json:"path_mtu"`
 	Cause     string  `json:"cause"`          // uplink, or the router that told a lower path MTU
 	Age       float64 `json:"age_seconds"`    // since it told

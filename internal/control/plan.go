@@ -66,7 +66,11 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 		if name == "" {
 			name = "the file"
 		}
-		c, err := config.Parse(name, text)
+		parse := config.Parse
+		if node := r.URL.Query().Get("node"); node != "" {
+			parse = func(name string, text []byte) (*config.Host, error) { return config.ParseNode(name, node, text) }
+		}
+		c, err := parse(name, text)
 		if err != nil {
 			return nil, badRequest{err}
 		}
@@ -108,9 +112,9 @@ func plannedPackets(all []node.PlannedPacket) (list []PlannedPacket, more int) {
 	return list, len(all) - len(list)
 }
 
-// Plan asks what a reload with a configuration file would change.
-func (c *Client) Plan(ctx context.Context, name, text string) (p Plan, err error) {
-	path := "/v1/plan?" + url.Values{"name": {name}}.Encode()
+// Plan asks what a reload with a configuration file would change, or with one of all hosts, of which this is node.
+func (c *Client) Plan(ctx context.Context, name, node, text string) (p Plan, err error) {
+	path := "/v1/plan?" + url.Values{"name": {name}, "node": {node}}.Encode()
 	body, err := c.open(ctx, http.MethodPost, path, strings.NewReader(text))
 	if err != nil {
 		return p, err

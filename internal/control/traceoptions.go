@@ -22,6 +22,7 @@ type TraceOptions struct {
 	Outer         bool
 	Drops         bool
 	Every         uint64 // of the packets that match, one in so many; 0: all
+	Hash          uint64 // the same, by a hash of what no router changes: every router takes the same packets
 	Rate          uint64 // at most so many packets a second; 0: all
 	Frames        bool   // with the start of each frame, before and after each step that changes it
 }
@@ -39,7 +40,7 @@ func (o *TraceOptions) query() url.Values {
 			q.Set(key, word)
 		}
 	}
-	for key, n := range map[string]uint64{"every": o.Every, "rate": o.Rate} {
+	for key, n := range map[string]uint64{"every": o.Every, "hash": o.Hash, "rate": o.Rate} {
 		if n > 0 {
 			q.Set(key, strconv.FormatUint(n, 10))
 		}
@@ -74,7 +75,7 @@ func traceOptions(q url.Values, r *engine.Router) (o trace.Options, err error) {
 			return o, fmt.Errorf("there is no port %q; `vrouter show ports` lists them", *to)
 		}
 	}
-	for key, to := range map[string]*uint64{"every": &o.Every, "rate": &o.Rate} {
+	for key, to := range map[string]*uint64{"every": &o.Every, "hash": &o.Hash, "rate": &o.Rate} {
 		if !q.Has(key) {
 			continue
 		}

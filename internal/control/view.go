@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
@@ -134,26 +135,37 @@ func held(n *node.Node) []Held {
 }
 
 // kindTo is what a tunnel to an address carries: a route of either family may lead into it.
-func kindTo(peer netip.Addr) string {
-	if peer.Is4() {
-		return "ipip,6in4"
+func kindTo(t *engine.TunnelStats) string {
+	var kinds []string
+	for _, e := range t.Kinds() {
+		switch {
+		case e == rib.VXLAN:
+			kinds = append(kinds, "vxlan")
+		case t.Peer.Is4():
+			kinds = append(kinds, "ipip,6in4")
+		default:
+			kinds = append(kinds, "4in6,6in6")
+		}
 	}
-	return "4in6,6in6"
+	return strings.Join(kinds, ",")
 }
 
 func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(t.Peer), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
+		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(&t), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
 		if t.CutBecause != "" {
 			v.Offload = "cut here"
 		}
-		switch {
-		case t.Send && t.Accept:
+		if t.OwnMAC != (packet.MAC{}) {
+			v.MAC, v.OwnMAC = t.MAC.String(), t.OwnMAC.String()
+		}
+		switch send, accept := len(t.Send) > 0, len(t.Accept) > 0; {
+		case send && accept:
 			v.Mode = "both"
-		case t.Send:
+		case send:
 			v.Mode = "send"
-		case t.Accept:
+		case accept:
 			v.Mode = "receive"
 		default:
 			v.Mode = "none"

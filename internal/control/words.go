@@ -9,7 +9,7 @@ import (
 )
 
 // RouteHelp says which words ParseRoute knows.
-const RouteHelp = "[unicast|blackhole|unreachable|prohibit] PREFIX|default [via ADDRESS] [dev PORT] [metric N] [proto NAME|N] [encap ipip|none]"
+const RouteHelp = "[unicast|blackhole|unreachable|prohibit] PREFIX|default [via ADDRESS] [dev PORT] [metric N] [proto NAME|N] [encap ipip|vxlan|none]"
 
 // WordError points at the word that is wrong.
 type WordError struct{ Word, Reason string }
@@ -70,7 +70,7 @@ func (p *routeParser) word(w string) {
 	case "metric":
 		p.metric(p.value(w))
 	case "encap":
-		p.change.Encap = p.oneOf(w, "no such encapsulation here", "ipip", "none")
+		p.change.Encap = p.oneOf(w, "no such encapsulation here", "ipip", "vxlan", "none")
 	case "scope":
 		p.scope = p.oneOf(w, "no scope of a route here", "link", "global")
 	case "table":

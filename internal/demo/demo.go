@@ -41,7 +41,11 @@ const topology6 = `
    fd00:70:2::1 via fd00:192::12 dev ens160                  fd00:70:1::1 via fd00:192::11 dev ens160
 `
 
-const pings = 3
+const (
+	pings = 3
+	// pingEvery is how often there is one for the page.
+	pingEvery = 2 * time.Second
+)
 
 // Run builds the lab, pings from its first host's workload to its second one's,
 // by IPv6 if it is to, and tells what happened. Whatever it built ends with this process.
@@ -101,4 +105,19 @@ func runPing(ctx context.Context, w io.Writer, from, to *lab.Host, six bool) (*p
 		return err
 	})
 	return result, err
+}
+
+// KeepPinging pings every other second, until the context ends, so that there is something to see.
+func KeepPinging(ctx context.Context, l *lab.Lab, six bool) {
+	from, to := l.Hosts[0].Workloads[0], l.Hosts[1].Workloads[0].AddressOf(six)
+	for ctx.Err() == nil {
+		_ = workload.Named(from.Namespace).Do(func() error { // where none comes back, the page shows why
+			_, err := ping.Run(ctx, io.Discard, ping.Options{To: to, Count: 1, Timeout: pingEvery})
+			return err
+		})
+		select {
+		case <-time.After(pingEvery):
+		case <-ctx.Done():
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/hostroutes"
+	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // subnets are what an interface has on its link by its addresses, with the address there.
@@ -64,15 +65,41 @@ func (h *Host) speaksIPv6() bool {
 	return false
 }
 
+// tunnelsIPv6 says whether all routes of IPv6 go through tunnels of IPv4: the uplink needs nothing of it then.
+func (h *Host) tunnelsIPv6() (all bool) {
+	for r := range h.Config.Routes.All {
+		if r.Via.Is6() {
+			return false
+		}
+		all = all || r.To.Addr().Is6() && r.Via.Is4()
+	}
+	return all && len(h.Config.Kernel.Import) == 0
+}
+
 type subnet struct {
 	netip.Prefix
 	own netip.Addr
 }
 
+// end is the other one of a tunnel: an example of a route by it, and what goes around the packets there.
+type end struct {
+	to    netip.Prefix
+	encap string
+}
+
+// words are those of the tunnel, and of the reason for which a host drops what is from a stranger.
+func (e end) words() (tunnel, reason string) {
+	if e.encap == config.EncapVXLAN {
+		return "VXLAN", verdict.VXLANUnknownPeer.String()
+	}
+	return "IP-in-IP", verdict.IPIPUnknownPeer.String()
+}
+
 // hops are the next hops of the configuration's routes that are no workloads, with an example of a
-// route by each, and those of them to whom packets go in IP-in-IP.
-func (h *Host) hops(on []subnet) (plain, ends map[netip.Addr]netip.Prefix) {
-	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]netip.Prefix{}
+// route by each, and those of them to whom packets go in a tunnel.
+func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[netip.Addr]end) {
+	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]end{}
+	encap, mode := h.Config.Mode()
 	workloads := map[netip.Addr]bool{}
 	for _, w := range h.Config.Workloads {
 		for _, a := range w.Addresses {
@@ -87,12 +114,14 @@ func (h *Host) hops(on []subnet) (plain, ends map[netip.Addr]netip.Prefix) {
 			continue // on the link, whoever that is
 		}
 		beyond := !slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(r.Via) })
-		if beyond && h.Config.IPIP.Mode == config.IPIPCrossSubnet {
+		if beyond && mode == config.IPIPCrossSubnet {
 			beyond = !h.onLink(r.Via)
 		}
-		switch mode := h.Config.IPIP.Mode; {
-		case r.Encap == config.EncapIPIP, r.Encap == "" && (mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && beyond):
-			ends[r.Via] = r.To
+		switch {
+		case r.Encap == config.EncapIPIP || r.Encap == config.EncapVXLAN:
+			ends[r.Via] = end{r.To, r.Encap}
+		case r.Encap == "" && (mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && beyond):
+			ends[r.Via] = end{r.To, encap}
 		default:
 			plain[r.Via] = r.To
 		}
@@ -129,7 +158,7 @@ func nextHops(h *Host) (found []Finding, err error) {
 	inSubnet := func(a netip.Addr) bool { return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) }
 	plain, ends := h.hops(on)
 	for _, s := range on {
-		for _, to := range []netip.Prefix{plain[s.own], ends[s.own]} {
+		for _, to := range []netip.Prefix{plain[s.own], ends[s.own].to} {
 			if to.IsValid() {
 				found = append(found, Finding{
 					State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is this host itself: nobody answers for it", s.own, to),
@@ -142,14 +171,14 @@ func nextHops(h *Host) (found []Finding, err error) {
 		if !inSubnet(a) && !h.onLink(a) {
 			found = append(found, Finding{
 				State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is not on the link of %s: the route is not used", a, plain[a], name),
-				Mend: fmt.Sprintf("ip route add %s dev %s   # if it is on that link; else give the route another next hop, or encap: ipip", a, name),
+				Mend: fmt.Sprintf("ip route add %s dev %s   # if it is on that link; else give the route another next hop, or an encapsulation", a, name),
 			})
 		}
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
 		if _, ok := h.way(a); !inSubnet(a) && !ok {
 			found = append(found, Finding{
-				State: Fail, Means: fmt.Sprintf("the host has no way by %s to %s, the tunnel's end for the route to %s: what goes there is dropped (no_route)", name, a, ends[a]),
+				State: Fail, Means: fmt.Sprintf("the host has no way by %s to %s, the tunnel's end for the route to %s: what goes there is dropped (no_route)", name, a, ends[a].to),
 				Mend: fmt.Sprintf("ip route add %s via GATEWAY dev %s", a, name),
 			})
 		}
@@ -158,7 +187,7 @@ func nextHops(h *Host) (found []Finding, err error) {
 }
 
 // tunnelSource: a host that has several addresses is known to each of the others by one of them, and
-// what comes from another one is dropped there (ipip_unknown_peer).
+// what comes from another one is dropped there (ipip_unknown_peer, vxlan_unknown_peer).
 func tunnelSource(h *Host) (found []Finding, err error) {
 	l, err := h.link()
 	if err != nil {
@@ -174,8 +203,8 @@ func tunnelSource(h *Host) (found []Finding, err error) {
 		}
 	}
 	_, ends := h.hops(on)
-	for _, end := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
-		if f, doubtful := h.knownAs(end, on); doubtful {
+	for _, a := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
+		if f, doubtful := h.knownAs(a, ends[a], on); doubtful {
 			return []Finding{f}, nil // one is enough to see why
 		}
 	}
@@ -201,7 +230,7 @@ func (h *Host) misplaced(source netip.Addr, uplink netlink.Link) (Finding, bool)
 			return Finding{}, false
 		}
 		return Finding{
-			State: Warn, Means: fmt.Sprintf("ipip.source %s is on %s, not on %s: the other hosts need a route to it, and it has to be their next hop, or in their ipip.peers", source, where.Attrs().Name, name),
+			State: Warn, Means: fmt.Sprintf("ipip.source %s is on %s, not on %s: the other hosts need a route to it, and it has to be their next hop, or among their peers", source, where.Attrs().Name, name),
 			Mend: "ip route get " + source.String() + "   # on each of the other hosts: it has to lead here",
 		}, true
 	}
@@ -230,19 +259,20 @@ func nearest(a netip.Addr, on []subnet) (near []subnet) {
 
 // knownAs says that the other end of a tunnel may know this host by another address than its
 // packets come from: by that in the same subnet.
-func (h *Host) knownAs(end netip.Addr, on []subnet) (Finding, bool) {
-	near, source := nearest(end, on), h.Config.IPIP.Source.Of(end)
+func (h *Host) knownAs(a netip.Addr, e end, on []subnet) (Finding, bool) {
+	near, source := nearest(a, on), h.Config.IPIP.Source.Of(a)
+	tunnel, reason := e.words()
 	switch {
 	case len(near) == 0: // of an end that there is no way to another check speaks
 	case !source.IsValid() && len(near) > 1:
 		return Finding{
-			State: Warn, Means: fmt.Sprintf("IP-in-IP to %s comes from %s, and this host is %s as well: if %s knows it by that, it drops it (ipip_unknown_peer)", end, near[0].own, near[1].own, end),
+			State: Warn, Means: fmt.Sprintf("%s to %s comes from %s, and this host is %s as well: if %s knows it by that, it drops it (%s)", tunnel, a, near[0].own, near[1].own, a, reason),
 			Mend: fmt.Sprintf("set ipip.source to the address that is the next hop of the other hosts' routes, %s or %s", near[0].own, near[1].own),
 		}, true
-	case source.IsValid() && near[0].Contains(end) && !slices.ContainsFunc(near, func(s subnet) bool { return s.own == source }):
+	case source.IsValid() && near[0].Contains(a) && !slices.ContainsFunc(near, func(s subnet) bool { return s.own == source }):
 		return Finding{
-			State: Warn, Means: fmt.Sprintf("IP-in-IP to %s comes from ipip.source %s, and this host is %s in that subnet: if %s knows it by that, it drops it (ipip_unknown_peer)", end, source, near[0].own, end),
-			Mend: fmt.Sprintf("let the routes of %s lead via %s, or name that in its ipip.peers", end, source),
+			State: Warn, Means: fmt.Sprintf("%s to %s comes from ipip.source %s, and this host is %s in that subnet: if %s knows it by that, it drops it (%s)", tunnel, a, source, near[0].own, a, reason),
+			Mend: fmt.Sprintf("let the routes of %s lead via %s, or name that among its peers", a, source),
 		}, true
 	}
 	return Finding{}, false

@@ -15,12 +15,12 @@ import (
 // DefaultConfig is where the installed service has its configuration.
 const DefaultConfig = "/etc/vrouter/vrouter.yaml"
 
-// NewHost finds the configuration: the file, if one is named; that of the router
+// NewHost finds the configuration: the file, if one is named, or in a file of all hosts that of node; that of the router
 // which answers at the socket; or the installed one. What it says about that is
 // the first finding.
-func NewHost(ctx context.Context, file, socket string) (*Host, Finding) {
+func NewHost(ctx context.Context, file, node, socket string) (*Host, Finding) {
 	h := &Host{Socket: socket}
-	found := h.configure(ctx, file)
+	found := h.configure(ctx, file, node)
 	found.Name = "configuration"
 	if h.Config != nil {
 		h.Config.Lab = lab.Prefix()
@@ -35,7 +35,7 @@ func NewHost(ctx context.Context, file, socket string) (*Host, Finding) {
 	return h, found
 }
 
-func (h *Host) configure(ctx context.Context, file string) Finding {
+func (h *Host) configure(ctx context.Context, file, node string) Finding {
 	var err error
 	if file == "" {
 		if h.Config, err = running(ctx, h.Socket); err == nil {
@@ -49,7 +49,11 @@ func (h *Host) configure(ctx context.Context, file string) Finding {
 			}
 		}
 	}
-	if h.Config, err = config.Load(file); err != nil {
+	load := config.Load
+	if node != "" {
+		load = func(file string) (*config.Host, error) { return config.LoadNode(file, node) }
+	}
+	if h.Config, err = load(file); err != nil {
 		h.Config = nil
 		return Finding{State: Fail, Means: err.Error() + "; only what needs no configuration was looked at", Mend: "edit " + file}
 	}

@@ -77,7 +77,7 @@ func (h *Host) forwards6() bool {
 // ipv6 is whether the host's own stack lets the uplink have its addresses and routes of that family.
 func ipv6(h *Host) (found []Finding, err error) {
 	l, err := h.link()
-	if err != nil || !h.speaksIPv6() {
+	if err != nil || !h.speaksIPv6() || h.tunnelsIPv6() {
 		return nil, err
 	}
 	name := h.Config.Uplink.Interface
@@ -135,17 +135,68 @@ func (h *Host) reload() error {
 	return client.Post(context.Background(), "/v1/reload", struct{}{}, &struct{}{})
 }
 
-// unguardedTunnels: without the guard the host answers IP-in-IP that it has no
+// unguardedTunnels: without the guard the host answers IP-in-IP, or VXLAN, that it has no
 // tunnel for, and the other end takes the answer for the truth (RFC 2003 4).
 func unguardedTunnels(h *Host) ([]Finding, error) {
-	tunnels, err := ipipLinks()
-	if err != nil || len(tunnels) > 0 || !h.Config.Tunnels() {
-		return nil, err
+	says := func(has, answer string) []Finding {
+		return []Finding{{
+			State: Fail, Means: "kernel.guard is false and the host has no " + has + ": its own stack answers each packet of a tunnel with " + answer,
+			Mend: "set kernel.guard: true, then: vrouter --socket " + h.Socket + " reload",
+		}}
 	}
-	return []Finding{{
-		State: Fail, Means: "kernel.guard is false and the host has no IP-in-IP: its own stack answers each packet of a tunnel with Protocol Unreachable",
-		Mend: "set kernel.guard: true, then: vrouter --socket " + h.Socket + " reload",
-	}}, nil
+	if tunnels, err := ipipLinks(); err != nil || len(tunnels) == 0 && h.uses(config.EncapIPIP) {
+		return says("IP-in-IP", "Protocol Unreachable"), err
+	}
+	if devices, err := vxlanLinks(h.Config.VXLAN.Port); err != nil || len(devices) == 0 && h.uses(config.EncapVXLAN) {
+		return says("vxlan device", "Port Unreachable"), err
+	}
+	return nil, nil
+}
+
+// uses says whether any packet may be put into a tunnel of that encapsulation.
+func (h *Host) uses(encap string) bool {
+	if e, mode := h.Config.Mode(); e == encap && mode != config.IPIPNever {
+		return true
+	}
+	for r := range h.Config.Routes.All {
+		if r.Encap == encap {
+			return true
+		}
+	}
+	return false
+}
+
+// vxlanLinks are the host's own devices that are up and take what comes at a UDP port.
+func vxlanLinks(port int) (up []*netlink.Vxlan, err error) {
+	list, err := netlink.LinkList()
+	for _, l := range list {
+		if v, ok := l.(*netlink.Vxlan); ok && v.Port == port && v.Flags&net.FlagUp != 0 {
+			up = append(up, v)
+		}
+	}
+	return up, err
+}
+
+func kernelVXLAN(h *Host) (found []Finding, err error) {
+	if !h.uses(config.EncapVXLAN) {
+		return nil, nil
+	}
+	list, err := vxlanLinks(h.Config.VXLAN.Port)
+	for _, v := range list {
+		f := Finding{Mend: "ip link set " + v.Name + " down"}
+		switch {
+		case h.Config.Kernel.Guard:
+			// Without a fix: it may be somebody's, by another interface.
+			f.State, f.Means = Warn, fmt.Sprintf("%s is up at UDP port %d, the host's own VXLAN; the guard cuts it off from %s", v.Name, v.Port, h.Config.Uplink.Interface)
+		case v.VxlanId == h.Config.VXLAN.VNI || v.FlowBased:
+			f.State, f.Means = Fail, fmt.Sprintf("%s is up at UDP port %d and kernel.guard is false: the host's own stack unpacks the VXLAN that the router unpacks, and what is in it may arrive twice", v.Name, v.Port)
+			f.fix = func() error { return netlink.LinkSetDown(v) }
+		default:
+			continue
+		}
+		found = append(found, f)
+	}
+	return found, err
 }
 
 // ipipLinks are the host's own tunnels that are up, tunl0 among them.
@@ -168,7 +219,7 @@ func kernelTunnels(h *Host) (found []Finding, err error) {
 		case h.Config.Kernel.Guard:
 			// Without a fix: it may be somebody's, by another interface.
 			f.State, f.Means = Warn, fmt.Sprintf("%s is up, the host's own IP-in-IP; the guard cuts it off from %s", name, h.Config.Uplink.Interface)
-		case h.Config.Tunnels():
+		case h.uses(config.EncapIPIP):
 			f.State, f.Means = Fail, name+" is up and kernel.guard is false: the host's own stack unpacks the IP-in-IP that the router unpacks, and what is in it arrives twice"
 			f.fix = func() error { return netlink.LinkSetDown(l) }
 		default:
@@ -190,11 +241,12 @@ func rpFilter(h *Host) ([]Finding, error) {
 	}
 	const strict, loose = 1, 2 // RFC 3704; the greater of the two settings holds
 	own := interfaceSetting(name, "rp_filter")
-	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || h.Config.IPIP.Mode == config.IPIPAlways {
+	_, mode := h.Config.Mode()
+	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || mode == config.IPIPAlways {
 		return nil, nil
 	}
 	for r := range h.Config.Routes.All {
-		if r.Type != config.RouteUnicast || r.Encap == config.EncapIPIP || r.To.Bits() == 0 {
+		if r.Type != config.RouteUnicast || r.Encap == config.EncapIPIP || r.Encap == config.EncapVXLAN || r.To.Bits() == 0 {
 			continue
 		}
 		back, err := netlink.RouteGet(r.To.Addr().AsSlice())

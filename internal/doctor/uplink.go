@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
@@ -73,9 +74,7 @@ func mtu(h *Host) (found []Finding, err error) {
 		return nil, err
 	}
 	fits := l.Attrs().MTU
-	if h.Config.Tunnels() {
-		fits -= h.outerHeader(l)
-	}
+	fits -= h.outerHeaders(l)
 	for _, w := range h.Config.Workloads {
 		want := fits
 		if w.MTU != 0 {
@@ -100,16 +99,27 @@ func mtu(h *Host) (found []Finding, err error) {
 	return found, nil
 }
 
-// outerHeader is the length of the longest that any packet gets.
-func (h *Host) outerHeader(uplink netlink.Link) int {
+// outerHeaders is the length of the most that any packet gets.
+func (h *Host) outerHeaders(uplink netlink.Link) (most int) {
 	on, _ := subnets(uplink)
 	_, ends := h.hops(on)
-	for end := range ends {
-		if end.Is6() {
-			return packet.IPv6MinLen
+	for a, e := range ends {
+		n := packet.IPv4MinLen
+		if a.Is6() {
+			n = packet.IPv6MinLen
 		}
+		if e.encap == config.EncapVXLAN {
+			n += packet.VXLANLen
+		}
+		most = max(most, n)
 	}
-	return packet.IPv4MinLen
+	if h.uses(config.EncapIPIP) {
+		most = max(most, packet.IPv4MinLen)
+	}
+	if h.uses(config.EncapVXLAN) {
+		most = max(most, packet.IPv4MinLen+packet.VXLANLen)
+	}
+	return most
 }
 
 // setMTU is for an interface that a router has made, or has taken over.

@@ -169,8 +169,8 @@ func TestLabLinkRefuses(t *testing.T) {
 		status      int
 	}{
 		{theLink + " loss 5", `loss: "5" is no share of packets: write it as 5%`, 2},
-		{theLink + " loss", "after the subnet comes `none`, or a key and its value", 2},
-		{theLink, "after the subnet comes `none`, or a key and its value", 2},
+		{theLink + " loss", "write `none`, or a key and its value", 2},
+		{theLink, "write `none`, or a key and its value", 2},
 		{theLink + " speed 5", `there is no "speed": there is loss, delay`, 2},
 		{theLink + " reorder 5%", "reorder needs a delay", 2},
 		{"192.168.1.0/24 loss 5%", `no impaired link "192.168.1.0/24" in the lab; there is \[192.168.0.0/24\]`, 1},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,9 +36,18 @@ func TestBrokenLabs(t *testing.T) {
 
 // Each fault that can be planted is named by why, and mended; the lab is what it was.
 func TestLabBreak(t *testing.T) {
-	text := twoHosts("    ipip: {mode: always, peers: [192.168.0.11, 192.168.0.12]}\n") + "links: {loss: 0%}\n"
+	breaks(t, "ipip", lab.Faults)
+}
+
+// The faults that are a tunnel's are VXLAN's, too.
+func TestLabBreakVXLAN(t *testing.T) {
+	breaks(t, "vxlan", slices.DeleteFunc(slices.Clone(lab.Faults), func(f lab.Fault) bool { return !strings.HasPrefix(f.Name, "tunnel-") && f.Name != "own-mtu" }))
+}
+
+func breaks(t *testing.T, encap string, faults []lab.Fault) {
+	text := twoHosts("    "+encap+": {mode: always, peers: [192.168.0.11, 192.168.0.12]}\n") + "links: {loss: 0%}\n"
 	causes := map[string]why.Cause{
-		"return-route": "no_route", "next-hop": why.Unanswered, "blackhole": "blackhole", "loop": why.Loop, "far-mtu": why.MTU, "own-mtu": why.MTU, "tunnel-peer": "ipip_unknown_peer",
+		"return-route": "no_route", "next-hop": why.Unanswered, "blackhole": "blackhole", "loop": why.Loop, "far-mtu": why.MTU, "own-mtu": why.MTU, "tunnel-peer": why.Cause(encap + "_unknown_peer"),
 		"tunnel-source": why.TunnelSource, "second-copy": why.Copy, "killed-router": why.NoRouter, "lossy-cable": why.Cable, "wrong-address": why.Waiting,
 	}
 	labUp(t, text)
@@ -47,7 +57,7 @@ func TestLabBreak(t *testing.T) {
 	if r := vrouter(t, "lab", "break", "nothing"); r.status != 2 || !strings.Contains(r.err, "return-route") {
 		t.Errorf("%+v", r)
 	}
-	for _, f := range lab.Faults {
+	for _, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
 			dst := there
 			if f.Name == "loop" {

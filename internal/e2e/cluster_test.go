@@ -8,7 +8,9 @@ import (
 	"testing"
 )
 
-// clusterText is a file of two hosts, or with more of others.
+// clusterText is a file of two hosts, with a mode of encapsulation, or with more of others.
+const plain = "ipip: {mode: never}"
+
 func clusterText(mode, more string) string {
 	host := func(n int) string {
 		return fmt.Sprintf(`  - node: n%[1]d
@@ -17,7 +19,7 @@ func clusterText(mode, more string) string {
     workloads:
       - {name: ns1, addresses: [10.70.%[1]d.1/24, "fd00:70:%[1]d::1/128"]}
       - {name: guest, address: 10.80.0.%[1]d/32}
-    ipip: {mode: %[2]s}
+    %[2]s
     metrics: {listen: ""}
     control: {socket: /run/vrouter/n%[1]d.sock}
 `, n, mode)
@@ -36,7 +38,7 @@ const thirdHost = `  - node: n3
 // One file is a lab, and each host's configuration: in each encapsulation and both families hosts reach the others' blocks, and what workloads
 // they have outside of them.
 func TestClusterFile(t *testing.T) {
-	for _, mode := range []string{"never", "always", "cross-subnet"} {
+	for _, mode := range []string{plain, "ipip: {mode: always}", "ipip: {mode: cross-subnet}", "vxlan: {mode: always}"} {
 		t.Run(mode, func(t *testing.T) {
 			hosts := labUp(t, clusterText(mode, ""))
 			for _, to := range []string{"10.70.2.1", "fd00:70:2::1", "10.80.0.2"} {
@@ -50,8 +52,8 @@ func TestClusterFile(t *testing.T) {
 // The same file on each host, by --node; a host more in it, and one less, costs the others no packet. A file that is wrong, or
 // for another host, changes nothing.
 func TestClusterFileOnHosts(t *testing.T) {
-	hosts := labUp(t, clusterText("never", ""))
-	path := file(t, "cluster.yaml", clusterText("never", ""))
+	hosts := labUp(t, clusterText(plain, ""))
+	path := file(t, "cluster.yaml", clusterText(plain, ""))
 	sockets := []string{"/run/vrouter/n1.sock", "/run/vrouter/n2.sock"}
 	run := func(i int, node string) *running {
 		return start(t, command(t, "lab", "exec", hosts[i].Name, "--", program, "run", "--config", path, "--node", node), outsideOfAll)
@@ -73,6 +75,20 @@ func TestClusterFileOnHosts(t *testing.T) {
 		resumes(t, hosts[0].ns1, to)
 		wantEcho(t, hosts[0].ns1, to, 62)
 	}
+	plan := func(text, node string) result {
+		return vrouter(t, "--socket", sockets[0], "plan", "--config", file(t, "next.yaml", text), "--node", node)
+	}
+	if out := plan(clusterText("never", ""), "n1").wantOK(t); out != "nothing changes\n" {
+		t.Errorf("the plan of the file in force: %s", out)
+	}
+	if out := plan(clusterText("never", thirdHost), "n1").wantOK(t); !strings.Contains(out, "route  add 10.70.3.0/24 via 192.168.0.13") {
+		t.Errorf("the plan of a host more: %s", out)
+	}
+	plan(clusterText("never", ""), "n9").wantError(t, 1, `no host is called "n9": it has n1, n2`)
+	examined := vrouter(t, "lab", "exec", "n1", "--", program, "doctor", "--config", path, "--node", "n1")
+	if !strings.Contains(examined.out, path+" can be read") || !strings.Contains(examined.out, " uplink         it is up") {
+		t.Errorf("doctor --node: %s%s", examined.out, examined.err)
+	}
 	stop := floods(t, hosts[0].ns1, "10.70.2.1")
 	reload := func(text string) []result {
 		t.Helper()
@@ -82,7 +98,7 @@ func TestClusterFileOnHosts(t *testing.T) {
 		return []result{vrouter(t, "--socket", sockets[0], "reload"), vrouter(t, "--socket", sockets[1], "reload")}
 	}
 	for range 3 {
-		for _, r := range reload(clusterText("never", thirdHost)) {
+		for _, r := range reload(clusterText(plain, thirdHost)) {
 			r.wantOK(t)
 		}
 		for _, socket := range sockets {
@@ -94,8 +110,8 @@ func TestClusterFileOnHosts(t *testing.T) {
 			}
 		}
 		for _, wrong := range []string{
-			strings.Replace(clusterText("never", thirdHost), "10.70.3.0/24", "10.70.2.0/25", 1),
-			strings.Replace(clusterText("never", ""), "node: n", "node: m", 2),
+			strings.Replace(clusterText(plain, thirdHost), "10.70.3.0/24", "10.70.2.0/25", 1),
+			strings.Replace(clusterText(plain, ""), "node: n", "node: m", 2),
 			"hosts: []\n",
 		} {
 			for _, r := range reload(wrong) {
@@ -107,7 +123,7 @@ func TestClusterFileOnHosts(t *testing.T) {
 		if routes := vrouter(t, "--socket", sockets[0], "route", "list").wantOK(t); !strings.Contains(routes, "10.70.3.0/24") {
 			t.Error("a wrong file has changed the routes")
 		}
-		for _, r := range reload(clusterText("never", "")) {
+		for _, r := range reload(clusterText(plain, "")) {
 			r.wantOK(t)
 		}
 		if routes := vrouter(t, "--socket", sockets[0], "route", "list").wantOK(t); strings.Contains(routes, "10.70.3.0/24") {

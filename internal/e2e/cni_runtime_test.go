@@ -63,7 +63,7 @@ func hostEnv() []string { return []string{"PATH=/opt/cni/bin:" + os.Getenv("PATH
 var docBlock = regexp.MustCompile("(?ms)^```sh (both|node-1|node-2)\n(.*?)^```$")
 
 // What docs/cni.md says, done: two hosts with containerd, a container on each, pings in both families and TCP between them,
-// plain and then in IP-in-IP.
+// plain and then in IP-in-IP and in VXLAN.
 func TestCNIRuntime(t *testing.T) {
 	for _, program := range []string{"containerd", "runc", "ctr", "nsenter"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -121,23 +121,31 @@ func TestCNIRuntime(t *testing.T) {
 			}
 		}
 	}
-	for i, block := range blocks {
-		if i == len(blocks)-1 { // the end; before it the same in IP-in-IP
-			for _, h := range hosts {
-				h.on(t, "sed -i 's/mode: never/mode: always/' /etc/vrouter/vrouter.yaml; vrouter reload")
-			}
-			for _, b := range blocks {
-				if strings.Contains(b[2], "ping -c") {
-					b[2] = strings.ReplaceAll(b[2], "--exec-id ", "--exec-id ipip-")
-					run(b)
-				}
-			}
-			if out := hosts["node-1"].on(t, "vrouter show tunnels"); !strings.Contains(out, "192.168.0.12") {
-				t.Errorf("nothing went in IP-in-IP:\n%s", out)
-			}
-		}
+	last := len(blocks) - 1 // the end of both containers
+	for _, block := range blocks[:last] {
 		run(block)
 	}
+	for _, tunnel := range []struct {
+		name string
+		mtu  int // with the outer headers of IPv6, which the routes of that family lead to
+	}{{"ipip", 1460}, {"vxlan", 1430}} {
+		for _, h := range hosts {
+			h.on(t, "sed -i 's/^[a-z]*: {mode: [a-z]*}/"+tunnel.name+": {mode: always}/' /etc/vrouter/vrouter.yaml; vrouter reload")
+		}
+		for _, b := range blocks {
+			if strings.Contains(b[2], "ping -c") {
+				b[2] = strings.ReplaceAll(b[2], "--exec-id ", "--exec-id "+tunnel.name+"-")
+				run(b)
+			}
+		}
+		if out := hosts["node-1"].on(t, "vrouter show tunnels"); !strings.Contains(out, "192.168.0.12") || !strings.Contains(out, tunnel.name) {
+			t.Errorf("nothing went in %s:\n%s", tunnel.name, out)
+		}
+		if out := hosts["node-2"].on(t, "ctr task exec --exec-id mtu-"+tunnel.name+" c2 /bin/busybox ip link show eth0"); !strings.Contains(out, fmt.Sprint("mtu ", tunnel.mtu, " ")) {
+			t.Errorf("the container's MTU in %s: %s", tunnel.name, out)
+		}
+	}
+	run(blocks[last])
 }
 
 // endAll ends all processes that have these mounts.

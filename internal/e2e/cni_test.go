@@ -366,3 +366,19 @@ func TestCNIOutOfTheCluster(t *testing.T) {
 	wantEcho(t, ns, "203.0.113.2", 62)
 	wantCNI(t, "DEL", "c1", string(ns), "ipam", oneFamily)
 }
+
+// In VXLAN the MTU that the runtime hears of, and the container has, leaves room for 50 bytes. CHECK finds nothing wrong.
+func TestCNIVXLAN(t *testing.T) {
+	leavesNothing(t)
+	cniHost(t, cniRoutes+"vxlan: {mode: always}\n")
+	ns := newNamespace(t)
+	result := wantCNI(t, "ADD", "c1", string(ns), "cniVersion", "1.1.0")
+	if text := fmt.Sprint(result); !strings.Contains(text, "mtu:1450") {
+		t.Errorf("the result is %s, want mtu 1450", text)
+	}
+	if mtu := stateOf(t, ns, "eth0").MTU; mtu != 1450 {
+		t.Errorf("eth0 has an MTU of %d, want 1450", mtu)
+	}
+	wantCNI(t, "CHECK", "c1", string(ns), "cniVersion", "1.1.0", "prevResult", result)
+	wantCNI(t, "DEL", "c1", string(ns))
+}

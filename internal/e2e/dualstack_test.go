@@ -194,7 +194,7 @@ func TestDualStackCommands(t *testing.T) {
 		t.Errorf("there is no default route:\n%s", out)
 	}
 	for words, err := range map[string]string{
-		"fd00:9::/64 via 192.168.0.12": `to: fd00:9::/64 is IPv6, of which the next hop 192.168.0.12 knows nothing but in IP-in-IP: add encap ipip`,
+		"fd00:9::/64 via 192.168.0.12": `to: fd00:9::/64 is IPv6, of which the next hop 192.168.0.12 knows nothing but in a tunnel: add encap ipip or vxlan`,
 		"fd00:9::/64 via fd00:193::1":  `via: fd00:193::1 is no neighbour`,
 		"fe80::/64 via " + peer6:       `to: fe80::/64 is in fe80::/10, which is never forwarded to`,
 	} {

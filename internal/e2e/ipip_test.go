@@ -19,7 +19,7 @@ import (
 func TestIPIPAlways(t *testing.T) {
 	hosts := labUp(t, read(t, "../../examples/lab-ipip.yaml"))
 	h := hosts[0]
-	wire := sniff(t, hosts[1])
+	wire := sniff(t, hosts[1], func(ip packet.IPv4) bool { return ip.Protocol() == packet.ProtocolIPIP })
 	wantEcho(t, h.ns1, there, 62)
 	wantEcho(t, hosts[1].ns1, here, 62)
 	a, b := connect(t, h.ns1, hosts[1].ns1, there)
@@ -43,8 +43,8 @@ func TestIPIPAlways(t *testing.T) {
 }
 
 // sniff listens on a host's interfaces, before the guard; the function it returns
-// lists the protocols of the IPv4 packets that were no IP-in-IP.
-func sniff(t *testing.T, h host) func() []string {
+// lists the protocols of the IP packets that were in no tunnel.
+func sniff(t *testing.T, h host, tunnel func(packet.IPv4) bool) func() []string {
 	t.Helper()
 	var fd int
 	in(t, h.ns, func() (err error) {
@@ -63,7 +63,10 @@ func sniff(t *testing.T, h host) func() []string {
 			}
 			seen++
 			f := packet.Frame{Buf: buf, Len: n}
-			if ip := packet.IPv4(f.Payload()); f.EtherType() == packet.EtherTypeIPv4 && ip.Protocol() != packet.ProtocolIPIP {
+			switch ip := packet.IPv4(f.Payload()); {
+			case f.EtherType() == packet.EtherTypeIPv6 && packet.IPv6(ip).NextHeader() == packet.ProtocolTCP:
+				plain = append(plain, "TCP of IPv6")
+			case f.EtherType() == packet.EtherTypeIPv4 && !tunnel(ip):
 				plain = append(plain, fmt.Sprint("protocol ", ip.Protocol()))
 			}
 		}

@@ -47,8 +47,11 @@ func TestDropLeadsToItsRecord(t *testing.T) {
 		}
 	}
 	json := h.ask(t, "show", "packets", id, "-o", "json").wantOK(t)
-	p := decode[trace.Packet](t, json)
-	if p.Reason != "no_route" || p.Dst != "10.99.0.1" || p.Time.Before(began) || time.Since(p.Time) < 0 || strings.Contains(json, `"ns"`) {
+	list := decode[[]trace.Packet](t, json)
+	if len(list) != 1 {
+		t.Fatalf("%s", json)
+	}
+	if p := list[0]; p.Reason != "no_route" || p.Dst != "10.99.0.1" || p.Time.Before(began) || time.Since(p.Time) < 0 || strings.Contains(json, `"ns"`) {
 		t.Errorf("%s", json)
 	}
 	if out := h.ask(t, "show", "drops").wantOK(t); !hasLine(out, []string{"no_route", "ns1:1", "#" + id + " ", " ago: icmp echo request 10.70.1.1 > 10.99.0.1"}) {

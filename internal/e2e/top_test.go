@@ -149,6 +149,28 @@ func TestTop(t *testing.T) {
 }
 
 // wantTerminalBack wants the cursor, the screen of before and the settings back.
+// A table is as wide as the terminal, unless all of it is wanted.
+func TestTableFitsTheTerminal(t *testing.T) {
+	wide := func(args ...string) (widest int, text string) {
+		p := startAt(t, 50, 24, args...)
+		p.wait(t).wantOK(t)
+		eventually(t, "the table is there", func() bool { return strings.Contains(p.all(), "\nconfig") })
+		for line := range strings.Lines(p.all()) {
+			widest = max(widest, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")))
+		}
+		return widest, p.all()
+	}
+	if widest, text := wide("show"); widest > 50 || !strings.Contains(text, "…") {
+		t.Errorf("%d wide:\n%s", widest, text)
+	}
+	if widest, text := wide("show", "-o", "wide"); widest <= 50 || strings.Contains(text, "…") {
+		t.Errorf("%d wide:\n%s", widest, text)
+	}
+	if out := vrouter(t, "show").wantOK(t); strings.Contains(out, "…") {
+		t.Errorf("what goes to no terminal is cut:\n%s", out)
+	}
+}
+
 func (p *pty) wantTerminalBack(t *testing.T) {
 	t.Helper()
 	eventually(t, "the terminal is given back", func() bool { return strings.HasSuffix(p.all(), "\x1b[?25h\x1b[?1049l") })

@@ -35,11 +35,13 @@ var varying = []struct {
 	{regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`), "MAC"},
 	{regexp.MustCompile(`\+[0-9.]+(µs| ms)`), "+TIME"},
 	{regexp.MustCompile(`\brtt .*`), "RTT"},
+	{regexp.MustCompile(`[.:](49|5\d|6[0-5])\d{3} >`), ":PORT >"}, // of VXLAN
 	{regexp.MustCompile(`\b[0-9.]+ ?(ns|µs|ms|s)\b`), "TIME"},
 	{regexp.MustCompile(`#\d+`), "#N"},
 	{regexp.MustCompile(`\bid \d+`), "id N"},
 	{regexp.MustCompile(`\bchecksum [0-9a-f]{4} > [0-9a-f]{4}`), "CHECKSUM"},
 	{regexp.MustCompile(`\bpid \d+`), "pid N"},
+	{regexp.MustCompile(`\b(vrouter|kernel) (\d+|0x[0-9a-f]{5})\b`), "$1 N"}, // what each numbers as it likes
 	{regexp.MustCompile(`\b(REACHABLE|DELAY|STALE)\b`), "STATE"},
 	{regexp.MustCompile(` +`), " "}, // columns are as wide as what is in them
 }
@@ -141,7 +143,7 @@ func (u *tutor) run(text string) string {
 	return strings.Join(out, "")
 }
 
-var tracing = regexp.MustCompile(`\bvrouter (lab )?trace .*-c `)
+var tracing = regexp.MustCompile(`\b(vrouter (lab )?trace|tcpdump) .*-c `)
 
 // start types a command. A trace runs in the other terminal: it goes on until
 // the next block is done, which begins when the trace is on.
@@ -182,7 +184,7 @@ func (u *tutor) finish(s *shell, out []string) {
 	out[s.at] = string(printed)
 }
 
-// listeners is how many traces run on all hosts of the lab.
+// listeners is how many traces run on all hosts of the lab, and packet sockets there are.
 func (u *tutor) listeners() (n int) {
 	l, err := lab.Load()
 	if err != nil {
@@ -190,6 +192,11 @@ func (u *tutor) listeners() (n int) {
 	}
 	for _, h := range l.Hosts {
 		n += int(scrape(u.t, workload.Named(h.Namespace))[key("trace_listeners")])
+		in(u.t, workload.Named(h.Namespace), func() error {
+			sockets, err := os.ReadFile("/proc/thread-self/net/packet")
+			n += bytes.Count(sockets, []byte("\n"))
+			return err
+		})
 	}
 	return n
 }

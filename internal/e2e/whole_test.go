@@ -110,7 +110,13 @@ func superframes(t *testing.T, h host) (whole, cut float64) {
 // put back at once, and who stands in front of it stays.
 func TestSuperframesLeaveWhole(t *testing.T) {
 	needsPrograms(t)
-	hosts := labUp(t, read(t, "../../examples/lab-ipip.yaml"))
+	for _, lab := range []string{"lab-ipip", "lab-vxlan"} {
+		t.Run(lab, func(t *testing.T) { superframesLeaveWhole(t, lab) })
+	}
+}
+
+func superframesLeaveWhole(t *testing.T, lab string) {
+	hosts := labUp(t, read(t, "../../examples/"+lab+".yaml"))
 	h := hosts[0]
 	a, b := connect(t, h.ns1, hosts[1].ns1, there)
 	exchange(t, a, b, 8<<20)

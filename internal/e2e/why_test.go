@@ -206,7 +206,7 @@ const pairs = 1000
 
 // Of a healthy lab nothing is said but that it reaches.
 func TestWhyHealthy(t *testing.T) {
-	labs := []string{"lab-tutorial", "lab-ipip", "lab-three-hosts", "lab-cross-subnet", "lab-dual-stack"}
+	labs := []string{"lab-tutorial", "lab-ipip", "lab-vxlan", "lab-three-hosts", "lab-cross-subnet", "lab-dual-stack"}
 	for _, name := range labs {
 		t.Run(name, func(t *testing.T) {
 			labUp(t, read(t, "../../examples/"+name+".yaml"))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/link"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -45,6 +46,8 @@ func explainIsWhatTheWireShows(b *bed, frames func(*rand.Rand, packet.IP) (strin
 	b.via("10.80.0.0/16", peerIP, rib.IPIP)
 	b.via("10.81.0.0/16", silentIP, rib.None) // where somebody answers now and then
 	b.via("10.82.0.0/16", "192.168.0.78", rib.IPIP)
+	b.via("10.85.0.0/16", peerIP, rib.VXLAN)
+	b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096, Peers: b.settings.Peers}
 	for to, kind := range map[string]rib.Type{"10.90.0.0/16": rib.Blackhole, "10.91.0.0/16": rib.Unreachable, "10.92.0.0/16": rib.Prohibit} {
 		b.route(rib.Route{Prefix: prefix(to), Type: kind, Port: rib.NoPort, Protocol: "static", Source: rib.Static})
 	}
@@ -113,7 +116,8 @@ func (w *wire) refresh(seed int) {
 	}
 	done := records(w.listener)
 	w.ended(seed, slices.DeleteFunc(done, func(p trace.Packet) bool {
-		return strings.HasPrefix(p.Summary, "arp who has "+hostIP) || strings.Contains(p.Summary, "solicitation who has "+hostIP6)
+		return strings.HasPrefix(p.Summary, "arp who has "+hostIP) || strings.Contains(p.Summary, "solicitation who has "+hostIP6) ||
+			strings.Contains(p.Summary, "advertisement "+peerIP6+" is at "+peerMAC.String())
 	}))
 }
 
@@ -393,7 +397,11 @@ func anyFrame(r *rand.Rand, outer packet.IP) (in string, f *packet.Frame) {
 	f = anyPacket(r, in, eth)
 	if in == "ens160" && r.IntN(4) == 0 {
 		outer := pick(r, peerIP, peerIP, peerIP, "192.168.0.99")
-		f = ipip(outer, pick(r, hostIP, hostIP, "192.168.0.13"), f, func(ip *layers.IPv4) { ip.TOS = uint8(r.IntN(4)) })
+		to, tos := pick(r, hostIP, hostIP, "192.168.0.13"), byte(r.IntN(4))
+		if r.IntN(3) == 0 {
+			return in, spoilt(r, tunnelKinds[3].around(outer, to, f, tos))
+		}
+		f = ipip(outer, to, f, func(ip *layers.IPv4) { ip.TOS = tos })
 	}
 	return in, spoilt(r, f)
 }
@@ -401,13 +409,13 @@ func anyFrame(r *rand.Rand, outer packet.IP) (in string, f *packet.Frame) {
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
 func anyPacket(r *rand.Rand, in string, eth *layers.Ethernet) *packet.Frame {
-	addresses := []string{ns1IP, ns2IP, farIP, "10.80.1.1", "10.81.0.9", "10.82.0.9", "10.90.1.1", "10.91.0.1", "10.92.3.4", "10.99.1.1",
+	addresses := []string{ns1IP, ns2IP, farIP, "10.80.1.1", "10.85.1.1", "10.81.0.9", "10.82.0.9", "10.90.1.1", "10.91.0.1", "10.92.3.4", "10.99.1.1",
 		gateway, hostIP, peerIP, "192.168.0.255", "127.0.0.1", "0.0.0.0", "224.0.0.5", "255.255.255.255", "169.254.9.9"}
 	src := pick(r, ns1IP, ns1IP, ns1IP, pick(r, addresses...))
 	if in == "ens160" {
 		src = pick(r, farIP, farIP, farIP, pick(r, addresses...))
 	}
-	dst := pick(r, ns2IP, farIP, "10.80.1.1", pick(r, addresses...), pick(r, addresses...))
+	dst := pick(r, ns2IP, farIP, pick(r, "10.80.1.1", "10.85.1.1"), pick(r, addresses...), pick(r, addresses...))
 	if in == "ens160" {
 		dst = pick(r, ns1IP, ns2IP, pick(r, addresses...))
 	}
@@ -468,7 +476,7 @@ func anySuperframe(r *rand.Rand) (in string, f *packet.Frame) {
 	if r.IntN(2) == 0 {
 		return "ens160", superframe(ether(peerMAC, uplinkMAC), farIP, pick(r, ns1IP, ns2IP))
 	}
-	f = fromNS1(pick(r, farIP, ns2IP, "10.80.1.1", "10.81.0.9", "10.99.1.1"))
+	f = fromNS1(pick(r, farIP, ns2IP, "10.80.1.1", "10.85.1.1", "10.81.0.9", "10.99.1.1"))
 	if r.IntN(3) == 0 {
 		f = withTTL(f, 1)
 	}

@@ -3,10 +3,12 @@ package engine_test
 import (
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket/layers"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/rib"
@@ -22,7 +24,11 @@ func fuzzBed(f *testing.F) (*bed, *trace.Listener) {
 	tunnel(b)
 	dual(b)
 	routes6(b)
+	b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096, Peers: b.settings.Peers}
 	b.router.Configure(b.settings)
+	for to, via := range map[string]string{"10.70.5.0/24": peerIP, "fd00:70:5::/48": peerIP, "10.70.6.0/24": peerIP6, "fd00:70:6::/48": peerIP6} {
+		b.via(to, via, rib.VXLAN)
+	}
 	b.via("10.70.4.0/24", "192.168.0.99", rib.None) // nobody is there
 	b.setMTU("ns2", 576)
 	b.tunnelled(ping(tunnelIP)) // errors about a tunnel that was never used are not believed
@@ -80,7 +86,7 @@ func FuzzPipeline(f *testing.F) {
 	} {
 		add(fr)
 	}
-	for _, fr := range append(tunnelSeeds(), seeds6()...) {
+	for _, fr := range slices.Concat(tunnelSeeds(), seeds6(), vxlanSeeds()) {
 		add(fr)
 	}
 	b, l := fuzzBed(f)
@@ -99,6 +105,25 @@ func FuzzPipeline(f *testing.F) {
 		}
 		b.check(l)
 	})
+}
+
+// vxlanSeeds are packets that go into VXLAN, that come out of it, and errors about it.
+func vxlanSeeds() (seeds []*packet.Frame) {
+	seeds = append(seeds, ping("10.70.5.1"), ping("10.70.6.1"), ping6(ns1IP6, "fd00:70:5::1"), ping6(ns1IP6, "fd00:70:6::1"),
+		smallSuperframe("10.70.5.1"), smallSuperframe("10.70.6.1"), sized(ns1MAC, ns1IP, "10.70.5.1", 1500))
+	for _, k := range tunnelKinds {
+		if k.encap != rib.VXLAN {
+			continue
+		}
+		in := k.around(k.end, k.self, k.in(), 3)
+		seeds = append(seeds, in)
+		if addr(k.end).Is4() {
+			seeds = append(seeds, partial(in.Clone(), 6))
+		}
+		quote := k.around(k.self, k.end, k.out(100), 0).Payload()
+		seeds = append(seeds, k.error(3, 4, 2, 0, 1400, quote), k.error(3, 3, 1, 4, 0, quote), k.error(3, 1, 1, 3, 0, quote[:k.ipHeader()+8]), k.error(3, 1, 1, 3, 0, quote[:k.header()+9]))
+	}
+	return seeds
 }
 
 // tunnelSeeds are errors about tunnels, and fragments of what is put together here.

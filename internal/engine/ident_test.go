@@ -8,11 +8,12 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
-func quoteOf(src, dst netip.Addr, id uint16, df bool, length int, innerID uint16) (outer packet.IPv4, inner packet.IP) {
-	b := make([]byte, 40)
-	packet.PutIPv4(b, &packet.Header{TotalLen: length, ID: id, DF: df, TTL: 60, Protocol: 4, Src: src, Dst: dst})
-	packet.PutIPv4(b[20:], &packet.Header{TotalLen: length - 20, ID: innerID, DF: df, TTL: 60, Protocol: 17, Src: dst, Dst: src})
-	return b, b[20:]
+// gave says whether an outer packet is believed to have been sent: by its number, its length,
+// and the number of what it carries.
+func gave(k *idents, id uint16, length int, innerID uint16) bool {
+	outer := make(packet.IPv4, packet.IPv4MinLen)
+	packet.PutIPv4(outer, &packet.Header{TotalLen: length, ID: id, DF: true, TTL: 60, Protocol: 4, Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("192.0.2.2")})
+	return k.keys.Load().Gave(outer, innerID, 0)
 }
 
 // Of all numbers only those are believed that were given out, and for a time.
@@ -22,7 +23,7 @@ func TestIdentsLately(t *testing.T) {
 	idents, cut := newIdents(now), newNumbers()
 	believed := func() (df, other int) {
 		for id := range 1 << 16 {
-			if idents.keys.Load().Gave(quoteOf(src, dst, uint16(id), true, 1500, 7)) {
+			if gave(idents, uint16(id), 1500, 7) {
 				df++
 			}
 			if cut.gave(uint16(id)) {
@@ -34,14 +35,13 @@ func TestIdentsLately(t *testing.T) {
 	if _, other := believed(); other != 0 {
 		t.Errorf("%d numbers are believed before any was given out", other)
 	}
-	_, inner := quoteOf(src, dst, 0, true, 1500, 7)
-	uncut, given := idents.keys.Load().Number(src, dst, 1500, inner), [10]uint16{}
+	uncut, given := idents.keys.Load().Number(src, dst, 1500, 7), [10]uint16{}
 	for i := range given {
 		given[i] = cut.unique()
 	}
 	check := func(when string, want bool) {
 		t.Helper()
-		if got := idents.keys.Load().Gave(quoteOf(src, dst, uncut, true, 1500, 7)); got != want {
+		if got := gave(idents, uncut, 1500, 7); got != want {
 			t.Errorf("%s: uncut believed %v", when, got)
 		}
 		for _, id := range given {
@@ -72,8 +72,7 @@ func TestIdentsOfSegments(t *testing.T) {
 	src, dst := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	n := newIdents(time.Now())
 	of := func(dst netip.Addr, length int, innerID uint16) uint16 {
-		_, inner := quoteOf(src, dst, 0, true, length, innerID)
-		return n.keys.Load().Number(src, dst, length, inner)
+		return n.keys.Load().Number(src, dst, length, innerID)
 	}
 	first, alike := of(dst, 1500, 65530), 0
 	for i := range uint16(44) {
@@ -94,12 +93,11 @@ func TestIdentsOfSegments(t *testing.T) {
 
 // Whoever guesses at each number of a packet meets the right one seldom.
 func TestIdentsAreNotGuessed(t *testing.T) {
-	src, dst := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	hits := 0
 	const tries = 1 << 20
 	n := newIdents(time.Now())
 	for i := range tries {
-		if n.keys.Load().Gave(quoteOf(src, dst, uint16(i*0x9e37), true, 1500+i>>16, uint16(i>>4))) {
+		if gave(n, uint16(i*0x9e37), 1500+i>>16, uint16(i>>4)) {
 			hits++
 		}
 	}

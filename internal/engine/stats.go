@@ -8,7 +8,9 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
+	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // Stats are all counters at one moment.
@@ -69,7 +71,7 @@ type WorkerStats struct {
 	SlowPorts []string
 }
 
-// TunnelStats are the counters of IP-in-IP with one peer.
+// TunnelStats are the counters of IP-in-IP and VXLAN with one peer.
 type TunnelStats struct {
 	Peer   netip.Addr
 	Tx, Rx uint64 // packets
@@ -77,11 +79,13 @@ type TunnelStats struct {
 	Superframes [forwarder.NumCuts]uint64
 	// CutBecause is why they are cut here, "" if they leave whole.
 	CutBecause string
-	Accept     bool // what comes from there is unpacked
-	Send       bool // some route goes there
+	Accept     []rib.Encap // what is unpacked that comes from there
+	Send       []rib.Encap // what some route puts packets into that go there
 	// Refused are ICMP errors about the tunnel that were not believed: they quote no
 	// packet that was lately sent, or came among too many that do not.
 	Refused uint64
+	// MAC is the peer's inside VXLAN, and OwnMAC this end's.
+	MAC, OwnMAC packet.MAC
 	// PathMTU is what the uplink carries, or less where a router on the way said so.
 	PathMTU
 }
@@ -167,15 +171,40 @@ func (s *Stats) addWorkers(workers []*worker) {
 	}
 }
 
+// Kinds are the encapsulations of what goes there or, if nothing does, of what is unpacked that
+// comes from there.
+func (t *TunnelStats) Kinds() []rib.Encap {
+	switch {
+	case len(t.Send) > 0:
+		return t.Send
+	case len(t.Accept) > 0:
+		return t.Accept
+	}
+	return []rib.Encap{rib.None}
+}
+
 func (s *Stats) addTunnel(t *forwarder.Tunnel, st *state) {
 	book := t.Owner.(*tunnelBook)
-	ts := TunnelStats{Peer: t.Peer, Tx: book.tx.Load(), Rx: book.rx.Load(), Refused: book.refused.Load(), Accept: t.Accept, Send: slices.Contains(st.Ends, t.Peer)}
+	ts := TunnelStats{Peer: t.Peer, Tx: book.tx.Load(), Rx: book.rx.Load(), Refused: book.refused.Load()}
+	for _, e := range []struct {
+		rib.Encap
+		accept bool
+		ends   []netip.Addr
+	}{{rib.IPIP, t.Accept, st.Ends}, {rib.VXLAN, t.AcceptVXLAN, st.VXLAN.Ends}} {
+		if e.accept {
+			ts.Accept = append(ts.Accept, e.Encap)
+		}
+		if slices.Contains(e.ends, t.Peer) {
+			ts.Send = append(ts.Send, e.Encap)
+		}
+	}
+	if slices.Contains(ts.Kinds(), rib.VXLAN) {
+		ts.OwnMAC, ts.MAC = st.VTEPs(t.Peer)
+	}
 	for i := range s.Ports {
 		if s.Ports[i].Kind == forwarder.Uplink {
 			ts.Bytes = s.Ports[i].MTU
-			if ts.CutBecause = s.Ports[i].CutBecause; s.Ports[i].CarriesTunnels {
-				ts.CutBecause = ""
-			}
+			ts.CutBecause, _ = s.Ports[i].WhyCut(ts.Kinds()[0], t.Peer)
 		}
 	}
 	for c := range ts.Superframes {

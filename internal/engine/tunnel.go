@@ -66,7 +66,7 @@ func (b *tunnelBook) used() bool {
 func (s *state) setTunnels(now time.Time) {
 	old := s.State
 	s.Tunnels = new(bart.Table[*forwarder.Tunnel])
-	for _, peer := range slices.Concat(s.Ends, s.Peers) {
+	for _, peer := range slices.Concat(s.Ends, s.Peers, s.VXLAN.Ends, s.VXLAN.Peers) {
 		if s.Tunnel(peer) != nil {
 			continue // to be sent to, and to be heard
 		}
@@ -74,14 +74,15 @@ func (s *state) setTunnels(now time.Time) {
 		if was := old.Tunnel(peer); was != nil {
 			*t = *was
 		}
-		t.Accept = slices.Contains(s.Peers, peer)
+		t.Accept, t.AcceptVXLAN = slices.Contains(s.Peers, peer), slices.Contains(s.VXLAN.Peers, peer)
+		t.MAC = s.VXLAN.MACs[peer]
 		t.Owner.(*tunnelBook).left.Store(nil)
 		s.Tunnels.Insert(netip.PrefixFrom(peer, peer.BitLen()), t)
 	}
 	for p, was := range old.Tunnels.All() {
 		if s.Tunnel(was.Peer) == nil && was.Owner.(*tunnelBook).used() {
 			t := *was
-			t.Accept = false
+			t.Accept, t.AcceptVXLAN = false, false
 			t.Owner.(*tunnelBook).left.CompareAndSwap(nil, &now)
 			s.Tunnels.Insert(p, &t)
 		}

@@ -155,7 +155,8 @@ func (w *worker) begin() {
 
 // end lets go of them: an idle worker keeps no table alive that is out of date.
 func (w *worker) end() {
-	w.state, w.path.State, w.path.FIB, w.path.Neighbors = nil, nil, nil, nil
+	w.state = nil
+	w.path.Rest()
 }
 
 // runBatch takes frames through the pipeline; from[i] is the slot of the queue that

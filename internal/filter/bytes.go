@@ -27,7 +27,7 @@ var names = map[string]uint32{
 
 // bytesPrimitive reads "[OFFSET:SIZE] & MASK RELATION VALUE" behind a protocol.
 func (p *parser) bytesPrimitive(layer token, q qual) (*node, error) {
-	if q.proto == protoIPIP {
+	if q.proto == protoIPIP || q.layer == vxlan {
 		return nil, layer.errorf("%s", haveBytes)
 	}
 	p.take() // "["

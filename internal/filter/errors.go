@@ -34,16 +34,27 @@ var familyOf = map[layer]family{ip: v4, arp: v4, ip4Proto: v4, ip6: v6, ip6Proto
 
 // keywords are what a misspelt word may have meant.
 var keywords = []string{
-	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "ip6", "arp", "icmp", "icmp6", "tcp", "udp", "ipip",
+	"host", "net", "port", "portrange", "proto", "src", "dst", "ip", "ip6", "arp", "icmp", "icmp6", "tcp", "udp", "ipip", "vxlan",
 	"ether", "broadcast", "multicast", "less", "greater", "len", "mask", "and", "or", "not",
 }
 
-func (t token) errorf(format string, args ...any) error {
+// Error is what is wrong with a filter, and where.
+type Error struct {
+	Column int    // in characters, from 1
+	Word   string // that stands there; "": the end
+	Reason string
+}
+
+func (e *Error) Error() string {
 	what := "end"
-	if t.kind != end {
-		what = fmt.Sprintf("%q", t.text)
+	if e.Word != "" {
+		what = fmt.Sprintf("%q", e.Word)
 	}
-	return fmt.Errorf("filter: column %d: %s: %s", t.col, what, fmt.Sprintf(format, args...))
+	return fmt.Sprintf("filter: column %d: %s: %s", e.Column, what, e.Reason)
+}
+
+func (t token) errorf(format string, args ...any) error {
+	return &Error{t.col, t.text, fmt.Sprintf(format, args...)}
 }
 
 func expected(t token, what string) error {

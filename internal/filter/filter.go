@@ -23,7 +23,7 @@ type Filter struct {
 // Where pcap-filter(7) asks for more typing, this language is kinder: an
 // address may stand alone for "host", "ip proto" takes names without a
 // backslash, any protocol may qualify a host or net ("icmp host A"), and
-// "ipip" is "ip proto 4". As there, what is behind extension headers of IPv6
+// "ipip" is "ip proto 4", and "vxlan" VXLAN by any port. As there, what is behind extension headers of IPv6
 // counts for nothing: "ip6 proto" looks at the fixed header and, if a fragment
 // header comes next, at that; ports and "icmp6[…]" need the transport header
 // right behind the fixed one; "tcp[…]" and "udp[…]" are of IPv4 alone.
@@ -52,7 +52,7 @@ func (f *Filter) Match(frame []byte) bool {
 	return f.match(frame, 0)
 }
 
-// MatchInner is Match on the innermost packet of IP in IP, of either family in
+// MatchInner is Match on the innermost packet of IP in IP and VXLAN, of either family in
 // either, below at most maxLayers headers. Such a packet still counts as what is
 // around it, so that "ipip and icmp" selects the pings that travel in a tunnel, and
 // "ip proto 41 and icmp6" those of IPv6 in IPv4; Ethernet is the frame's own, and
@@ -144,6 +144,7 @@ const (
 	ipProto  // of both families
 	ip4Proto // of IPv4's
 	ip6Proto // of IPv6's
+	vxlan
 )
 
 // family is that of an address; 0: there is none.

@@ -1,6 +1,10 @@
 package filter
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/vrouter/vrouter/internal/packet"
+)
 
 const (
 	etherLen = 14
@@ -39,6 +43,7 @@ type view struct {
 	proto            uint8
 	behindFragment   uint8   // of IPv6: what its fragment header says comes next; else proto
 	around           [4]bool // outer headers that were taken off, by tunnel
+	vxlan            bool    // those of VXLAN were, or are the outermost
 	hasIP            bool
 	hasPorts         bool
 	family           family // of the addresses
@@ -79,6 +84,17 @@ func (v *view) decap(b []byte, unwrap int) []byte {
 		} else {
 			f = v6
 			proto, n = payload6(b)
+		}
+		if proto == protoUDP && n <= len(b) {
+			inner := packet.VXLAN(b[n:]).Inner()
+			if len(inner) < ipLen || inner.Version() == 6 && len(inner) < ip6Len {
+				return b
+			}
+			v.vxlan, v.etherType, b = true, etherIPv4, inner
+			if inner.Version() == 6 {
+				v.etherType = etherIPv6
+			}
+			continue
 		}
 		switch {
 		case proto == protoIPIP && len(b) >= n+ipLen && b[n]>>4 == 4:
@@ -165,6 +181,7 @@ func (v *view) decodePorts(b []byte) {
 	}
 	v.hasPorts = true
 	v.srcPort, v.dstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	v.vxlan = v.vxlan || v.proto == protoUDP && packet.VXLAN(b).Inner() != nil
 }
 
 func addr4(b []byte) addr { return addr{hi: uint64(binary.BigEndian.Uint32(b)) << 32} }
@@ -207,6 +224,8 @@ func (v *view) inLayer(p *prim) bool {
 		return v.hasProto(v4, p.proto)
 	case ip6Proto:
 		return v.hasProto(v6, p.proto)
+	case vxlan:
+		return v.vxlan
 	}
 	return true
 }

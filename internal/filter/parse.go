@@ -16,6 +16,7 @@ var layers = map[string]qual{
 	"icmp":  {layer: ip4Proto, proto: protoICMP},
 	"icmp6": {layer: ip6Proto, proto: protoICMP6},
 	"ipip":  {layer: ip4Proto, proto: protoIPIP},
+	"vxlan": {layer: vxlan},
 	"tcp":   {layer: ipProto, proto: protoTCP},
 	"udp":   {layer: ipProto, proto: protoUDP},
 }

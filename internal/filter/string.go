@@ -60,6 +60,8 @@ func (p *prim) layerWord() string {
 		return "ip6"
 	case arp:
 		return "arp"
+	case vxlan:
+		return "vxlan"
 	case ipProto, ip4Proto, ip6Proto:
 		return p.protoWord()
 	}

@@ -46,6 +46,10 @@ type Options struct {
 	Within time.Duration
 	Wanted func(*trace.Packet) bool // a way is shown if it has such a record; nil: each
 	Warn   func(error)              // of a host that cannot be reached, or that stops
+	// Of what the filter takes, Hash has every host record the same, one packet in so many, and Rate so many a second
+	// at most, as they come. 0: all.
+	Hash, Rate uint64
+	Recorded   func(*trace.Packet) // each record, as it comes; nil: nobody is told
 }
 
 // event is what comes from one host: a record, or its end.
@@ -73,7 +77,7 @@ func Listen(ctx context.Context, sources []Source, o Options) (run func(show fun
 	if err != nil {
 		return nil, err
 	}
-	streams, err := openAll(ctx, sources, traced.filter, o.Warn)
+	streams, err := openAll(ctx, sources, control.TraceOptions{Filter: traced.filter, Frames: true, Hash: o.Hash, Rate: o.Rate}, o.Warn)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +143,9 @@ func (f *follower) run(ctx context.Context, show func(*timeline.Way) error) erro
 
 func (f *follower) take(e event) []*timeline.Way {
 	if e.record != nil {
+		if f.opts.Recorded != nil {
+			f.opts.Recorded(e.record)
+		}
 		return f.joiner.Add(e.record, f.clock.now())
 	}
 	f.left--
@@ -188,12 +195,12 @@ func (s *stream) read(ctx context.Context, to chan<- event) {
 }
 
 // openAll asks all hosts at once.
-func openAll(ctx context.Context, sources []Source, expr string, warn func(error)) ([]*stream, error) {
+func openAll(ctx context.Context, sources []Source, o control.TraceOptions, warn func(error)) ([]*stream, error) {
 	streams, failed := make([]*stream, len(sources)), make([]error, len(sources))
 	var group sync.WaitGroup
 	for i, s := range sources {
 		group.Go(func() {
-			if streams[i], failed[i] = open(ctx, s, expr); failed[i] != nil {
+			if streams[i], failed[i] = open(ctx, s, o); failed[i] != nil {
 				failed[i] = fmt.Errorf("host %s: %w", s.Name, failed[i])
 			}
 		})
@@ -222,7 +229,7 @@ func openAll(ctx context.Context, sources []Source, expr string, warn func(error
 }
 
 // open learns who a router is, and starts its trace.
-func open(ctx context.Context, s Source, expr string) (*stream, error) {
+func open(ctx context.Context, s Source, o control.TraceOptions) (*stream, error) {
 	var v control.Version
 	var ports []control.Port
 	if err := s.Client.Get(ctx, "/v1/version", &v); err != nil {
@@ -245,7 +252,7 @@ func open(ctx context.Context, s Source, expr string) (*stream, error) {
 			}
 		}
 	}
-	t, err := s.Client.Trace(ctx, control.TraceOptions{Filter: expr, Frames: true})
+	t, err := s.Client.Trace(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Package guard keeps the host's own stack away from what the router handles. The
 // kernel sees every frame of the uplink too: with ip_forward on it would send a
-// second copy, and without an IP-in-IP module it answers protocol 4 with Protocol
-// Unreachable. An nftables chain at the interface's ingress, which lies behind
+// second copy, without an IP-in-IP module it answers protocol 4 with Protocol
+// Unreachable, and VXLAN with Port Unreachable. An nftables chain at the interface's ingress, which lies behind
 // the packet socket's tap, drops the kernel's copy.
 package guard
 
@@ -37,6 +37,7 @@ func table(ifname string) *nftables.Table {
 // are the addresses that the host itself answers for. The rules change as a whole.
 //
 //	ether type ip, ip protocol 4                              drop
+//	ether type ip, ip protocol udp, udp dport VXLAN           drop      where the router speaks it: by the port vxlan
 //	ether type ip, meta pkttype host, ip daddr not in own     drop
 //
 // and for a router that speaks IPv6, as else the host's IPv6 is none of its business:
@@ -44,13 +45,14 @@ func table(ifname string) *nftables.Table {
 //	ether type ip, ip protocol 41                                                    drop
 //	ether type ip6, ip6 nexthdr 4                                                    drop
 //	ether type ip6, ip6 nexthdr 41                                                   drop
+//	ether type ip6, ip6 nexthdr udp, udp dport VXLAN                                 drop
 //	ether type ip6, meta pkttype host, ip6 daddr not in fe80::/10, nor in own6       drop
 //
 // What is link-local, Neighbor Discovery above all, is the host's own stack's.
 //
 // Every packet of the uplink passes here, so the rules do as little as they can:
 // they do not count, as the router has counted each packet already.
-func Set(ifname, device string, own []netip.Addr, six bool) error {
+func Set(ifname, device string, own []netip.Addr, six bool, vxlan uint16) error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("guard on %s: %w", ifname, err)
@@ -63,7 +65,7 @@ func Set(ifname, device string, own []netip.Addr, six bool) error {
 		Name: chainName, Table: t, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
-	for _, f := range familiesOf(t, own, six) {
+	for _, f := range familiesOf(t, own, six, vxlan) {
 		var elements []nftables.SetElement
 		for _, a := range f.own {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
@@ -95,13 +97,13 @@ func Remove(ifname string) error {
 }
 
 // Intact says whether the guard is there as Set has put it.
-func Intact(ifname string, own []netip.Addr, six bool) (bool, error) {
+func Intact(ifname string, own []netip.Addr, six bool, vxlan uint16) (bool, error) {
 	c, err := nftables.New()
 	if err != nil {
 		return false, fmt.Errorf("guard on %s: %w", ifname, err)
 	}
 	t := table(ifname)
-	families, want := familiesOf(t, own, six), [][]expr.Any(nil)
+	families, want := familiesOf(t, own, six, vxlan), [][]expr.Any(nil)
 	for _, f := range families {
 		want = append(want, f.rules...)
 	}
@@ -130,7 +132,7 @@ type family struct {
 	rules [][]expr.Any
 }
 
-func familiesOf(t *nftables.Table, own []netip.Addr, both bool) []family {
+func familiesOf(t *nftables.Table, own []netip.Addr, both bool, vxlan uint16) []family {
 	four, six := family{set: &nftables.Set{Table: t, Name: "own", KeyType: nftables.TypeIPAddr}}, family{set: &nftables.Set{Table: t, Name: "own6", KeyType: nftables.TypeIP6Addr}}
 	for _, a := range distinct(own) {
 		if a.Is4() {
@@ -140,10 +142,16 @@ func familiesOf(t *nftables.Table, own []netip.Addr, both bool) []family {
 		}
 	}
 	four.rules = [][]expr.Any{tunnelled(packet.ProtocolIPIP), transit(four.set)}
+	if vxlan != 0 {
+		four.rules = append(four.rules, toPort(packet.EtherTypeIPv4, 9, vxlan))
+	}
 	if !both {
 		return []family{four}
 	}
 	six.rules = [][]expr.Any{tunnelled(packet.ProtocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(packet.ProtocolIPv6), transit6(six.set)}
+	if vxlan != 0 {
+		six.rules = append(six.rules, toPort(packet.EtherTypeIPv6, 6, vxlan))
+	}
 	return []family{four, six}
 }
 
@@ -239,9 +247,22 @@ func tunnelled(protocol byte) []expr.Any { return inside(packet.EtherTypeIPv4, 9
 func tunnelled6(protocol byte) []expr.Any { return inside(packet.EtherTypeIPv6, 6, protocol) }
 
 func inside(etherType uint16, offset uint32, protocol byte) []expr.Any {
+	return append(says(etherType, offset, protocol), &expr.Verdict{Kind: expr.VerdictDrop})
+}
+
+// says goes on if the IP header says at an offset what follows it.
+func says(etherType uint16, offset uint32, protocol byte) []expr.Any {
 	return append(is(etherType),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
+	)
+}
+
+// toPort drops datagrams to a port of UDP.
+func toPort(etherType uint16, offset uint32, port uint16) []expr.Any {
+	return append(says(etherType, offset, packet.ProtocolUDP),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, port)},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	)
 }

@@ -26,14 +26,17 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 	for _, c := range []struct {
 		own         []netip.Addr
 		six         bool
+		vxlan       uint16
 		rules, sets string
 	}{
-		{own[:1], false, four, "elements = { 192.168.0.11 }\n"},
-		{own[:1], true, four + six, "elements = { 192.168.0.11 }\n"},
-		{own, true, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
-		{own[1:], true, four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, 0, four, "elements = { 192.168.0.11 }\n"},
+		{own[:1], true, 0, four + six, "elements = { 192.168.0.11 }\n"},
+		{own, true, 0, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, 4789, four + "ip protocol udp udp dport 4789 drop\n", "elements = { 192.168.0.11 }\n"},
+		{own[1:], true, 4789, four + "ip protocol udp udp dport 4789 drop\n" + six + "ip6 nexthdr udp udp dport 4789 drop\n", "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[1:], true, 0, four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
 	} {
-		if err := Set("ens160", "ens160", c.own, c.six); err != nil {
+		if err := Set("ens160", "ens160", c.own, c.six, c.vxlan); err != nil {
 			t.Fatal(err)
 		}
 		rules, sets := listed(t)
@@ -41,19 +44,19 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 			t.Errorf("for %v there is\n%s%s, want\n%s%s", c.own, sets, rules, c.sets, c.rules)
 		}
 		for _, other := range [][]netip.Addr{own[:1], own[:2], own, own[1:]} {
-			ok, err := Intact("ens160", other, c.six)
+			ok, err := Intact("ens160", other, c.six, c.vxlan)
 			if same := len(distinct(other)) == len(distinct(c.own)) && other[0] == c.own[0]; c.six && ok != same || err != nil {
 				t.Errorf("set for %v, it is intact for %v: %v, %v", c.own, other, ok, err)
 			}
 		}
 	}
-	if ok, err := Intact("ens160", own[1:], false); ok || err != nil {
+	if ok, err := Intact("ens160", own[1:], false, 0); ok || err != nil {
 		t.Errorf("with rules for IPv6 it is intact without: %v, %v", ok, err)
 	}
 	if err := Remove("ens160"); err != nil {
 		t.Fatal(err)
 	}
-	if ok, err := Intact("ens160", own, true); ok || err != nil {
+	if ok, err := Intact("ens160", own, true, 0); ok || err != nil {
 		t.Errorf("removed, it is intact: %v, %v", ok, err)
 	}
 }

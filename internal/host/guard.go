@@ -12,7 +12,8 @@ type Guard struct {
 	Device string // its name at present
 	Index  int    // a chain goes with its device, not with the name
 	Own    []netip.Addr
-	IPv6   bool // the router speaks it
+	IPv6   bool   // the router speaks it
+	VXLAN  uint16 // by which port it does that; 0: by none
 }
 
 // ID implements Object.
@@ -25,7 +26,7 @@ func (g *Guard) grows(Object) bool { return true }
 
 func (g *Guard) look(it *Item) (*deeds, error) {
 	d := &deeds{entry: it.entry, do: func() error { return nil }}
-	intact, err := guard.Intact(g.Uplink, g.Own, g.IPv6)
+	intact, err := guard.Intact(g.Uplink, g.Own, g.IPv6, g.VXLAN)
 	if err != nil || intact && it.Index == g.Index && it.Device == g.Device && it.entry != nil {
 		return d, err
 	}
@@ -36,7 +37,7 @@ func (g *Guard) look(it *Item) (*deeds, error) {
 	d.do = func() error {
 		it.Index, it.Device = g.Index, g.Device
 		it.host.watch.add(it)
-		return guard.Set(g.Uplink, g.Device, g.Own, g.IPv6)
+		return guard.Set(g.Uplink, g.Device, g.Own, g.IPv6, g.VXLAN)
 	}
 	return d, nil
 }

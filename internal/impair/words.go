@@ -12,6 +12,22 @@ import (
 // Keys are the words of an impairment, as the lab file and `vrouter lab link` have them.
 var Keys = []string{"loss", "delay", "reorder", "duplicate", "corrupt", "rate", "limit", "seed"}
 
+// Parse reads a whole impairment: `none`, or keys and their values.
+func Parse(words []string) (i Impairment, err error) {
+	if len(words) == 1 && words[0] == "none" {
+		return i, nil
+	}
+	if len(words) == 0 || len(words)%2 != 0 {
+		return i, fmt.Errorf("write `none`, or a key and its value, such as `loss 5%%`: %s", strings.Join(Keys, ", "))
+	}
+	for n := 0; n < len(words); n += 2 {
+		if err := i.Set(words[n], words[n+1]); err != nil {
+			return i, fmt.Errorf("%s: %w", words[n], err)
+		}
+	}
+	return i, i.Check()
+}
+
 // Set reads the value of a key, in the words of tc-netem(8).
 func (i *Impairment) Set(key, value string) (err error) {
 	switch key {

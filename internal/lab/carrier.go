@@ -85,7 +85,7 @@ func newCarrier(planFile string) (c *carrier, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("cable %s: %w", name, err)
 		}
-		sockets, err := link.OpenAFPacket(iface.Index, 1, nil)
+		sockets, err := link.OpenAFPacket(iface.Index, 1, nil, 0)
 		if err != nil {
 			return nil, fmt.Errorf("cable %s: %w", name, err)
 		}

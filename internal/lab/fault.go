@@ -158,7 +158,7 @@ func ownMTU(ctx context.Context, l *Lab) error {
 	return err
 }
 
-var errNoTunnel = errors.New("the lab has no tunnels: take one of examples/lab-ipip.yaml")
+var errNoTunnel = errors.New("the lab has no tunnels: take one of examples/lab-ipip.yaml or lab-vxlan.yaml")
 
 func tunnelPeer(ctx context.Context, l *Lab) error {
 	nobody, err := l.free(l.last())
@@ -169,7 +169,7 @@ func tunnelPeer(ctx context.Context, l *Lab) error {
 		if !c.Tunnels() {
 			return errNoTunnel
 		}
-		c.IPIP.Peers = []netip.Addr{nobody}
+		c.IPIP.Peers, c.VXLAN.Peers = []netip.Addr{nobody}, []config.VTEP{{Address: nobody}}
 		return nil
 	})
 }

@@ -47,8 +47,8 @@ type AFPacket struct {
 // OpenAFPacket opens the interface with the given index in the calling thread's
 // network namespace, with as many sockets as there are to be readers. The kernel
 // spreads what comes in over them, all packets of a flow to the same one. own lists
-// the addresses that the host itself answers for.
-func OpenAFPacket(index, sockets int, own []netip.Addr) (all []*AFPacket, err error) {
+// the addresses that the host itself answers for, but by the port of VXLAN; 0: by every port.
+func OpenAFPacket(index, sockets int, own []netip.Addr, vxlan uint16) (all []*AFPacket, err error) {
 	defer func() {
 		if err != nil {
 			for _, p := range all {
@@ -73,7 +73,7 @@ func OpenAFPacket(index, sockets int, own []netip.Addr) (all []*AFPacket, err er
 	// Only now is each frame read once: a socket that is bound and not yet in its
 	// group gets all frames.
 	for _, p := range all {
-		if err := p.SetOwn(own); err != nil {
+		if err := p.SetOwn(own, vxlan); err != nil {
 			return all, err
 		}
 	}
@@ -150,14 +150,15 @@ func htons(v uint16) uint16 {
 	return binary.NativeEndian.Uint16([]byte{byte(v >> 8), byte(v)})
 }
 
-// SetOwn replaces the addresses that the host itself answers for.
-func (p *AFPacket) SetOwn(own []netip.Addr) error {
+// SetOwn replaces the addresses that the host itself answers for, and the port of VXLAN, by
+// which it does not.
+func (p *AFPacket) SetOwn(own []netip.Addr, vxlan uint16) error {
 	fd, err := p.acquire()
 	if err != nil {
 		return err
 	}
 	defer p.release()
-	return attachFilter(fd, own)
+	return attachFilter(fd, own, vxlan)
 }
 
 // Read implements Port. recvmmsg(2) keeps an error that follows frames for the next

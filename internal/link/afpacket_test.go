@@ -70,7 +70,7 @@ func newWire(t *testing.T) *wire {
 
 func open(t *testing.T, l netlink.Link) *AFPacket {
 	t.Helper()
-	all, err := OpenAFPacket(l.Attrs().Index, 1, nil)
+	all, err := OpenAFPacket(l.Attrs().Index, 1, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

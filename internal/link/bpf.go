@@ -19,15 +19,15 @@ const (
 )
 
 // ownTraffic is the classic BPF program that keeps the host's own traffic away
-// from the router: IP to an own address, unless it is a packet in a packet, or an ICMP
+// from the router: IP to an own address, unless it is a packet in a packet, or VXLAN, or an ICMP
 // error, which may be about a tunnel; or of Neighbor Discovery, which the router has
 // asked with the host's own address, and learns from. Frames of a VLAN belong to another
 // interface; those that have a tag for its priority alone do not (IEEE 802.1Q 6.9.1). What
 // the host sends is no concern of the router's: it is asked for here, as a fanout group
 // takes no notice of its sockets' PACKET_IGNORE_OUTGOING. Everything else the router
 // sees, and judges.
-func ownTraffic(own []netip.Addr) []bpf.Instruction {
-	v4 := ownIPv4(own)
+func ownTraffic(own []netip.Addr, vxlan uint16) []bpf.Instruction {
+	v4 := ownIPv4(own, vxlan)
 	return slices.Concat([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OUTGOING, SkipTrue: 1},
@@ -46,11 +46,12 @@ func ownTraffic(own []netip.Addr) []bpf.Instruction {
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv4, SkipTrue: 1},
 		bpf.Jump{Skip: uint32(len(v4))},
-	}, v4, ownIPv6(own))
+	}, v4, ownIPv6(own, vxlan))
 }
 
-// ownIPv4 judges a frame of IPv4.
-func ownIPv4(own []netip.Addr) []bpf.Instruction {
+// ownIPv4 judges a frame of IPv4. VXLAN may be cut into fragments, of which the first alone
+// says that it is.
+func ownIPv4(own []netip.Addr, vxlan uint16) []bpf.Instruction {
 	own = ofFamily(own, netip.Addr.Is4)
 	accept := []bpf.Instruction{bpf.LoadAbsolute{Off: 30, Size: 4}}
 	for i, a := range own {
@@ -59,9 +60,22 @@ func ownIPv4(own []netip.Addr) []bpf.Instruction {
 			Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(a4[:]), SkipTrue: uint8(len(own) - i),
 		})
 	}
-	return append(accept,
-		bpf.RetConstant{Val: wholeFrame},
-		bpf.LoadAbsolute{Off: 23, Size: 1},
+	accept = append(accept, bpf.RetConstant{Val: wholeFrame}, bpf.LoadAbsolute{Off: 23, Size: 1})
+	var udp []bpf.Instruction
+	if vxlan != 0 {
+		const moreOrOffset = 0x3fff
+		accept = append(accept, bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolUDP, SkipTrue: 10})
+		udp = []bpf.Instruction{
+			bpf.LoadAbsolute{Off: 20, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: moreOrOffset, SkipTrue: 4},
+			bpf.LoadMemShift{Off: 14},
+			bpf.LoadIndirect{Off: 16, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(vxlan), SkipTrue: 1},
+			bpf.RetConstant{Val: 0},
+			bpf.RetConstant{Val: wholeFrame},
+		}
+	}
+	return append(append(accept,
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 8},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 7},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.ProtocolICMP, SkipTrue: 5},
@@ -72,14 +86,14 @@ func ownIPv4(own []netip.Addr) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPParameterProblem, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 		bpf.RetConstant{Val: wholeFrame},
-	)
+	), udp...)
 }
 
 // ownIPv6 judges a frame that is not of IPv4, whose Ethernet type is loaded. A packet in
 // a packet may stand behind options for its destination, as Linux puts the limit of
 // encapsulations there (RFC 2473 5.1), and both may be in a fragment. Where the host has no
 // address that the router would speak by, all of IPv6 is the host's.
-func ownIPv6(own []netip.Addr) []bpf.Instruction {
+func ownIPv6(own []netip.Addr, vxlan uint16) []bpf.Instruction {
 	const destination, inside = packet.EthernetLen + 24, packet.EthernetLen + packet.IPv6MinLen
 	accept := []bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.EtherTypeIPv6, SkipTrue: 1},
@@ -102,15 +116,27 @@ func ownIPv6(own []netip.Addr) []bpf.Instruction {
 		}
 		accept = append(accept, bpf.Jump{Skip: uint32(9*(len(own)-1-i) + 1)})
 	}
-	return append(accept,
-		bpf.RetConstant{Val: wholeFrame},
-		bpf.LoadAbsolute{Off: packet.EthernetLen + 6, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 14},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 13},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolICMPv6, SkipTrue: 7},
+	accept = append(accept, bpf.RetConstant{Val: wholeFrame}, bpf.LoadAbsolute{Off: packet.EthernetLen + 6, Size: 1})
+	var fragment, udp []bpf.Instruction
+	if vxlan != 0 {
+		accept = append(accept, bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolUDP, SkipTrue: 17})
+		fragment = []bpf.Instruction{bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolUDP, SkipTrue: 9}}
+		udp = []bpf.Instruction{
+			bpf.LoadAbsolute{Off: inside + 2, Size: 2},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(vxlan), SkipTrue: 1},
+			bpf.RetConstant{Val: 0},
+			bpf.RetConstant{Val: wholeFrame},
+		}
+	}
+	more := uint8(len(fragment))
+	return slices.Concat(accept, []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 14 + more},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 13 + more},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolICMPv6, SkipTrue: 7 + more},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.HeaderDestination, SkipTrue: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.HeaderFragment, SkipTrue: 9},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: packet.HeaderFragment, SkipTrue: 9 + more},
 		bpf.LoadAbsolute{Off: inside, Size: 1},
+	}, fragment, []bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPIP, SkipTrue: 8},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ProtocolIPv6, SkipTrue: 7},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.HeaderDestination, SkipTrue: 6},
@@ -121,7 +147,7 @@ func ownIPv6(own []netip.Addr) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packet.ICMPv6NeighborAdvertisement, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 		bpf.RetConstant{Val: wholeFrame},
-	)
+	}, udp)
 }
 
 // maxOwn is how many addresses of a family the filter takes: a jump of classic BPF skips
@@ -142,8 +168,8 @@ func ofFamily(own []netip.Addr, is func(netip.Addr) bool) (all []netip.Addr) {
 // nothing is the program that no frame passes.
 var nothing = []bpf.Instruction{bpf.RetConstant{Val: 0}}
 
-func attachFilter(fd int, own []netip.Addr) error {
-	return setFilter(fd, ownTraffic(own))
+func attachFilter(fd int, own []netip.Addr, vxlan uint16) error {
+	return setFilter(fd, ownTraffic(own, vxlan))
 }
 
 func setFilter(fd int, program []bpf.Instruction) error {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -49,10 +50,19 @@ func TestOwnTraffic(t *testing.T) {
 	const host6, near = "fd00:192::11", "fe80::5054:ff:fe00:b"
 	arp := packet.FrameOf(make([]byte, packet.EthernetLen+packet.ARPLen))
 	arp.SetEthernet(packet.Broadcast, packet.MAC{2}, packet.EtherTypeARP)
-	for name, c := range map[string]struct {
+	udp := func(frame []byte, at int, port, field uint16) []byte { // field: of IPv4's fragment
+		binary.BigEndian.PutUint16(frame[at+2:], port)
+		if field != 0 {
+			binary.BigEndian.PutUint16(frame[packet.EthernetLen+6:], field)
+		}
+		return frame
+	}
+	four, six := packet.EthernetLen+packet.IPv4MinLen, packet.EthernetLen+packet.IPv6MinLen
+	type what struct {
 		frame []byte
 		seen  bool
-	}{
+	}
+	cases := map[string]what{
 		"transit":                       {ipv4("10.70.1.1", packet.ProtocolTCP, 0, 0), true},
 		"transit, echo":                 {ipv4("10.70.1.1", packet.ProtocolICMP, packet.ICMPEchoRequest, 0), true},
 		"TCP to the host":               {ipv4("192.168.0.11", packet.ProtocolTCP, 0, 0), false},
@@ -95,31 +105,54 @@ func TestOwnTraffic(t *testing.T) {
 		"IPv6 in a tunnel to another host":    {ipv6("fd00:192::12", packet.ProtocolIPv6, 0x60), true},
 		"too short for IPv6":                  {ipv6(host6, packet.ProtocolTCP)[:53], true},
 		"too short for IPv4":                  {ipv4("192.168.0.11", packet.ProtocolTCP, 0, 0)[:20], true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, as := range []struct {
-				direction, tagged, tag uint32
-				seen                   bool
-			}{
-				{unix.PACKET_HOST, 0, 0, c.seen}, {unix.PACKET_BROADCAST, 0, 0, c.seen}, {unix.PACKET_OTHERHOST, 0, 0, c.seen},
-				{unix.PACKET_OUTGOING, 0, 0, false}, {unix.PACKET_HOST, 1, 1, false}, {unix.PACKET_HOST, 1, 0xffff, false},
-				{unix.PACKET_HOST, 1, 0, c.seen}, {unix.PACKET_HOST, 1, 0xf000, c.seen}, {unix.PACKET_OUTGOING, 1, 0, false},
-				{unix.PACKET_HOST, 0, 1, c.seen}, // what an older kernel has left of a tag
-			} {
-				vm, err := bpf.NewVM(asFor(ownTraffic(own), as.direction, as.tagged, as.tag))
-				if err != nil {
-					t.Fatal(err)
-				}
-				n, err := vm.Run(c.frame)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if (n > 0) != as.seen {
-					t.Errorf("as %+v the router sees it: %t", as, n > 0)
-				}
-			}
-		})
+		"VXLAN to the host":                   {udp(ipv4("192.168.0.11", packet.ProtocolUDP, 0, 0), four, 4789, 0), false},
+		"VXLAN, transit":                      {udp(ipv4("10.70.1.1", packet.ProtocolUDP, 0, 0), four, 4789, 0), true},
 	}
+	each := func(t *testing.T, vxlan uint16, cases map[string]what) {
+		for name, c := range cases {
+			t.Run(name, func(t *testing.T) {
+				for _, as := range []struct {
+					direction, tagged, tag uint32
+					seen                   bool
+				}{
+					{unix.PACKET_HOST, 0, 0, c.seen}, {unix.PACKET_BROADCAST, 0, 0, c.seen}, {unix.PACKET_OTHERHOST, 0, 0, c.seen},
+					{unix.PACKET_OUTGOING, 0, 0, false}, {unix.PACKET_HOST, 1, 1, false}, {unix.PACKET_HOST, 1, 0xffff, false},
+					{unix.PACKET_HOST, 1, 0, c.seen}, {unix.PACKET_HOST, 1, 0xf000, c.seen}, {unix.PACKET_OUTGOING, 1, 0, false},
+					{unix.PACKET_HOST, 0, 1, c.seen}, // what an older kernel has left of a tag
+				} {
+					vm, err := bpf.NewVM(asFor(ownTraffic(own, vxlan), as.direction, as.tagged, as.tag))
+					if err != nil {
+						t.Fatal(err)
+					}
+					n, err := vm.Run(c.frame)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if (n > 0) != as.seen {
+						t.Errorf("as %+v the router sees it: %t", as, n > 0)
+					}
+				}
+			})
+		}
+	}
+	each(t, 0, cases)
+	// Where the router speaks VXLAN, its port is not the host's, nor are fragments that may be of it.
+	for name, seen := range map[string]what{
+		"VXLAN to the host":                  {cases["VXLAN to the host"].frame, true},
+		"VXLAN to the host, behind options":  {udp(ipv4("172.17.0.1", packet.ProtocolUDP, 0, 8), four+8, 4789, 0), true},
+		"UDP to the host":                    {udp(ipv4("10.0.0.1", packet.ProtocolUDP, 0, 0), four, 53, 0), false},
+		"UDP, a first fragment":              {udp(ipv4("192.168.0.11", packet.ProtocolUDP, 0, 0), four, 53, 0x2000), true},
+		"UDP, a last fragment":               {udp(ipv4("192.168.0.11", packet.ProtocolUDP, 0, 0), four, 53, 185), true},
+		"UDP, not to be cut":                 {udp(ipv4("192.168.0.11", packet.ProtocolUDP, 0, 0), four, 53, 0x4000), false},
+		"IPv6, another fragment to the host": {cases["IPv6, another fragment to the host"].frame, true},
+		"IPv6, options and UDP to the host":  {cases["IPv6, options and UDP to the host"].frame, true},
+		"IPv6, a fragment of TCP":            {ipv6(host6, packet.HeaderFragment, packet.ProtocolTCP, 0, 0, 1, 0, 0, 0, 0), false},
+		"IPv6, VXLAN to the host":            {udp(ipv6(host6, packet.ProtocolUDP, make([]byte, 8)...), six, 4789, 0), true},
+		"IPv6, UDP to the host":              {udp(ipv6(host6, packet.ProtocolUDP, make([]byte, 8)...), six, 53, 0), false},
+	} {
+		cases[name] = seen
+	}
+	each(t, packet.VXLANPort, cases)
 }
 
 // The filter takes as many addresses as it says, of each family.
@@ -128,7 +161,7 @@ func TestOwnTrafficTakesAll(t *testing.T) {
 	for i := range maxOwn + 9 {
 		own = append(own, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 14: byte(i >> 8), 15: byte(i)}))
 	}
-	program := ownTraffic(own)
+	program := ownTraffic(own, 0)
 	if _, err := bpf.Assemble(program); err != nil || len(program) > 4096 {
 		t.Errorf("%d instructions, %v", len(program), err)
 	}
@@ -139,7 +172,7 @@ func TestOwnTrafficWithoutIPv6(t *testing.T) {
 	f := packet.FrameOf(make([]byte, 100))
 	for etherType, seen := range map[uint16]bool{packet.EtherTypeIPv6: false, packet.EtherTypeARP: true, 0x88cc: true} {
 		f.SetEthernet(packet.MAC{2}, packet.MAC{2, 1}, etherType)
-		vm, err := bpf.NewVM(asFor(ownTraffic([]netip.Addr{netip.MustParseAddr("10.0.0.1")}), unix.PACKET_HOST, 0, 0))
+		vm, err := bpf.NewVM(asFor(ownTraffic([]netip.Addr{netip.MustParseAddr("10.0.0.1")}, 0), unix.PACKET_HOST, 0, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

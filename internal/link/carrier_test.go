@@ -116,7 +116,7 @@ func unnumbered(b []byte) []byte {
 // openBoth is a socket that takes IPv6, too.
 func openBoth(t *testing.T, index int) *AFPacket {
 	t.Helper()
-	all, err := OpenAFPacket(index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")})
+	all, err := OpenAFPacket(index, 1, []netip.Addr{netip.MustParseAddr("fd00:12::99")}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/tunnelgso"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // carrier is the program by which superframes in tunnels leave the uplink whole or, where there is none, why not.
@@ -66,12 +67,11 @@ func (n *Node) lookAtProgram() {
 	}
 }
 
-// CutBecause is why superframes in tunnels are cut before they leave; "": they leave whole.
-func (n *Node) CutBecause() string {
+// CutBecause is why superframes that a route puts into a tunnel are cut before they leave; "": they leave whole.
+func (n *Node) CutBecause(r *rib.Route) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.uplink.program != nil {
-		return ""
-	}
-	return n.uplink.why
+	p := n.uplinkPort(n.uplink)
+	why, _ := p.WhyCut(r.Encap, r.Via)
+	return why
 }

@@ -225,7 +225,7 @@ func (c *RouteChange) checkOnLink(own *rib.Route) *ChangeError {
 func (n *Node) checkWay(c *RouteChange, w way) *ChangeError {
 	switch {
 	case c.static.kind == rib.Unicast && mismatched(c.to.prefix(), c.static.addr(), w.encap):
-		return refused(rib.ErrInvalid, "to", "%s is IPv6, of which the next hop %s knows nothing but in IP-in-IP: add encap ipip, or give an IPv6 next hop", c.to.prefix(), c.static.addr())
+		return refused(rib.ErrInvalid, "to", "%s is IPv6, of which the next hop %s knows nothing but in a tunnel: add encap ipip or vxlan, or give an IPv6 next hop", c.to.prefix(), c.static.addr())
 	case w.lost && c.static.addr().Is6() && n.uplink.silent6():
 		return refused(rib.ErrInvalid, "via", "%s is IPv6, and %s has no address of that: enable IPv6 there, or give an IPv4 next hop", c.static.addr(), n.uplink.name)
 	case w.lost && n.uplink.settled(c.static.addr().Is4()):

@@ -253,7 +253,7 @@ func (d *dryRun) whyNextHop(r *rib.Route, ip packet.IP) (why []string) {
 		why = append(why, "this flow by "+r.String()+", by the hash of addresses, protocol and ports")
 	}
 	why = append(why, n.WhyEncap(r))
-	if r.Encap == rib.IPIP {
+	if r.Encap != rib.None {
 		why = append(why, d.whyTunnel(r)...)
 	}
 	if r.MTU != 0 {
@@ -268,7 +268,7 @@ func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 	if source := d.node.Config().IPIP.Source.Of(r.Via); source.IsValid() {
 		why = append(why, fmt.Sprintf("from %s: ipip.source says so", source))
 	}
-	if cut := d.node.CutBecause(); cut == "" {
+	if cut := d.node.CutBecause(r); cut == "" {
 		why = append(why, "superframes leave whole, and the kernel cuts them")
 	} else {
 		why = append(why, "superframes are cut here: "+cut)
@@ -288,7 +288,7 @@ func (d *dryRun) whyTunnel(r *rib.Route) (why []string) {
 		if end.MTU != 0 {
 			mtu = min(mtu, int(end.MTU))
 		}
-		outer := outerLen(r.Via)
+		outer := forwarder.OuterLen(r.Encap, r.Via)
 		why = append(why, fmt.Sprintf("mtu %d - %d for the outer header = %d", mtu, outer, mtu-outer))
 	}
 	return why

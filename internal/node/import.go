@@ -59,7 +59,7 @@ type mirror struct {
 	kinds map[hostroutes.Shared]*kind // what has become of the host's routes; equal ones are one
 	under string                      // the circumstances in which that was decided
 	hops  map[netip.Addr]bool         // next hops
-	ends  map[netip.Addr]bool         // of them, those to whom packets go in IP-in-IP
+	ends  map[netip.Addr]rib.Encap    // of them, those to whom packets go by a tunnel
 }
 
 func newMirror() mirror {
@@ -108,7 +108,7 @@ func (n *Node) newKind(h hostroutes.Route) *kind {
 			k.why = "has an IPv4 next hop"
 			continue
 		}
-		if !hop.OnLink || n.config.IPIP.Mode != config.IPIPCrossSubnet { // who is on the link is in no other subnet
+		if _, mode := n.config.Mode(); !hop.OnLink || mode != config.IPIPCrossSubnet { // who is on the link is in no other subnet
 			r.Encap = n.encap(&config.Route{Via: hop.Via})
 		}
 		k.hops = append(k.hops, rib.Hop{Route: r, Weight: uint16(min(hop.Weight, 1<<16-1))})
@@ -139,7 +139,7 @@ func (n *Node) importAll() error { return n.relist(hostroutes.Touched{}) }
 
 func (n *Node) relist(touched hostroutes.Touched) error {
 	m := &n.mirror
-	now := fmt.Sprint(n.config.Kernel.Import, n.config.IPIP.Mode, n.uplink.index, n.uplink.port, n.uplink.subnets, n.reach.turns, n.routesIPv6())
+	now := fmt.Sprint(n.config.Kernel.Import, n.config.IPIP.Mode, n.config.VXLAN.Mode, n.uplink.index, n.uplink.port, n.uplink.subnets, n.reach.turns, n.routesIPv6())
 	m.host.IPv6 = n.routesIPv6()
 	if now != m.under {
 		n.expectProtocols()
@@ -226,14 +226,14 @@ func (n *Node) importKeys(keys hostroutes.Touched) error {
 		return nil
 	}
 	n.complainOfRoutes()
-	hops, ends := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	hops, ends := map[netip.Addr]bool{}, map[netip.Addr]rib.Encap{}
 	for r := range m.host.Each {
 		for _, h := range n.kind(r).hops {
 			if h.Via.IsValid() {
 				hops[h.Via] = true
 			}
-			if h.Encap == rib.IPIP {
-				ends[h.Via] = true
+			if h.Encap != rib.None {
+				ends[h.Via] = h.Encap
 			}
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/link"
-	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -39,6 +39,7 @@ type Node struct {
 	workloads map[string]*attached // those with a port
 	mtu       int                  // of workloads without one of their own
 	six       bool                 // what is on the host is for a router that speaks IPv6
+	guarded   uint16               // and VXLAN by this port; 0: none
 	moved     bool                 // a workload has come or gone, and not all followed
 	host      *hostPort            // nil while it does not stand
 	stopped   bool
@@ -46,6 +47,7 @@ type Node struct {
 	again     bool         // look at the host again at the next tick
 	connected []rib.Route  // as they were entered
 	own       []netip.Addr // as the uplink's sockets were told
+	ownBut    uint16       // the same: the port of VXLAN
 	mirror    mirror       // of the host's routes
 	reach     reach        // of next hops in no subnet of the uplink
 	changed   int          // routes, since memory was last given back
@@ -230,26 +232,20 @@ func (n *Node) workloadMTU() int {
 	return n.uplink.mtu - n.outerMost()
 }
 
-// outerLen is the length of the header that is put around packets to the other end of a tunnel.
-func outerLen(end netip.Addr) int {
-	if end.Is6() {
-		return packet.IPv6MinLen
-	}
-	return packet.IPv4MinLen
-}
-
 // outerMost is that of the longest that any packet may get.
 func (n *Node) outerMost() (most int) {
-	if n.config.IPIP.Mode != config.IPIPNever {
-		most = packet.IPv4MinLen
+	if encap, mode := n.config.Mode(); mode != config.IPIPNever {
+		most = forwarder.OuterLen(encaps[encap], netip.IPv4Unspecified())
 	}
 	for h := range n.statics.hops {
-		if via := h.addr(); via.IsValid() && n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}) == rib.IPIP {
-			most = max(most, outerLen(via))
+		if via := h.addr(); via.IsValid() {
+			if e := n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}); e != rib.None {
+				most = max(most, forwarder.OuterLen(e, via))
+			}
 		}
 	}
-	for end := range n.mirror.ends {
-		most = max(most, outerLen(end))
+	for end, e := range n.mirror.ends {
+		most = max(most, forwarder.OuterLen(e, end))
 	}
 	return most
 }

@@ -112,6 +112,10 @@ func settings(was, is *config.Host) (all []string) {
 		{"node", was.Node, is.Node},
 		{"ipip.mode", was.IPIP.Mode, is.IPIP.Mode},
 		{"ipip.peers", was.IPIP.Peers, is.IPIP.Peers},
+		{"vxlan.mode", was.VXLAN.Mode, is.VXLAN.Mode},
+		{"vxlan.vni", was.VXLAN.VNI, is.VXLAN.VNI},
+		{"vxlan.port", was.VXLAN.Port, is.VXLAN.Port},
+		{"vxlan.peers", was.VXLAN.Peers, is.VXLAN.Peers},
 		{"kernel.import", was.Kernel.Import, is.Kernel.Import},
 		{"kernel.guard", was.Kernel.Guard, is.Kernel.Guard},
 		{"rpf", was.RPF, is.RPF},
@@ -247,6 +251,7 @@ func (n *Node) plannedPackets(now, then *Node) (all []PlannedPacket) {
 // of them sends to another one goes the way it went: no other route goes before a workload's.
 func stays(now, then *Node, was, is forwarder.Settings) map[netip.Addr]bool {
 	was.Peers, was.Ends, is.Peers, is.Ends = nil, nil, nil, nil // of tunnels
+	was.VXLAN, is.VXLAN = forwarder.VXLAN{}, forwarder.VXLAN{}
 	if !reflect.DeepEqual(was, is) {
 		return nil
 	}

@@ -127,7 +127,8 @@ func (n *Node) inSubnet(a netip.Addr) bool {
 // tunnels, by whichever gateway the host itself would use.
 func (n *Node) hopRoutes() (routes []rib.Route) {
 	var lost []complaint
-	all, ends := n.hops()
+	all, ipip, vxlan := n.hops()
+	ends := slices.SortedFunc(slices.Values(slices.Concat(ipip, vxlan)), netip.Addr.Compare)
 	static, wanted := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	for h := range n.statics.hops {
 		static[h.addr()] = true

@@ -31,7 +31,7 @@ func (n *Node) checkNextHops(s *statics) error {
 }
 
 func (n *Node) noNeighbor(h hop) string {
-	return fmt.Sprintf("%s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip`, or let the host have it on the link: ip route add %s dev %s",
+	return fmt.Sprintf("%s is no neighbour: %s has %v; use a next hop in its subnet, or `encap: ipip` or `vxlan`, or let the host have it on the link: ip route add %s dev %s",
 		h.addr(), n.config.Uplink.Interface, n.uplink.addresses, h.addr(), n.uplink.name)
 }
 
@@ -68,7 +68,7 @@ func (n *Node) way(h hop) way {
 	if n.uplink.index == 0 {
 		port = rib.NoPort
 	}
-	return way{n.config.Uplink.Interface, port, e, e != rib.IPIP && !n.onUplink(via)}
+	return way{n.config.Uplink.Interface, port, e, e == rib.None && !n.onUplink(via)}
 }
 
 // ways remembers, for as long as nothing changes.
@@ -122,21 +122,25 @@ func entry(k routeKey, s static, ok bool, w way) rib.Change {
 	return rib.Change{Route: r, Gone: !ok || w.lost || s.kind == rib.Unicast && w.port == rib.NoPort || mismatched(k.prefix(), s.addr(), w.encap)}
 }
 
-// mismatched says whether a next hop does not know packets of that family: one that speaks IPv4 takes IPv6 in IP-in-IP alone. The other
+// mismatched says whether a next hop does not know packets of that family: one that speaks IPv4 takes IPv6 in a tunnel alone. The other
 // way round it is no matter which address a neighbour's MAC is asked for by (RFC 8950).
 func mismatched(to netip.Prefix, via netip.Addr, e rib.Encap) bool {
-	return to.Addr().Is6() && via.Is4() && e != rib.IPIP
+	return to.Addr().Is6() && via.Is4() && e == rib.None
 }
 
-// encap is what the route says, or else what ipip.mode makes of it.
+var encaps = map[string]rib.Encap{config.EncapNone: rib.None, config.EncapIPIP: rib.IPIP, config.EncapVXLAN: rib.VXLAN}
+
+// encap is what the route says, or else what the mode of ipip or vxlan makes of it.
 func (n *Node) encap(c *config.Route) rib.Encap {
-	switch {
-	case n.isWorkload(c.Via), !c.Via.IsValid(), c.Via.Is6() && c.Via.IsLinkLocalUnicast():
+	if n.isWorkload(c.Via) || !c.Via.IsValid() || c.Via.Is6() && c.Via.IsLinkLocalUnicast() {
 		return rib.None
-	case c.Encap == config.EncapIPIP,
-		c.Encap == "" && n.config.IPIP.Mode == config.IPIPAlways,
-		c.Encap == "" && n.config.IPIP.Mode == config.IPIPCrossSubnet && !n.onUplink(c.Via):
-		return rib.IPIP
+	}
+	if c.Encap != "" {
+		return encaps[c.Encap]
+	}
+	encap, mode := n.config.Mode()
+	if mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && !n.onUplink(c.Via) {
+		return encaps[encap]
 	}
 	return rib.None
 }
@@ -145,7 +149,7 @@ func (n *Node) encap(c *config.Route) rib.Encap {
 func (n *Node) WhyEncap(r *rib.Route) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	mode := n.config.IPIP.Mode
+	encap, mode := n.config.Mode()
 	if r.Source == rib.Static {
 		if s, _ := n.statics.find(routeKey{destinationOf(r.Prefix), r.Metric}); s.encap != 0 {
 			return fmt.Sprintf("encap %s: the route says so", r.Encap)
@@ -155,33 +159,39 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	case !r.Via.IsValid() || n.isWorkload(r.Via):
 		return fmt.Sprintf("encap %s: it is on this link", r.Encap)
 	case mode != config.IPIPCrossSubnet:
-		return fmt.Sprintf("encap %s: ipip.mode is %s", r.Encap, mode)
+		return fmt.Sprintf("encap %s: %s.mode is %s", r.Encap, encap, mode)
 	case r.Encap == rib.None && !n.onUplink(r.Via):
 		return "encap none: the route says that the next hop is on the link"
-	case r.Encap == rib.IPIP:
-		return fmt.Sprintf("encap ipip: ipip.mode is cross-subnet, and %s is in no subnet of %s", r.Via, r.Dev)
+	case r.Encap != rib.None:
+		return fmt.Sprintf("encap %s: %s.mode is cross-subnet, and %s is in no subnet of %s", r.Encap, encap, r.Via, r.Dev)
 	}
 	if !n.inSubnet(r.Via) {
-		return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and the host has %s on the link of %s", r.Via, r.Dev)
+		return fmt.Sprintf("encap none: %s.mode is cross-subnet, and the host has %s on the link of %s", encap, r.Via, r.Dev)
 	}
-	return fmt.Sprintf("encap none: ipip.mode is cross-subnet, and %s is in a subnet of %s", r.Via, r.Dev)
+	return fmt.Sprintf("encap none: %s.mode is cross-subnet, and %s is in a subnet of %s", encap, r.Via, r.Dev)
 }
 
 // hops are the next hops of all routes, configured and imported, and of them the
-// ends: those to whom packets go in IP-in-IP.
-func (n *Node) hops() (all, ends []netip.Addr) {
-	a, e := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+// ends: those to whom packets go in IP-in-IP, and in VXLAN.
+func (n *Node) hops() (all, ipip, vxlan []netip.Addr) {
+	a, ends := map[netip.Addr]bool{}, [...]map[netip.Addr]bool{rib.IPIP: {}, rib.VXLAN: {}}
 	maps.Copy(a, n.mirror.hops)
-	maps.Copy(e, n.mirror.ends)
+	for end, e := range n.mirror.ends {
+		ends[e][end] = true
+	}
 	for h := range n.statics.hops {
 		via := h.addr()
 		if !via.IsValid() {
 			continue
 		}
 		a[via] = true
-		if n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}) == rib.IPIP {
-			e[via] = true
+		if e := n.encap(&config.Route{Via: via, Encap: encapWords[h.encap]}); e != rib.None {
+			ends[e][via] = true
 		}
 	}
-	return slices.SortedFunc(maps.Keys(a), netip.Addr.Compare), slices.SortedFunc(maps.Keys(e), netip.Addr.Compare)
+	return sorted(a), sorted(ends[rib.IPIP]), sorted(ends[rib.VXLAN])
+}
+
+func sorted(all map[netip.Addr]bool) []netip.Addr {
+	return slices.SortedFunc(maps.Keys(all), netip.Addr.Compare)
 }

@@ -84,7 +84,7 @@ func hopTo(via netip.Addr) (h hop) {
 
 type encapWord uint8
 
-var encapWords = []string{"", config.EncapNone, config.EncapIPIP} // "": ipip.mode decides
+var encapWords = []string{"", config.EncapNone, config.EncapIPIP, config.EncapVXLAN} // "": the mode of ipip or vxlan decides
 
 func (h hop) addr() netip.Addr {
 	switch {

@@ -164,8 +164,8 @@ func (n *Node) openUplink() error {
 type sockets []*link.AFPacket
 
 func (n *Node) openSockets(u *uplink) (err error) {
-	own := n.ownToo(u)
-	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own); err != nil {
+	own, vxlan := n.ownToo(u), n.vxlanPort()
+	if u.sockets, err = link.OpenAFPacket(u.index, workers(n.config), own, vxlan); err != nil {
 		return err
 	}
 	u.cookies = nil
@@ -177,7 +177,7 @@ func (n *Node) openSockets(u *uplink) (err error) {
 		}
 		u.cookies = append(u.cookies, c)
 	}
-	n.own = own
+	n.own, n.ownBut = own, vxlan
 	return nil
 }
 
@@ -194,10 +194,11 @@ func (s sockets) close() {
 	}
 }
 
-// setOwn tells the sockets' filters the addresses that the host itself answers for.
-func (s sockets) setOwn(own []netip.Addr) (err error) {
+// setOwn tells the sockets' filters the addresses that the host itself answers for, and the port
+// of VXLAN.
+func (s sockets) setOwn(own []netip.Addr, vxlan uint16) (err error) {
 	for _, p := range s {
-		err = errors.Join(err, p.SetOwn(own))
+		err = errors.Join(err, p.SetOwn(own, vxlan))
 	}
 	return err
 }
@@ -213,7 +214,7 @@ func (n *Node) uplinkPort(u *uplink) forwarder.PortConfig {
 // applyUplink tells the forwarder and the routes what the uplink is now.
 func (n *Node) applyUplink() error {
 	c := n.config
-	peers, ends := n.hops()
+	peers, ends, _ := n.hops()
 	if c.IPIP.Peers != nil {
 		peers = c.IPIP.Peers
 	}
@@ -222,6 +223,7 @@ func (n *Node) applyUplink() error {
 		Uplink: n.uplink.subnets, Own: n.ownWithSource(),
 		RPF: c.RPF == config.RPFStrict, Peers: peers, Ends: ends, MinPathMTU: c.IPIP.LeastPathMTU(),
 		Source: c.IPIP.Source.Of(netip.IPv4Unspecified()), Source6: c.IPIP.Source.Of(netip.IPv6Unspecified()),
+		VXLAN: n.vxlan(),
 	})
 	return errors.Join(n.setOwn(), n.setConnected())
 }
@@ -238,7 +240,8 @@ func speakIPv6(workloads []config.Workload) bool {
 func (n *Node) routesIPv6() bool {
 	is6 := netip.Addr.Is6
 	return len(n.config.Workloads) == 0 || speakIPv6(n.config.Workloads) || n.statics.speakIPv6() ||
-		slices.ContainsFunc(n.config.IPIP.Peers, is6) || slices.ContainsFunc(n.config.IPIP.Source, is6)
+		slices.ContainsFunc(n.config.IPIP.Peers, is6) || slices.ContainsFunc(n.config.IPIP.Source, is6) ||
+		slices.ContainsFunc(n.config.VXLAN.Peers, func(p config.VTEP) bool { return p.Address.Is6() })
 }
 
 // speaksIPv6 says whether anything of IPv6 is the router's business on the uplink.
@@ -264,13 +267,13 @@ func (n *Node) ownToo(u *uplink) []netip.Addr {
 
 // setOwn tells the uplink's sockets of ownToo, if it changed.
 func (n *Node) setOwn() error {
-	own := n.ownToo(n.uplink)
-	if slices.Equal(own, n.own) {
+	own, vxlan := n.ownToo(n.uplink), n.vxlanPort()
+	if slices.Equal(own, n.own) && vxlan == n.ownBut {
 		return nil
 	}
-	err := n.uplink.sockets.setOwn(own)
+	err := n.uplink.sockets.setOwn(own, vxlan)
 	if err == nil {
-		n.own = own
+		n.own, n.ownBut = own, vxlan
 	}
 	return err
 }

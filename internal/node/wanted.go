@@ -15,9 +15,9 @@ import (
 
 // wanted is what is to be on the host: it follows from the configuration, and from what the kernel says of the
 // uplink. Those of commands are told from those of the file.
-func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, mtu int, tunnels bool, byCommand workloadChanges) (all []host.Object) {
+func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, vxlan uint16, mtu int, tunnels bool, byCommand workloadChanges) (all []host.Object) {
 	if c.Kernel.Guard {
-		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own, IPv6: six})
+		all = append(all, &host.Guard{Uplink: c.Uplink.Interface, Device: u.name, Index: u.index, Own: own, IPv6: six, VXLAN: vxlan})
 	}
 	if tunnels && c.Offload && u.index != 0 {
 		all = append(all, &host.Program{Uplink: c.Uplink.Interface, Index: u.index, Cookies: u.cookies})
@@ -60,7 +60,7 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 
 // present is wanted for the configuration in force. While the uplink is gone, what needs it stays as it is.
 func (n *Node) present() []host.Object {
-	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.workloadMTU(), n.outerMost() > 0, n.live)
+	all := wanted(n.config, n.uplink, n.ownToo(n.uplink), n.speaksIPv6(), n.vxlanPort(), n.workloadMTU(), n.outerMost() > 0, n.live)
 	for i, o := range all {
 		if _, ok := o.(*host.Guard); !ok || n.uplink.index != 0 {
 			continue
@@ -91,16 +91,16 @@ func (n *Node) apply() error {
 	if n.config.Kernel.Export {
 		later = append(later, (&host.Exports{Device: config.HostInterface}).ID())
 	}
-	n.mtu, n.six = n.workloadMTU(), n.speaksIPv6()
+	n.mtu, n.six, n.guarded = n.workloadMTU(), n.speaksIPv6(), n.vxlanPort()
 	err := n.what.Apply(n.present(), later...)
 	n.carry()
 	return errors.Join(err, n.followWhatStands())
 }
 
-// followFit gives workloads without an MTU of their own the one that fits now, and the guard the rules of the families that
+// followFit gives workloads without an MTU of their own the one that fits now, and the guard the rules of what
 // the router speaks.
 func (n *Node) followFit() error {
-	if n.workloadMTU() == n.mtu && n.speaksIPv6() == n.six {
+	if n.workloadMTU() == n.mtu && n.speaksIPv6() == n.six && n.vxlanPort() == n.guarded {
 		return nil
 	}
 	return n.bringAbout()

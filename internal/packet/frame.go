@@ -13,11 +13,11 @@ const (
 	VnetLen     = 10 // the virtio header in front of a frame, where a port has one
 
 	// Headroom is the free space in front of a frame as it is read: enough for
-	// the virtio header and for one outer header, of IPv6 and a fragment at the most,
-	// so that encapsulation moves the frame's start and copies nothing. With 62 the IP
+	// the virtio header and for the outer headers, of VXLAN over IPv6 and a fragment at the
+	// most, so that encapsulation moves the frame's start and copies nothing. With 126 the IP
 	// header is at a multiple of 4, and the data of a TCP segment over IPv4 with
 	// timestamps at one of 64, which the kernel copies faster.
-	Headroom = 62
+	Headroom = 126
 	// BufferLen holds the largest frame that a port can read.
 	BufferLen = Headroom + EthernetLen + IPv4MaxLen + 1
 	// ownLen is the buffer of a frame that the router makes, as long as that is

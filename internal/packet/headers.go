@@ -133,7 +133,7 @@ func (w *finder) ipProtocol(p byte, at int) bool {
 	case ProtocolGRE:
 		return w.gre(at)
 	case ProtocolUDP:
-		return w.add(udpHeader, at) && w.search(at+udpLen)
+		return w.add(udpHeader, at) && w.search(at+UDPLen)
 	case ProtocolTCP:
 		return false // nothing is in it
 	}
@@ -193,7 +193,7 @@ func (w *finder) ipAt(at int) bool {
 func says(field, n int) bool { return field == n || field == 0 && n > IPv4MaxLen }
 
 const (
-	udpLen    = 8
+	UDPLen    = 8
 	greMinLen = 4
 
 	greChecksum = 0x8000

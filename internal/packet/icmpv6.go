@@ -81,7 +81,13 @@ func isICMPv6Error(ip IPv6) bool {
 
 // quotesV6 is Quotes of IPv6.
 func quotesV6(ip IPv6) bool {
-	u := ip.Upper()
+	switch ip.NextHeader() {
+	case ProtocolTCP, ProtocolUDP:
+		return false
+	case ProtocolICMPv6:
+		return ip.end() > IPv6MinLen && ip[IPv6MinLen] < icmpv6Informational
+	}
+	u := ip.walk()
 	return u.OK && u.Protocol == ProtocolICMPv6 && u.At < ip.end() && ip[u.At] < icmpv6Informational
 }
 

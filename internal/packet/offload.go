@@ -212,7 +212,7 @@ func (f *Frame) Plain() bool {
 	case protocol == ProtocolTCP && o.CsumOffset == tcpChecksum:
 		return !o.IsGSO() || o.GSOType&GSOECN != 0 || f.Buf[f.Off+at+13]&tcpCWR == 0
 	case protocol == ProtocolUDP && o.CsumOffset == udpChecksum:
-		return !o.IsGSO() || f.Len-at-udpLen <= int(o.GSOSize)*maxUDPSegments
+		return !o.IsGSO() || f.Len-at-UDPLen <= int(o.GSOSize)*maxUDPSegments
 	}
 	return false
 }
@@ -227,7 +227,7 @@ func (f *Frame) InTunnel() bool {
 // headersLen is the length of all headers of a superframe up to the data behind its
 // transport header, or 0 if they do not lie inside it.
 func (f *Frame) headersLen(l4 int) int {
-	n := l4 + udpLen
+	n := l4 + UDPLen
 	if f.Offload.isTCP() {
 		if l4+TCPMinLen > f.Len {
 			return 0

@@ -35,10 +35,17 @@ type Upper struct {
 // Upper walks the extension headers (RFC 8200 4), as far as the packet goes or is
 // quoted. Behind the header of a fragment that is not the first, none is left.
 func (p IPv6) Upper() Upper {
-	if next := p.NextHeader(); next == ProtocolTCP || next == ProtocolUDP || next == ProtocolICMPv6 {
-		return Upper{Protocol: next, At: IPv6MinLen, Named: 6, OK: true}
+	if p.IsPlain() {
+		return Upper{Protocol: p.NextHeader(), At: IPv6MinLen, Named: 6, OK: true}
 	}
 	return p.walk()
+}
+
+// IsPlain says whether TCP, UDP or ICMPv6 follows the header, as it does in nearly every
+// packet: then there is no more to walk.
+func (p IPv6) IsPlain() bool {
+	next := p.NextHeader()
+	return next == ProtocolTCP || next == ProtocolUDP || next == ProtocolICMPv6
 }
 
 func (p IPv6) walk() Upper {

@@ -23,15 +23,15 @@ func Inside() bool { return os.Getenv(marker) != "" }
 
 // Run runs this program again, with the same arguments, in its own network and
 // mount namespaces, and in a user namespace of its own where it is not root. It
-// returns the inner program's exit status.
-func Run(ctx context.Context) (status int, err error) {
+// returns the inner program's exit status. The inner program has the files (Inherited).
+func Run(ctx context.Context, files ...*os.File) (status int, err error) {
 	// The inner program dies with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := command(ctx, os.Geteuid() != 0)
+	cmd := command(ctx, os.Geteuid() != 0, files)
 	err = cmd.Start()
 	if errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0 {
-		cmd = command(ctx, true) // a root without the right to make namespaces
+		cmd = command(ctx, true, files) // a root without the right to make namespaces
 		err = cmd.Start()
 	}
 	if err != nil {
@@ -45,11 +45,14 @@ func Run(ctx context.Context) (status int, err error) {
 	return 0, err
 }
 
-func command(ctx context.Context, userNamespace bool) *exec.Cmd {
+// Inherited is one of the files that Run was given, by its place.
+func Inherited(i int) *os.File { return os.NewFile(uintptr(3+i), "inherited") }
+
+func command(ctx context.Context, userNamespace bool, files []*os.File) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), marker+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdin, os.Stdout, os.Stderr, files
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	attr := &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}

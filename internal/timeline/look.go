@@ -55,11 +55,12 @@ func lookAt(frame []byte, packets int) (l look) {
 	case packet.EtherTypeIPv4, packet.EtherTypeIPv6:
 		l.inner = pieceOf(body, packets)
 		for range maxTunnels {
-			if !isTunnel(l.inner.proto) || len(l.inner.l4) < packet.IPv4MinLen {
+			inside := l.inner.inside()
+			if inside == nil {
 				break
 			}
 			l.outer = l.inner
-			l.inner = pieceOf(l.outer.l4, packets)
+			l.inner = pieceOf(inside, packets)
 		}
 	}
 	return l
@@ -67,6 +68,17 @@ func lookAt(frame []byte, packets int) (l look) {
 
 // maxTunnels is how many headers around a packet are looked through.
 const maxTunnels = 8
+
+// inside is the packet in a packet; nil: it is not in a tunnel, or too little of it is there.
+func (p *piece) inside() []byte {
+	if v := packet.VXLAN(p.l4); p.proto == packet.ProtocolUDP && !p.fragment && len(v.Inner()) >= packet.IPv4MinLen {
+		return v.Inner()
+	}
+	if isTunnel(p.proto) && len(p.l4) >= packet.IPv4MinLen {
+		return p.l4
+	}
+	return nil
+}
 
 func isTunnel(proto int) bool { return proto == packet.ProtocolIPIP || proto == packet.ProtocolIPv6 }
 
@@ -149,7 +161,7 @@ func (left *look) overlap(came *look) overlap {
 		switch {
 		case o.src == came.outer.src && o.dst == came.outer.dst:
 			l, c = o, &came.outer
-		case isTunnel(c.proto): // a fragment of it
+		case isTunnel(c.proto), c.fragment && c.proto == o.proto && c.src == o.src && c.dst == o.dst: // a fragment of it
 			l = o
 		}
 	}

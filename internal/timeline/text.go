@@ -24,7 +24,7 @@ const foldFrom = 4
 // Write prints a way: a line for all of it, and a block for each host.
 func (t Text) Write(w io.Writer, way *Way) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "── %s: %s\n", way.Summary, way.inOneLine(t.Within))
+	fmt.Fprintf(&b, "── %s: %s\n", way.Summary, way.InOneLine(t.Within))
 	for _, note := range way.Notes {
 		fmt.Fprintf(&b, "   %s\n", note)
 	}
@@ -114,8 +114,8 @@ func (p *Packet) isLike(o *Packet) bool {
 	return true
 }
 
-// inOneLine is where the packet went, and what became of it.
-func (w *Way) inOneLine(within time.Duration) string {
+// InOneLine is where the packet went, and what became of it.
+func (w *Way) InOneLine(within time.Duration) string {
 	text := strings.Join(w.Hosts, " > ") + ", " + w.Outcome
 	if loop, passes, _ := w.round(); loop != nil {
 		text = trace.LoopWords(loop, passes) + ", " + w.Outcome

@@ -29,6 +29,7 @@ type Options struct {
 	Filter *filter.Filter
 	Outer  bool   // the filter sees the packet on the wire, not the inner one
 	Every  uint64 // of the packets that match, only the last of so many; 0 is 1
+	Hash   uint64 // of the packets that match, one in so many, the same ones at every router; 0 is 1
 	Rate   uint64 // at most so many packets a second; 0: all
 
 	// Asked when its way has ended.
@@ -195,7 +196,7 @@ func (l *Listener) wants(frame []byte, in string) bool {
 		match = o.Filter.Match
 	}
 	return (o.In == "" || o.In == in) && match(frame) &&
-		(o.Every <= 1 || l.matched.Add(1)%o.Every == 0) && (o.Rate == 0 || l.inRate()) && l.affords()
+		(o.Hash <= 1 || selected(frame, o.Hash)) && (o.Every <= 1 || l.matched.Add(1)%o.Every == 0) && (o.Rate == 0 || l.inRate()) && l.affords()
 }
 
 // inRate says whether one more packet may be recorded in this second.

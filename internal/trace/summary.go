@@ -17,6 +17,9 @@ type summary struct {
 	text, src, dst, proto string
 }
 
+// Summary is a frame in one line.
+func Summary(frame []byte) string { return summarise(frame).text }
+
 // summarise tells the start of a frame, as far as it makes sense.
 func summarise(frame []byte) (s summary) {
 	s = summary{text: fmt.Sprintf("%d bytes", len(frame)), proto: "unknown"}
@@ -67,11 +70,19 @@ func (s *summary) ip(b []byte, version int) {
 		s.src, s.dst, s.proto = p.src.String(), p.dst.String(), p.name()
 		flow := s.src + " > " + s.dst
 		s.text = outer + p.say(flow)
-		version = map[byte]int{packet.ProtocolIPIP: 4, packet.ProtocolIPv6: 6}[p.protocol]
-		if p.fragment || p.broken || version == 0 {
+		if p.fragment || p.broken {
 			return
 		}
-		outer, b = s.text+" / ", p.upper
+		inner := p.upper
+		if version = map[byte]int{packet.ProtocolIPIP: 4, packet.ProtocolIPv6: 6}[p.protocol]; version == 0 {
+			v := p.vxlan()
+			if v == nil {
+				return
+			}
+			inner = v.Inner()
+			version = packet.IP(inner).Version()
+		}
+		outer, b = s.text+" / ", inner
 	}
 }
 
@@ -127,7 +138,10 @@ func (p *told) say(flow string) string {
 // sayUpper is "" where the transport header is not there.
 func (p *told) sayUpper(flow string) string {
 	b := p.upper
+	v := p.vxlan()
 	switch {
+	case v != nil:
+		return fmt.Sprintf("vxlan %s vni %d", flow, v.VNI())
 	case p.protocol == packet.ProtocolICMP && len(b) >= packet.ICMPHeaderLen && !p.six:
 		return sayICMP(b, flow)
 	case p.protocol == packet.ProtocolICMPv6 && len(b) >= packet.ICMPHeaderLen && p.six:
@@ -142,6 +156,14 @@ func (p *told) sayUpper(flow string) string {
 
 func (p *told) ports() string {
 	return fmt.Sprintf("%s.%d > %s.%d", p.src, binary.BigEndian.Uint16(p.upper), p.dst, binary.BigEndian.Uint16(p.upper[2:]))
+}
+
+// vxlan is what it carries, if that is VXLAN; else nil.
+func (p *told) vxlan() packet.VXLAN {
+	if v := packet.VXLAN(p.upper); p.protocol == packet.ProtocolUDP && !p.fragment && v.Inner() != nil {
+		return v
+	}
+	return nil
 }
 
 func (p *told) name() string {

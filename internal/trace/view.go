@@ -182,8 +182,17 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 		s.RFC = ofFamily(r.frame(0), info.RFC, info.RFC6)
 	case verdict.Edit:
 		s.RFC = ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
+		if outer := map[*forwarder.Step][]byte{forwarder.Encap: after, forwarder.Decap: before}[st.step]; isVXLAN(outer) {
+			s.RFC = st.step.RFCVXLAN
+		}
 	}
 	return s
+}
+
+// isVXLAN says whether the outermost packet in a frame is one of VXLAN.
+func isVXLAN(frame []byte) bool {
+	_, ok := lengthOf(frame)
+	return ok && packet.VXLANIn(frame[packet.EthernetLen:]) != nil
 }
 
 // ofFamily is which of two RFCs is about a frame; without one of its own IPv6 has IPv4's.

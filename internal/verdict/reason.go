@@ -37,6 +37,10 @@ const (
 	IPIPInnerTTLZero
 	IPIPECN
 	IPIPLoop
+	VXLANUnknownPeer
+	VXLANBadHeader
+	VXLANUnknownVNI
+	VXLANBadInner
 	ReassemblyTimeout
 	ReassemblyLimit
 	LocalUnsupported
@@ -104,9 +108,13 @@ var reasonTable = [NumReasons]ReasonInfo{
 	NeighborQueueFull:  {Word: "neighbor_queue_full", Help: "too many packets or next hops wait for an answer of theirs; the oldest packet goes first", RFC: "RFC 1122 2.3.2.2", Mend: "does somebody scan addresses? vrouter show neighbors"},
 	IPIPUnknownPeer:    {Word: "ipip_unknown_peer", Help: "IP-in-IP from a host that is no peer, or to an address that is not this host's", Mend: "add the host to `ipip.peers` if it is one"},
 	IPIPBadInner:       {Word: "ipip_bad_inner", Help: "what an IP-in-IP packet carries is no valid IPv4 packet", RFC: "RFC 2003 3", Mend: "look at what the peer sends: vrouter trace -o pcapng --outer --reason ipip_bad_inner"},
-	IPIPInnerTTLZero:   {Word: "ipip_inner_ttl_zero", Help: "an inner packet with a TTL of 0", RFC: "RFC 2003 3.1", Mend: "look for a routing loop behind the peer"},
-	IPIPECN:            {Word: "ipip_ecn", Help: "congestion marked outside on a packet that cannot carry the mark inside", RFC: "RFC 6040 4.2", Mend: "a router between the hosts marks congestion on what did not ask for it"},
+	IPIPInnerTTLZero:   {Word: "ipip_inner_ttl_zero", Help: "a packet that came by a tunnel with a TTL of 0", RFC: "RFC 2003 3.1", Mend: "look for a routing loop behind the peer"},
+	IPIPECN:            {Word: "ipip_ecn", Help: "congestion marked outside on a packet in a tunnel that cannot carry the mark inside", RFC: "RFC 6040 4.2", Mend: "a router between the hosts marks congestion on what did not ask for it"},
 	IPIPLoop:           {Word: "ipip_loop", Help: "a packet from or to the tunnel's own ends is not put into that tunnel again", RFC: "RFC 2003 3.2", Mend: "give the tunnel's end a route that is plain, and more specific"},
+	VXLANUnknownPeer:   {Word: "vxlan_unknown_peer", Help: "VXLAN from a host that is no peer", Mend: "add the host to `vxlan.peers` if it is one"},
+	VXLANBadHeader:     {Word: "vxlan_bad_header", Help: "a VXLAN header that is cut short, or without the flag that says that it has a network identifier", RFC: "RFC 7348 5", Mend: "look at what the peer sends: vrouter trace -o pcapng --outer --reason vxlan_bad_header"},
+	VXLANUnknownVNI:    {Word: "vxlan_unknown_vni", Help: "VXLAN of another network than this router's", RFC: "RFC 7348 4.1", Mend: "give both ends the same `vxlan.vni`"},
+	VXLANBadInner:      {Word: "vxlan_bad_inner", Help: "what a VXLAN packet carries is no valid IP packet in a frame to this end's MAC address", RFC: "RFC 7348 4.1", Mend: "does the peer know this end's MAC? vrouter show tunnels; see its frames: vrouter trace -o pcapng --outer --reason vxlan_bad_inner"},
 	ReassemblyTimeout:  {Word: "reassembly_timeout", Help: "the rest of the fragments did not come in time", RFC: "RFC 1812 4.2.2.8", RFC6: "RFC 8200 4.5, RFC 4443 3.3", Tell: MeansNotAssembled, Mend: "some fragments are lost on the way; send what fits the path MTU"},
 	ReassemblyLimit:    {Word: "reassembly_limit", Help: "fragments that overlap or make no datagram, or too many that wait", RFC: "RFC 1858 3, RFC 5722 4", Mend: "send what fits the path MTU; no honest sender makes fragments that overlap, or of more than 65,535 bytes"},
 	LocalUnsupported:   {Word: "local_unsupported", Help: "for the router itself, which speaks ICMP echo alone", RFC: "RFC 1812 5.2.7.1", RFC6: "RFC 8200 4, RFC 4443 3.4", Tell: MeansNoProtocol, Mend: "send to a workload's address; the router itself answers pings alone"},

@@ -112,6 +112,8 @@ type Walk struct {
 	Loop    []string `json:"loop,omitempty"`
 	Passes  int      `json:"passes,omitempty"` // of hosts of the loop
 	Encap   bool     `json:"encap"`            // it went through a tunnel
+	// Encapsulation is none, ipip or vxlan.
+	Encapsulation string `json:"encapsulation"`
 	End
 	Told  []string `json:"told,omitempty"` // the errors and other answers of routers, and how each ends
 	Back  []string `json:"reply_path,omitempty"`
@@ -166,7 +168,8 @@ func Run(ctx context.Context, n Net, line string) (*Walk, error) {
 	w.walk.End = worst(ends)
 	w.walk.Path = path(w.walk.Hops, PartPacket)
 	w.walk.Loop, w.walk.Passes = trace.Loop(w.walk.Path)
-	w.walk.Encap = encapsulated(w.walk.Hops)
+	w.walk.Encapsulation = encapsulation(w.walk.Hops)
+	w.walk.Encap = w.walk.Encapsulation != "none"
 	if err := w.reply(first, ends); err != nil {
 		return nil, err
 	}
@@ -350,11 +353,20 @@ func path(hops []Hop, part string) []string {
 	return list
 }
 
-// encapsulated says whether a host has put the packet into a tunnel.
-func encapsulated(hops []Hop) bool {
-	return slices.ContainsFunc(hops, func(h Hop) bool {
-		return h.Part == PartPacket && slices.ContainsFunc(h.Steps, func(s trace.Step) bool { return s.Step == "encap" && s.Verdict == "edit" })
-	})
+// encapsulation is the tunnel that a host has put the packet into.
+func encapsulation(hops []Hop) string {
+	for _, h := range hops {
+		for _, s := range h.Steps {
+			switch {
+			case h.Part != PartPacket || s.Step != "encap" || s.Verdict != "edit":
+			case strings.Contains(s.Detail, " vxlan "):
+				return "vxlan"
+			default:
+				return "ipip"
+			}
+		}
+	}
+	return "none"
 }
 
 // WithoutFrames is the walk for those who read JSON: the frames are what it was made of.

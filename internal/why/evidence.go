@@ -35,10 +35,15 @@ func between(frame []byte, a, b netip.Addr) bool {
 			return true
 		}
 		protocol, at, _ := packet.Transport(b2)
-		if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 || at < packet.IPv4MinLen || at >= len(b2) {
+		if at < packet.IPv4MinLen || at >= len(b2) {
 			return false
 		}
-		b2 = b2[at:]
+		switch b2 = b2[at:]; {
+		case protocol == packet.ProtocolUDP && len(b2) > packet.VXLANLen && packet.VXLAN(b2).HasVNI(): // by whatever port
+			b2 = b2[packet.VXLANLen:]
+		case protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6:
+			return false
+		}
 	}
 	return false
 }
@@ -157,7 +162,7 @@ func (q *inquiry) faults() (bool, error) {
 		}
 		for _, f := range k.Faults {
 			cause, what := HostFault, f.Means
-			if f.Name == "ip_forward" || f.Name == "guard" || f.Name == "ipip" {
+			if f.Name == "ip_forward" || f.Name == "guard" || f.Name == "ipip" || f.Name == "vxlan" {
 				cause, what = Copy, "each packet may come twice: "+f.Means
 			}
 			next := q.on(name, "doctor --fix")

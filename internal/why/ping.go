@@ -114,7 +114,7 @@ func (q *inquiry) ended(w *walk.Walk, e *walk.End, to netip.Addr, what string) (
 		return q.is(Unanswered, e.Host, q.route(e.Host, to), "%snobody answers for %s, the next hop of %s on %s, and no host that was asked has that address", what, e.Next, to, e.Host)
 	case e.Outcome == walk.Left:
 		return q.is(Unknown, e.Host, q.on(e.Host, "route get "+to.String()), "%sit leaves %s by %s for %s, which was not asked: what becomes of it there is not known%s", what, e.Host, e.Port, e.Next, q.deaf())
-	case e.Reason == verdict.IPIPUnknownPeer.String():
+	case e.Reason == verdict.IPIPUnknownPeer.String() || e.Reason == verdict.VXLANUnknownPeer.String():
 		return q.unknownPeer(w, e, what)
 	}
 	return q.dropped(e, to, what)
@@ -156,7 +156,10 @@ func (q *inquiry) unloop(w *walk.Walk, to netip.Addr) string {
 
 // unknownPeer tells a tunnel's end that is nobody's from one that is known by another address.
 func (q *inquiry) unknownPeer(w *walk.Walk, e *walk.End, what string) (bool, error) {
-	source := e.Source()
+	source, peers := e.Source(), "ipip.peers"
+	if e.Reason == verdict.VXLANUnknownPeer.String() {
+		peers = "vxlan.peers"
+	}
 	from := slices.IndexFunc(q.Hosts, func(h *walk.Host) bool { return slices.Contains(h.Addresses, source) })
 	if from < 0 {
 		return q.is(Cause(e.Reason), e.Host, q.on(e.Host, "show tunnels"), "%s%s takes no tunnel from %s, and no host that was asked has that address (%s)", what, e.Host, source, e.Reason)
@@ -164,10 +167,10 @@ func (q *inquiry) unknownPeer(w *walk.Walk, e *walk.End, what string) (bool, err
 	h := q.Hosts[from]
 	for _, t := range q.Known[e.Host].Tunnels {
 		if peer, err := netip.ParseAddr(t.Peer); err == nil && peer != source && slices.Contains(h.Addresses, peer) {
-			return q.is(TunnelSource, h.Name, q.on(h.Name, "show config"), "%s%s sends its tunnel from %s, but %s knows it as %s (%s): set ipip.source there, or ipip.peers here", what, h.Name, source, e.Host, peer, e.Reason)
+			return q.is(TunnelSource, h.Name, q.on(h.Name, "show config"), "%s%s sends its tunnel from %s, but %s knows it as %s (%s): set ipip.source there, or %s here", what, h.Name, source, e.Host, peer, e.Reason, peers)
 		}
 	}
-	return q.is(Cause(e.Reason), e.Host, q.on(e.Host, "show tunnels"), "%s%s takes no tunnel from %s, %s: it is not among its peers (%s); add it to ipip.peers there", what, e.Host, source, h.Name, e.Reason)
+	return q.is(Cause(e.Reason), e.Host, q.on(e.Host, "show tunnels"), "%s%s takes no tunnel from %s, %s: it is not among its peers (%s); add it to %s there", what, e.Host, source, h.Name, e.Reason, peers)
 }
 
 // largePings looks for sizes that do not arrive, of what the two workloads may send.

@@ -1,0 +1,104 @@
+// What can be done, where that is allowed: traffic, and harm that one click undoes.
+
+import { by, el, text } from './dom.js';
+import { json, said } from './api.js';
+
+// Deeds is the panel of what can be done, and the list of what was.
+export class Deeds {
+  #list = new Map();
+  #output = el('div', { class: 'list', 'aria-live': 'polite' });
+  #error = el('p', { class: 'error', role: 'alert', hidden: true });
+
+  // begin makes the panel for a network.
+  async begin(topology) {
+    by('do').hidden = !topology.write;
+    if (!topology.write) return;
+    const { faults, deeds } = await json('/v1/deeds').catch(() => ({ faults: [], deeds: [] }));
+    this.#build(topology, faults ?? []);
+    (deeds ?? []).forEach((d) => this.tell(d));
+  }
+
+  #build(topology, faults) {
+    const ends = topology.hosts.flatMap((h) => (h.workloads ?? []).flatMap((w) => w.folded ?? [w.name]).map((w) => `${h.name}/${w}`));
+    const links = topology.cables.filter((c) => c.kind === 'link' && c.changeable).map((c) => c.id);
+    const routes = topology.hosts.flatMap((h) => (h.routes ?? []).filter((r) => r.via).map((r) => [`${h.name} ${r.prefix}`, `${h.name}: ${r.prefix} via ${r.via}`]));
+    const from = choice('from', ends);
+    const to = choice('to', ends, ends.at(-1));
+    const between = () => ({ from: from.value, to: to.value });
+    const act = (word, deed) => el('button', { type: 'button', onclick: () => this.#do(deed()) }, word);
+    const link = choice('cable', links);
+    const harm = el('input', { type: 'text', 'aria-label': 'How bad', value: 'loss 20% delay 50ms', spellcheck: 'false', list: 'harms' });
+    const route = choice('route', routes);
+    const fault = choice('fault', faults.map((f) => [f.name, `${f.name}: ${f.shows}`]));
+    by('deeds').replaceChildren(...[
+      el('h2', {}, 'Do something', el('button', { type: 'button', 'aria-label': 'Close', onclick: () => this.toggle() }, '×')),
+      ends.length > 1 && group('Traffic', el('div', {}, 'from ', from), el('div', {}, 'to ', to),
+        act('Ping', () => ({ do: 'ping', ...between(), count: 3 })),
+        act('TCP', () => ({ do: 'tcp', ...between(), seconds: 5 })),
+        act('Traceroute', () => ({ do: 'traceroute', ...between() }))),
+      links.length > 0 && group('A worse cable', link, harm, el('datalist', { id: 'harms' },
+        ['loss 20%', 'delay 50ms', 'loss 5% delay 20ms', 'duplicate 10%', 'corrupt 5%'].map((v) => el('option', { value: v }))),
+        act('Make it so', () => ({ do: 'link', link: link.value, impairment: harm.value }))),
+      routes.length > 0 && group('A route less', route,
+        act('Take it away', () => ({ do: 'route', host: route.value.split(' ')[0], prefix: route.value.split(' ')[1] }))),
+      faults.length > 0 && group('A fault', fault, act('Plant it', () => ({ do: 'fault', fault: fault.value }))),
+      this.#error, this.#output].filter(Boolean));
+  }
+
+  async #do(deed) {
+    text(this.#error, '');
+    try {
+      this.tell(await json('/v1/deeds', { method: 'POST', body: deed }));
+    } catch (error) {
+      text(this.#error, said(error));
+    }
+  }
+
+  async #undo(id) {
+    text(this.#error, '');
+    try {
+      this.tell(await json(`/v1/deeds/${id}`, { method: 'DELETE' }));
+    } catch (error) {
+      text(this.#error, said(error));
+    }
+  }
+
+  // tell shows a deed, or what has become of it.
+  tell(d) {
+    const shown = el('div', { class: 'deed', 'data-deed': d.id, 'data-state': d.state },
+      el('h3', {}, el('b', {}, d.title), el('i', {}, d.state),
+        d.undo && el('button', { type: 'button', onclick: () => this.#undo(d.id) }, d.undo)),
+      d.error && el('p', { class: 'error' }, d.error),
+      d.lines?.length > 0 && el('pre', {}, d.lines.slice(-12).join('\n')));
+    const old = this.#list.get(d.id);
+    const focused = old?.contains(document.activeElement);
+    if (old) old.replaceWith(shown);
+    else this.#output.prepend(shown);
+    if (focused) shown.querySelector('button')?.focus();
+    this.#list.set(d.id, shown);
+    this.#badge();
+  }
+
+  // badge says on the button how much is in force.
+  #badge() {
+    const n = [...this.#list.values()].filter((e) => e.querySelector('button')).length;
+    by('do').textContent = n ? `Do … (${n})` : 'Do …';
+  }
+
+  toggle() {
+    if (by('do').hidden) return;
+    const open = by('deeds').hidden;
+    by('deeds').hidden = !open;
+    by('do').setAttribute('aria-expanded', open);
+    (open ? by('deeds').querySelector('select, button') : by('do'))?.focus();
+  }
+}
+
+const group = (name, ...parts) => el('fieldset', {}, el('legend', {}, name), ...parts);
+
+function choice(name, values, chosen) {
+  return el('select', { 'aria-label': name }, values.map((v) => {
+    const [value, words] = Array.isArray(v) ? v : [v, v];
+    return el('option', { value, selected: value === chosen }, words);
+  }));
+}

@@ -1,0 +1,50 @@
+// What was decided at a step, and why.
+
+import { by, el } from './dom.js';
+import { rfcs } from './rfc.js';
+import { micro, time } from './units.js';
+
+const VERDICTS = {
+  pass: 'goes on', edit: 'is changed, and goes on', drop: 'ends here', consume: 'is for this router', hold: 'waits here',
+};
+
+export function explain(stop, way) {
+  const { packet, step, first, last } = stop;
+  const parts = [
+    el('h3', { class: step.verdict },
+      el('b', {}, step.step), ' at ', el('b', {}, packet.host), ': the packet ', VERDICTS[step.verdict] ?? step.verdict),
+    step.reason && el('p', { class: 'reason' }, step.reason, step.reason_help && `: ${step.reason_help}`),
+    step.detail && el('p', { class: 'detail' }, step.detail),
+    step.route && step.route !== step.detail && pair('route', step.route),
+    step.help && pair('this step', step.help),
+    step.rfc && pair('by', ...rfcs(step.rfc)),
+    step.ns > 0 && pair('after', `${micro(step.ns)} in this router`),
+    first && packet.from && pair('wire', `from ${packet.from}${packet.wire_ns != null ? `, ${time(packet.wire_ns)} on the way` : ''}${packet.via ? `, by ${packet.via}` : ''}`),
+    first && packet.cause && pair('because of', `packet ${packet.cause} of this host`),
+    last && packet.mend && pair('mend', packet.mend),
+    ...(last ? packet.why ?? [] : []).map((why) => pair('why', why)),
+    last && packet.when && pair('only if', packet.when),
+    ...(last ? packet.consequences ?? [] : []).map(consequence),
+    packet.unseen && last && pair('then', `it left for ${packet.unseen}, which did not see it`),
+    last && way.twin && twin(way.twin),
+  ];
+  by('explain').replaceChildren(...parts.filter(Boolean));
+}
+
+const pair = (name, ...words) => el('p', { class: 'pair' }, el('b', {}, name), el('span', {}, words));
+
+// consequence is what else is done because of the packet.
+const consequence = (c) => pair(c.action.replace('_', ' '), c.detail,
+  c.withheld && ` (not done: ${c.withheld})`, c.when && ` (if ${c.when})`);
+
+// twin is what the kernel beside the router made of the same packet.
+export function twin(t) {
+  const out = (list) => (list?.length ? list.map((o) => `${o.at}: ${o.summary}`).join('; ') : 'nothing came out');
+  return el('section', { class: 'twin' },
+    el('h4', {}, 'The kernel beside it'),
+    pair('vrouter', out(t.vrouter)),
+    pair('kernel', out(t.kernel)),
+    t.differences?.length ? el('ul', {}, t.differences.map((d) =>
+      el('li', { class: d.reason ? 'known' : 'unknown' }, el('b', {}, d.field), ` vrouter ${d.vrouter}, kernel ${d.kernel}`,
+        d.reason ? `: ${d.reason}` : ': no reason is known'))) : el('p', {}, 'no difference'));
+}
