@@ -45,7 +45,7 @@ func (x *Path) decap(p *Packet) Verdict {
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if ip.NextHeader() == packet.ProtocolTCP || p.In.Kind != Uplink {
+	if ip.IsPlain() && ip.NextHeader() != packet.ProtocolUDP || p.In.Kind != Uplink {
 		return pass
 	}
 	protocol, at, fragment := packet.Transport(p.IP)

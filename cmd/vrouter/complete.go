@@ -68,7 +68,9 @@ func completeEnds(_ *cobra.Command, args []string, typed string) ([]string, cobr
 	var addresses []string
 	for _, h := range l.Status() {
 		for _, w := range h.Workloads {
-			addresses = append(addresses, bare(w.Addresses)...)
+			if !h.Kernel { // a twin has the same ones
+				addresses = append(addresses, bare(w.Addresses)...)
+			}
 		}
 	}
 	return offer(slices.DeleteFunc(addresses, func(a string) bool { return slices.Contains(args, a) }), typed)

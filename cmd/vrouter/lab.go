@@ -19,7 +19,7 @@ import (
 
 func newLab(c *cli) *cobra.Command {
 	cmd := group("lab", "Hosts as network namespaces on this machine, each with its vrouter",
-		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabWeb(c))
+		newLabUp(c), newLabDown(), newLabStatus(c), newLabLink(c), newLabCarry(), newLabExec(), newLabTrace(c), newLabExplain(c), newLabCheck(c), newLabBreak(c), newLabMend(), newLabCompare(c), newLabWeb(c))
 	cmd.Example = "  vrouter lab up\n  vrouter lab"
 	return cmd
 }

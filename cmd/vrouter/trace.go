@@ -31,6 +31,7 @@ type tracing struct {
 	within   time.Duration
 	verbose  bool
 	fold     bool
+	file     string // that is read, in place of a router
 	several
 }
 
@@ -45,7 +46,8 @@ func newTrace(c *cli) *cobra.Command {
 			"A host is one of the lab that is up, the path of a socket, ssh://[USER@]HOST[:PORT][/PATH/OF/SOCKET],\n" +
 			"or https://HOST:PORT of its control.listen, with --cert, --key and --ca.",
 		Example: "  vrouter trace --in ns1 icmp\n  vrouter trace --reason rpf_failed\n  vrouter trace --duration 10s -o pcapng >way.pcapng\n" +
-			"  vrouter trace --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 -c 1 icmp",
+			"  vrouter trace --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 -c 1 icmp\n" +
+			"  vrouter trace --read way.json",
 		RunE: t.run, ValidArgsFunction: c.completeFilter,
 	}
 	t.flags(cmd)
@@ -54,6 +56,8 @@ func newTrace(c *cli) *cobra.Command {
 	f.BoolVar(&t.Outer, "outer", false, "the filter sees the packet as on the wire")
 	f.StringVar(&t.sample, "sample", "1/1", "of the packets that match, trace one in so many, such as 1/1000")
 	f.Uint64Var(&t.Rate, "rate", 0, "trace at most so many packets a second; 0: all")
+	f.StringVar(&t.file, "read", "", "print the ways in this file, which the page has saved or -o json has written; - is standard input")
+	_ = cmd.MarkFlagFilename("read", "json")
 	t.several.flags(cmd, "join the traces of these routers, such as a,b")
 	return asks(cmd)
 }
@@ -89,11 +93,16 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case t.inner && t.Outer:
 		return usagef("--inner and --outer exclude each other")
+	case t.file != "" && (t.Filter != "" || t.hosts != nil || t.Outer || t.Every > 1 || t.Rate > 0 || t.duration > 0):
+		return usagef("--read takes neither a filter nor --hosts, --outer, --sample, --rate or --duration: it prints what the file has")
 	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
 		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
 	if err := errors.Join(t.several.check(cmd), t.check()); err != nil {
 		return err
+	}
+	if t.file != "" {
+		return t.read(cmd)
 	}
 	if t.hosts != nil {
 		sources, err := t.sources(t.hosts)

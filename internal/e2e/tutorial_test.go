@@ -41,6 +41,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\bid \d+`), "id N"},
 	{regexp.MustCompile(`\bchecksum [0-9a-f]{4} > [0-9a-f]{4}`), "CHECKSUM"},
 	{regexp.MustCompile(`\bpid \d+`), "pid N"},
+	{regexp.MustCompile(`\b(vrouter|kernel) (\d+|0x[0-9a-f]{5})\b`), "$1 N"}, // what each numbers as it likes
 	{regexp.MustCompile(`\b(REACHABLE|DELAY|STALE)\b`), "STATE"},
 	{regexp.MustCompile(` +`), " "}, // columns are as wide as what is in them
 }

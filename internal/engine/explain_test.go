@@ -117,7 +117,7 @@ func (w *wire) refresh(seed int) {
 	done := records(w.listener)
 	w.ended(seed, slices.DeleteFunc(done, func(p trace.Packet) bool {
 		return strings.HasPrefix(p.Summary, "arp who has "+hostIP) || strings.Contains(p.Summary, "solicitation who has "+hostIP6) ||
-			strings.Contains(p.Summary, "advertisement "+peerIP6)
+			strings.Contains(p.Summary, "advertisement "+peerIP6+" is at "+peerMAC.String())
 	}))
 }
 

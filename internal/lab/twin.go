@@ -1,8 +1,11 @@
 package lab
 
 import (
+	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -44,6 +47,17 @@ func (l *Lab) Twin(h *Host) *Host {
 	return nil
 }
 
+// TwinFabric is the namespace of what joins the twins; "" where one cable does.
+func (l *Lab) TwinFabric() string {
+	if l.Fabric == "" {
+		return ""
+	}
+	return l.Fabric + twinned
+}
+
+// Config is what the host's router goes by.
+func (h *Host) Config() (*config.Host, error) { return config.Load(h.file()) }
+
 // buildTwins makes their namespaces and joins them as the hosts are, then makes their kernels the routers.
 func (l *Lab) buildTwins(c *config.Lab) error {
 	if len(l.Twins) == 0 {
@@ -54,25 +68,39 @@ func (l *Lab) buildTwins(c *config.Lab) error {
 			return err
 		}
 	}
-	joins := l.Fabric
-	if joins != "" {
-		joins += twinned
-	}
-	if err := l.join(c, l.Twins, joins); err != nil {
+	if err := l.join(c, l.Twins, l.TwinFabric()); err != nil {
 		return err
 	}
+	tunnels := false
 	for i, t := range l.Twins {
 		if err := t.route(l.Hosts[i]); err != nil {
 			return err
 		}
+		for r := range t.config.Routes.All {
+			tunnels = tunnels || t.tunnels(r)
+		}
+	}
+	if tunnels && l.Fabric != "" {
+		return workload.Named(l.TwinFabric()).Do(wider)
 	}
 	return nil
+}
+
+// wider makes what joins the twins take what their tunnels make of a packet.
+func wider() error {
+	list, err := netlink.LinkList()
+	for _, l := range list {
+		if l.Type() == "veth" || l.Type() == "bridge" {
+			err = errors.Join(err, netlink.LinkSetMTU(l, twin.UplinkMTU(defaultMTU)))
+		}
+	}
+	return err
 }
 
 // route makes a twin's kernel do what the router of the host does, and writes down by which commands.
 func (t *Host) route(h *Host) error {
 	k := twin.Host{
-		Namespace: workload.Named(t.Namespace), Uplink: t.Uplink, Addresses: t.config.Uplink.Addresses,
+		Namespace: workload.Named(t.Namespace), Uplink: t.Uplink, Addresses: t.config.Uplink.Addresses, MTU: defaultMTU,
 		Gateway: t.config.Gateway.Address, Gateway6: t.config.Gateway.Address6, MAC: t.config.Gateway.MAC.String(), Strict: t.config.RPF == config.RPFStrict,
 	}
 	for i, w := range t.Workloads {
@@ -88,7 +116,7 @@ func (t *Host) route(h *Host) error {
 		})
 	}
 	for r := range t.config.Routes.All {
-		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: r.Metric})
+		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: r.Metric, Tunnel: t.tunnels(r)})
 	}
 	list := k.Commands()
 	var text strings.Builder
@@ -102,6 +130,18 @@ func (t *Host) route(h *Host) error {
 		return err
 	}
 	return twin.Run(list)
+}
+
+// tunnels says whether what goes by a route is put into a tunnel.
+func (t *Host) tunnels(r config.Route) bool {
+	switch {
+	case !r.Via.Is4() || r.Encap == config.EncapNone:
+		return false
+	case r.Encap != "" || t.config.IPIP.Mode == config.IPIPAlways:
+		return true
+	}
+	near := slices.ContainsFunc(t.config.Uplink.Addresses, func(p netip.Prefix) bool { return p.Contains(r.Via) })
+	return t.config.IPIP.Mode == config.IPIPCrossSubnet && !near
 }
 
 // mtuOf is what an interface of the router's workload has: what fits.

@@ -17,6 +17,9 @@ type summary struct {
 	text, src, dst, proto string
 }
 
+// Summary is a frame in one line.
+func Summary(frame []byte) string { return summarise(frame).text }
+
 // summarise tells the start of a frame, as far as it makes sense.
 func summarise(frame []byte) (s summary) {
 	s = summary{text: fmt.Sprintf("%d bytes", len(frame)), proto: "unknown"}

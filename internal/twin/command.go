@@ -68,8 +68,9 @@ func (c *commands) add(run func() error, format string, args ...any) {
 	c.list = append(c.list, Command{c.in, fmt.Sprintf(format, args...), run})
 }
 
+// sysctl sets what the host's kernel goes by; as with sysctl(8), a dot in an interface's name is a slash.
 func (c *commands) sysctl(name, value string) {
-	file := "/proc/sys/net/" + strings.ReplaceAll(name, ".", "/")
+	file := "/proc/sys/net/" + strings.NewReplacer(".", "/", "/", ".").Replace(name)
 	c.add(func() error { return os.WriteFile(file, []byte(value), 0o644) }, "sysctl -qw net.%s=%s", name, value)
 }
 
@@ -106,7 +107,7 @@ func (c *commands) veth(w *Workload, mac string) {
 // speaks6 lets an interface have IPv6, without waiting for anybody else's addresses.
 func (c *commands) speaks6(device string) {
 	for _, setting := range []string{"accept_ra", "accept_dad", "disable_ipv6"} {
-		c.sysctl("ipv6.conf."+device+"."+setting, "0")
+		c.sysctl("ipv6.conf."+strings.ReplaceAll(device, ".", "/")+"."+setting, "0")
 	}
 }
 
@@ -180,6 +181,9 @@ func (c *commands) route(r Route) {
 	if r.Dev != "" {
 		words = append(words, "dev "+r.Dev)
 	}
+	if r.Onlink {
+		words = append(words, "onlink")
+	}
 	if r.link() {
 		words = append(words, "scope link")
 	}
@@ -213,6 +217,9 @@ func (r *Route) add() error {
 	}
 	if r.Via.IsValid() {
 		k.Gw = r.Via.AsSlice()
+	}
+	if r.Onlink {
+		k.Flags = int(netlink.FLAG_ONLINK)
 	}
 	return netlink.RouteAdd(&k)
 }

@@ -5,6 +5,7 @@ package twin
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vrouter/vrouter/internal/workload"
 )
@@ -14,6 +15,7 @@ type Host struct {
 	Namespace workload.Namespace
 	Uplink    string
 	Addresses []netip.Prefix // of the uplink
+	MTU       int            // of the uplink; tunnels raise it (UplinkMTU)
 	Gateway   netip.Addr     // of the workloads; a route of the host's is to lead there, or proxy ARP is silent
 	Gateway6  netip.Addr
 	MAC       string // of the gateway
@@ -40,6 +42,8 @@ type Route struct {
 	Metric int    // 0: the default
 	MTU    int    // 0: the device's
 	Lock   bool   // the MTU
+	Tunnel bool   // to Via, by IPv4
+	Onlink bool   // Via is on Dev, whatever the table says
 }
 
 // Veth is the name of the host's end of a workload, by its place from 0.
@@ -84,8 +88,21 @@ func (h *Host) Commands() []Command {
 	if h.Gateway.Is4() {
 		c.route(Route{To: netip.PrefixFrom(h.Gateway, 32), Dev: h.Uplink})
 	}
+	if slices.ContainsFunc(h.Routes, func(r Route) bool { return r.Tunnel }) {
+		h.tunnel(&c)
+	}
+	peers := map[netip.Addr]bool{}
 	for _, r := range h.Routes {
-		if r.Dev == "" && h.onUplink(r.Via) {
+		switch {
+		case r.Tunnel:
+			if !peers[r.Via] {
+				peers[r.Via] = true
+				c.peer(r.Via, h.six())
+			}
+			if r.Dev, r.Onlink = tunnelDevice, true; r.To.Addr().Is6() {
+				r.Via = local6(r.Via)
+			}
+		case r.Dev == "" && h.onUplink(r.Via):
 			r.Dev = h.Uplink
 		}
 		c.route(r)
