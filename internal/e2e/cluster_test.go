@@ -40,8 +40,8 @@ const thirdHost = `  - node: n3
 func TestClusterFile(t *testing.T) {
 	for _, mode := range []string{plain, "ipip: {mode: always}", "ipip: {mode: cross-subnet}", "vxlan: {mode: always}"} {
 		t.Run(mode, func(t *testing.T) {
-			hosts := labUp(t, clusterText(mode, ""))
-			for _, to := range []string{"10.70.2.1", "fd00:70:2::1", "10.80.0.2"} {
+			hosts := labUp(t, clusterText(mode, thirdHost)) // which sends plainly, and takes what comes
+			for _, to := range []string{"10.70.2.1", "fd00:70:2::1", "10.80.0.2", "10.80.0.3"} {
 				wantEcho(t, hosts[0].ns1, to, 62)
 			}
 			wantEcho(t, hosts[1].ns1, "10.80.0.1", 62)
