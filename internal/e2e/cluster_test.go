@@ -78,13 +78,13 @@ func TestClusterFileOnHosts(t *testing.T) {
 	plan := func(text, node string) result {
 		return vrouter(t, "--socket", sockets[0], "plan", "--config", file(t, "next.yaml", text), "--node", node)
 	}
-	if out := plan(clusterText("never", ""), "n1").wantOK(t); out != "nothing changes\n" {
+	if out := plan(clusterText(plain, ""), "n1").wantOK(t); out != "nothing changes\n" {
 		t.Errorf("the plan of the file in force: %s", out)
 	}
-	if out := plan(clusterText("never", thirdHost), "n1").wantOK(t); !strings.Contains(out, "route  add 10.70.3.0/24 via 192.168.0.13") {
+	if out := plan(clusterText(plain, thirdHost), "n1").wantOK(t); !strings.Contains(out, "route  add 10.70.3.0/24 via 192.168.0.13") {
 		t.Errorf("the plan of a host more: %s", out)
 	}
-	plan(clusterText("never", ""), "n9").wantError(t, 1, `no host is called "n9": it has n1, n2`)
+	plan(clusterText(plain, ""), "n9").wantError(t, 1, `no host is called "n9": it has n1, n2`)
 	examined := vrouter(t, "lab", "exec", "n1", "--", program, "doctor", "--config", path, "--node", "n1")
 	if !strings.Contains(examined.out, path+" can be read") || !strings.Contains(examined.out, " uplink         it is up") {
 		t.Errorf("doctor --node: %s%s", examined.out, examined.err)
