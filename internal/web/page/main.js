@@ -3,10 +3,12 @@
 import './theme.js';
 import { json, said } from './api.js';
 import * as bytes from './bytes.js';
+import { Camera } from './camera.js';
 import * as card from './card.js';
 import { Deeds } from './deeds.js';
 import { by, text } from './dom.js';
 import { explain } from './explain.js';
+import { inShort } from './twin.js';
 import { watchFilter } from './filter.js';
 import { watchKeys } from './keys.js';
 import { List } from './list.js';
@@ -20,6 +22,7 @@ import { suggest, watchWhatIf } from './whatif.js';
 
 let picture = null;
 let lit = null;
+let camera = null;
 let state = null;
 let sampled = 1;
 let live = false;
@@ -28,6 +31,7 @@ const list = new List(open);
 const deeds = new Deeds();
 const way = new Way((stop) => {
   lit?.step(stop);
+  camera?.step(stop, picture.topology.hosts);
   explain(stop, way.way);
   bytes.show(stop);
 });
@@ -72,6 +76,7 @@ function status() {
 function drawn(topology) {
   picture = draw(by('topology'), topology, (name) => card.toggle(name, picture.topology, state));
   lit = new Lit(picture);
+  camera = new Camera(picture.root, topology);
   text(by('title'), topology.title ? `· ${topology.title}` : '');
   suggest(topology);
   deeds.begin(topology);
@@ -80,6 +85,7 @@ function drawn(topology) {
   if (way.way) {
     lit.way(way.way);
     lit.step(way.current);
+    camera.step(way.current, topology.hosts);
   }
 }
 
@@ -95,10 +101,21 @@ function show(w) {
   lit?.way(w);
   way.show(w);
   text(by('warning'), '');
+  beside(w);
+}
+
+// beside asks what the kernel beside the routers makes of the same packet, where the lab has one.
+async function beside(w) {
+  if (picture?.topology.twins && w.kind === 'way' && w.id && !w.twin) {
+    w.twin = await json(`/v1/ways/${w.id}/twin`).catch((error) => ({ error: said(error) }));
+    if (way.way === w) explain(way.current, w);
+  }
+  if (way.way === w) text(by('twin'), w.twin ? inShort(w.twin) : '');
 }
 
 function close() {
   lit?.clear();
+  camera?.whole();
   way.hide();
   list.select('');
 }
@@ -128,9 +145,10 @@ watchKeys({
   Escape: close,
   l: () => (document.querySelector('#packets [data-id]') ?? by('packets')).focus(),
   f: () => by('filter').select(),
-  w: () => by('packet').select(),
+  w: () => by('whatif').select(),
   d: () => deeds.toggle(),
   p: () => list.pause(),
+  z: () => camera?.toggle(),
   x: () => { bytes.toggle(); if (way.current) bytes.show(way.current); },
   s: () => { if (way.way) save(way.way); },
   o: () => by('open').click(),
