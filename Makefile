@@ -9,7 +9,6 @@ PACKAGES   ?= ./...
 RACE       ?= ./...
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
-LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 # Where runtimes look for plugins: most in this directory, Debian's in /usr/lib/cni.
@@ -17,8 +16,11 @@ CNIDIR     ?= /opt/cni/bin
 ARCH       ?= $(shell $(GO) env GOARCH)
 # The same source gives the same manual and package.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-# A Debian version begins with a digit, and is higher than that of what it comes after.
-DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
+# One word for the program, its manual and its package. A Debian version begins with a digit, and is higher than that of
+# what it comes after.
+WORD       := $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+[.~]/! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0~devel)
+LDFLAGS    := -s -w -X main.version=$(WORD)
+DOC        := $(DESTDIR)$(PREFIX)/share/doc/vrouter
 
 # What a router takes for the number of processors: with WORKERS=2 every one that is not
 # told how many workers to have has two, as on a machine with four.
@@ -45,17 +47,20 @@ reproducible: ## build twice in different directories and compare; the program i
 share: ## write the manual pages and shell completions to bin/share
 	rm -rf bin/share
 	GOOS= GOARCH= $(GO) test ./cmd/vrouter -run '^TestShare$$' -share $(CURDIR)/bin/share \
-		$(if $(VERSION),-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(VERSION)')
+		-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(WORD)'
 
 # The configuration is its owner's: one that is there stays.
-install: build share ## install program, CNI plugin, service, manual and completions under DESTDIR, PREFIX (/usr/local)
+install: build share ## install program, CNI plugin, service, manual, completions, documents and examples under DESTDIR, PREFIX (/usr/local)
 	install -D -m 755 bin/vrouter $(DESTDIR)$(PREFIX)/bin/vrouter
 	install -d $(DESTDIR)$(CNIDIR)
 	ln -sf vrouter $(DESTDIR)$(PREFIX)/bin/vrouter-cni
 	ln -sf $(PREFIX)/bin/vrouter-cni $(DESTDIR)$(CNIDIR)/vrouter
-	install -d $(DESTDIR)$(PREFIX)/share/doc/vrouter $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
-	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/vrouter
-	cp -R docs/page $(DESTDIR)$(PREFIX)/share/doc/vrouter
+	install -d $(DOC)/docs $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
+	install -m 644 packaging/copyright $(DOC)
+	install -m 644 docs/*.md $(DOC)/docs
+	install -D -m 644 -t $(DOC)/docs/page docs/page/*
+	find examples -type f ! -name '*.go' -exec install -D -m 644 {} $(DOC)/{} \;
+	sed '1s/$$/ $(WORD)/' README.md > $(DOC)/README.md
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/vrouter.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/vrouter.service
 	test -e $(DESTDIR)/etc/vrouter/vrouter.yaml || install -m 644 packaging/vrouter.yaml $(DESTDIR)/etc/vrouter/vrouter.yaml
@@ -65,7 +70,7 @@ deb: ## build bin/vrouter_VERSION_ARCH.deb
 	rm -rf bin/root bin/*.deb
 	$(MAKE) install DESTDIR=bin/root PREFIX=/usr CNIDIR=/usr/lib/cni
 	gzip -9n bin/root/usr/share/man/man1/*.1
-	ARCH=$(ARCH) DEB_VERSION='$(DEB_VERSION)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
+	ARCH=$(ARCH) DEB_VERSION='$(WORD)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
 
 debtest: deb ## build the Debian package, install it below a scratch directory and try what is in it
 	DEB=$$(echo $(CURDIR)/bin/*.deb) CGO_ENABLED=0 $(GO) test -tags deb -count=1 $(GOFLAGS_TEST) ./packaging
@@ -81,6 +86,7 @@ race: ## run all tests, and the programs that they start, with the race detector
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
+	GOARCH=386 $(GO) vet ./...
 	$(GO) vet -tags 'bgp cni libpcap page peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 

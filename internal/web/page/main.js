@@ -77,7 +77,7 @@ function drawn(topology) {
   picture = draw(by('topology'), topology, (name) => card.toggle(name, picture.topology, state));
   lit = new Lit(picture);
   camera = new Camera(picture.root, topology);
-  text(by('title'), topology.title ? `· ${topology.title}` : '');
+  text(by('title'), topology.title ? `· ${topology.title.replace(/^vrouter /, '')}` : '');
   suggest(topology);
   deeds.begin(topology);
   if (state) showRates(picture, state);
