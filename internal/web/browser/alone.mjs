@@ -41,14 +41,16 @@ async function beside() {
     vrouter: [{ at: 'b/ns1', summary: 'icmp ttl 62' }], kernel: [],
     differences: [{ field: 'TTL', at: 'b/ns1', vrouter: '62', kernel: '61', reason: '' }, { field: 'IP ID', at: 'b/ns1', vrouter: '1', kernel: '2', reason: 'each counts by itself' }],
   };
-  const server = await serve({ way: wayOf(1, 'icmp', 'a'), '/v1/ways/1/twin': twin }, (say) => {
+  const server = await serve({ way: wayOf(1, 'icmp', 'a'), '/v1/twin': twin, '/v1/deeds': { faults: [], deeds: [] } }, (say) => {
     say('hello', {});
-    say('topology', { ...network('a', 'ns1'), twins: true });
+    say('topology', { ...network('a', 'ns1'), twin: true, write: true });
     say('packet', packet(1, 'icmp', 'a'), 1);
   });
   try {
     await withPage(server.url, async (page) => {
       await page.click('#packets [data-id]');
+      await page.waitForSelector('#way [aria-current=step]');
+      await page.click('#kernel');
       await eventually('it is said', async () => /2 differences, 1 of them without a known reason/.test(await page.textContent('#twin')));
       await page.keyboard.press('End');
       assert.match(await page.textContent('#explain .twin'), /kernelnothing came out/);

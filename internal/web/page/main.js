@@ -101,16 +101,22 @@ function show(w) {
   lit?.way(w);
   way.show(w);
   text(by('warning'), '');
-  beside(w);
+  text(by('twin'), w.twin ? inShort(w.twin) : '');
+  by('kernel').hidden = !asksKernel(w);
 }
 
-// beside asks what the kernel beside the routers makes of the same packet, where the lab has one.
-async function beside(w) {
-  if (picture?.topology.twins && w.kind === 'way' && w.id && !w.twin) {
-    w.twin = await json(`/v1/ways/${w.id}/twin`).catch((error) => ({ error: said(error) }));
-    if (way.way === w) explain(way.current, w);
-  }
-  if (way.way === w) text(by('twin'), w.twin ? inShort(w.twin) : '');
+// asksKernel says whether the kernel's twin can be sent the packet of a way: that is doing, not looking.
+const asksKernel = (w) => picture?.topology.twin && picture.topology.write && Boolean(w.line || (w.kind === 'way' && w.id));
+
+// beside sends the packet of the way into the lab and its twin, and shows what differs.
+async function beside() {
+  const w = way.way;
+  if (!w || !asksKernel(w)) return;
+  text(by('twin'), 'The kernel beside it is asked …');
+  w.twin = await json('/v1/twin', { method: 'POST', body: w.line ? { packet: w.line } : { id: w.id } }).catch((error) => ({ error: said(error) }));
+  if (way.way !== w) return;
+  text(by('twin'), inShort(w.twin));
+  explain(way.current, w);
 }
 
 function close() {
@@ -128,6 +134,7 @@ by('forward').addEventListener('click', () => way.by(1));
 by('close').addEventListener('click', close);
 by('save').addEventListener('click', () => save(way.way));
 by('export').addEventListener('click', picked);
+by('kernel').addEventListener('click', beside);
 by('do').addEventListener('click', () => deeds.toggle());
 
 watchWhatIf((w) => { list.select(''); show(w); });
@@ -148,6 +155,7 @@ watchKeys({
   w: () => by('whatif').select(),
   d: () => deeds.toggle(),
   p: () => list.pause(),
+  k: beside,
   z: () => camera?.toggle(),
   x: () => { bytes.toggle(); if (way.current) bytes.show(way.current); },
   s: () => { if (way.way) save(way.way); },

@@ -15,7 +15,7 @@ export function watchWhatIf(show) {
     try {
       const way = await json('/v1/explain', { method: 'POST', body: { packet } });
       wrong(input, null);
-      show(way);
+      show({ ...way, line: packet });
     } catch (error) {
       wrong(input, error);
     }
