@@ -81,7 +81,7 @@ test: ## run all tests, or those of PACKAGES; GOFLAGS_TEST=-v shows each; SKIP=�
 # GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
 race: RUN ?= .
 race: ## run all tests, and the programs that they start, with the race detector (needs a C compiler); RACE='./rib …' are some packages, RUN=… some tests
-	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(GOFLAGS_TEST) $(RACE)
+	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(if $(SKIP),-skip '$(SKIP)') $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
