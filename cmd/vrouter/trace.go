@@ -14,10 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // tracing is what the words of a trace say.
@@ -141,10 +143,12 @@ func checkTrace(o *control.TraceOptions) error {
 		return err
 	}
 	if _, err := control.ParseStep(o.Step); err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, meant(wordsOf(forwarder.Steps()), o.Step))
 	}
-	_, err := control.ParseReason(o.Reason)
-	return err
+	if _, err := control.ParseReason(o.Reason); err != nil {
+		return fmt.Errorf("%w%s", err, meant(wordsOf(verdict.Reasons()), o.Reason))
+	}
+	return nil
 }
 
 // parseSample reads "1/1000" as 1000.
