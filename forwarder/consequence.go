@@ -19,6 +19,7 @@ const (
 	Ask                           // who is at Addr, by Out
 	WaitNext                      // keep it until Addr has answered, at Out
 	WaitRest                      // keep it until the rest of its datagram has come
+	WaitStop                      // keep it until whoever stopped it lets it go
 	Learn                         // that Addr is at MAC, on the port the packet came by
 	Lower                         // the path MTU of Tunnel to Bytes, as Addr has told
 	SendProbe                     // note that a packet of Bytes finds out what the path of Tunnel carries
@@ -55,7 +56,7 @@ type Consequence struct {
 }
 
 var actionWords = [...]string{
-	Send: "send", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", Learn: "learn", Lower: "lower_mtu", SendProbe: "probe", Doubt: "doubt", Guess: "doubt", LeaveToHost: "host",
+	Send: "send", Answer: "answer", Tell: "tell", Relay: "relay", Ask: "ask", WaitNext: "wait", WaitRest: "wait", WaitStop: "wait", Learn: "learn", Lower: "lower_mtu", SendProbe: "probe", Doubt: "doubt", Guess: "doubt", LeaveToHost: "host",
 }
 
 // String is the word of the trace.
@@ -106,6 +107,8 @@ func (c Said) String() (text string) {
 		text = fmt.Sprintf("waits for %s to answer at %s", c.Addr, c.Port)
 	case WaitRest:
 		text = "waits for the rest of its datagram"
+	case WaitStop:
+		text = "stopped"
 	case Learn:
 		text = fmt.Sprintf("learns that %s is at %s", c.Addr, c.MAC)
 		if c.MAC == (packet.MAC{}) {

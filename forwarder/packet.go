@@ -107,9 +107,10 @@ var cutWords = [NumCuts]string{NoCut: "none", CutByKernel: "kernel", CutHere: "r
 // String is the word of the metrics.
 func (c Cut) String() string { return cutWords[c] }
 
-// Observer is told what each step did, while the packet is as the step left it.
+// Observer is told what each step did, while the packet is as the step left it. stop says that
+// a packet which goes on is to wait before the next step.
 type Observer interface {
-	Judged(p *Packet, s *Step, v Verdict)
+	Judged(p *Packet, s *Step, v Verdict) (stop bool)
 }
 
 // Begin makes p a frame that came in by a port, and says whether what is said of its

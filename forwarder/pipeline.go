@@ -149,12 +149,18 @@ func (x *Path) Run(p *Packet, from *Step) Verdict {
 			}
 			p.Edited |= 1 << i
 		}
-		if watch != nil && i < NumSteps-1 {
-			watch.Judged(p, steps[i], v)
+		if watch != nil && i < NumSteps-1 && watch.Judged(p, steps[i], v) {
+			return x.stop(p, i+1)
 		}
 	}
 	p.at = uint8(NumSteps - 1)
 	return pass
+}
+
+// stop has a packet wait before a step, as who watches wants it to.
+func (x *Path) stop(p *Packet, before int) Verdict {
+	p.add().Action = WaitStop
+	return x.end(p, before, hold)
 }
 
 // end notes where a packet's way ends, or where it waits, and what its source is told.

@@ -80,6 +80,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	neighborsWaiting.value(ch, float64(s.Waits[engine.ForNeighbor].Now()))
 	fragmentsWaiting.value(ch, float64(s.Waits[engine.ForFragments].Now()))
+	stopWaiting.value(ch, float64(s.Waits[engine.ForStop].Now()))
 	for protocol, n := range c.RIB.Counts() {
 		routes.value(ch, float64(n), protocol)
 	}

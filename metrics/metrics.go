@@ -112,6 +112,7 @@ var (
 	neighbors        = gauge("neighbors", "Neighbours by state.", "port", "state")
 	neighborsWaiting = gauge("neighbor_waiting_packets", "Received packets that wait for a neighbour's hardware address.")
 	fragmentsWaiting = gauge("reassembly_waiting_packets", "Fragments that wait for the rest of their datagram.")
+	stopWaiting      = gauge("stop_waiting_packets", "Received packets that wait before a step, as somebody has stopped them there.")
 	routes           = gauge("routes", "Routes by protocol.", "protocol")
 	routeLookups     = counter("route_lookups_total", "Lookups of received packets: hit, miss, or a route that leads nowhere.", "result")
 

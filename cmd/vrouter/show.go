@@ -214,7 +214,7 @@ func newShowNeighbors(c *cli) *cobra.Command {
 
 func newShowHeld(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "held", Short: "What waits for a next hop or for fragments, since when, and what is missing", Args: noArgs,
+		Use: "held", Short: "What waits for a next hop, for fragments or at a stop, since when, and what is missing", Args: noArgs,
 		Example: "  vrouter show held",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Held
@@ -225,7 +225,10 @@ func newShowHeld(c *cli) *cobra.Command {
 				t := &table{headings: []string{"FOR", "PORT", "PACKETS", "BYTES", "SINCE", "MISSING"}}
 				for _, h := range list {
 					what := h.NextHop
-					if what == "" {
+					switch {
+					case h.Before != "":
+						what = "stopped before " + h.Before
+					case what == "":
 						what = fmt.Sprintf("%s > %s proto %d id %d", h.Src, h.Dst, h.Proto, h.ID)
 					}
 					t.add(what, h.Port, h.Packets, h.Bytes, seconds(h.Age), h.Missing)

@@ -93,11 +93,12 @@ type Neighbor struct {
 	Waiting int     `json:"waiting"`     // packets
 }
 
-// Held is a line of `vrouter show held`: packets that wait for a next hop, or the
-// fragments of a datagram for the router itself.
+// Held is a line of `vrouter show held`: packets that wait for a next hop, the
+// fragments of a datagram for the router itself, or packets that are stopped.
 type Held struct {
-	For     string  `json:"for"`                // next_hop or fragments
-	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came
+	For     string  `json:"for"`                // next_hop, fragments or stop
+	Port    string  `json:"port"`               // by which they are to leave, or by which the fragments came, or the first that is stopped
+	Before  string  `json:"before,omitempty"`   // the step before which they are stopped
 	NextHop string  `json:"next_hop,omitempty"` // that has not answered ARP
 	Src     string  `json:"src,omitempty"`      // of the datagram, as are the next three
 	Dst     string  `json:"dst,omitempty"`
@@ -105,7 +106,7 @@ type Held struct {
 	Proto   int     `json:"proto,omitempty"`
 	Packets int     `json:"packets"`
 	Bytes   int     `json:"bytes"`       // of memory
-	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first fragment came
+	Age     float64 `json:"age_seconds"` // since the next hop was first asked for, or the first of the others came
 	Missing string  `json:"missing"`
 }
 

@@ -140,7 +140,7 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errForbidden), errors.Is(err, errFromElsewhere):
 		return http.StatusForbidden
-	case errors.Is(err, rib.ErrExists):
+	case errors.Is(err, rib.ErrExists), errors.As(err, &conflict{}):
 		return http.StatusConflict
 	case errors.Is(err, rib.ErrNotFound), errors.As(err, &notFound{}):
 		return http.StatusNotFound

@@ -15,12 +15,13 @@ import (
 // Rates is one sample of `vrouter top`: what went on between two moments.
 type Rates struct {
 	Host    string      `json:"host"`
-	Time    time.Time   `json:"time"`    // of the later moment
-	Seconds float64     `json:"seconds"` // that have passed since the one before
-	Ports   []PortRate  `json:"ports"`   // the busiest first, as are drops and routes; of drops what is lost before noise
-	Steps   []StepRate  `json:"steps"`   // in the order of the path
-	Drops   []DropRate  `json:"drops"`   // reasons that have ever counted
-	Routes  []RouteRate `json:"routes"`  // the busiest, of those that packets took
+	Time    time.Time   `json:"time"`           // of the later moment
+	Seconds float64     `json:"seconds"`        // that have passed since the one before
+	Ports   []PortRate  `json:"ports"`          // the busiest first, as are drops and routes; of drops what is lost before noise
+	Steps   []StepRate  `json:"steps"`          // in the order of the path
+	Drops   []DropRate  `json:"drops"`          // reasons that have ever counted
+	Routes  []RouteRate `json:"routes"`         // the busiest, of those that packets took
+	Stop    *Stop       `json:"stop,omitempty"` // where packets are stopped
 }
 
 // PortRate is what a port received and sent, as on the wire.

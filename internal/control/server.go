@@ -187,6 +187,9 @@ func (s *Server) routes() http.Handler {
 		waiting, err := s.reload()
 		return Reloaded{append([]string{}, waiting...)}, err
 	})
+	do("GET /v1/stops", s.stops)
+	do("POST /v1/stops", s.addStop)
+	do("DELETE /v1/stops/{id}", s.deleteStop)
 	do("POST /v1/explain", s.explain)
 	m.HandleFunc("POST /v1/plan", s.plan)
 	do("POST /v1/workloads", s.addWorkload)

@@ -57,7 +57,7 @@ func (s *Server) top(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		rates := now.since(before)
-		rates.Host = s.node.Config().Node
+		rates.Host, rates.Stop = s.node.Config().Node, s.stopped(ctx)
 		if enc.Encode(rates) != nil {
 			return
 		}

@@ -124,9 +124,12 @@ func held(n *node.Node) []Held {
 	list := []Held{}
 	for _, h := range n.Router.Held() {
 		v := Held{For: h.For, Port: h.Port, Packets: h.Packets, Bytes: h.Bytes, Age: h.Age.Seconds(), Missing: h.Missing}
-		if h.For == engine.ForNextHop {
+		switch h.For {
+		case engine.ForNextHop:
 			v.NextHop = h.NextHop.String()
-		} else {
+		case engine.ForLetGo:
+			v.Before = h.Before
+		default:
 			v.Src, v.Dst, v.ID, v.Proto = h.Src.String(), h.Dst.String(), int(h.ID), int(h.Protocol)
 		}
 		list = append(list, v)

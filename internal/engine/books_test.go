@@ -25,7 +25,7 @@ func (b *bed) books() books {
 	b.t.Helper()
 	s := b.router.Stats()
 	forwarded, consumed, dropped := s.Ended()
-	k := books{s.Packets, forwarded, consumed, dropped, s.Waits[engine.ForNeighbor].Now() + s.Waits[engine.ForFragments].Now()}
+	k := books{s.Packets, forwarded, consumed, dropped, s.Waiting()}
 	if k.received != k.forwarded+k.consumed+k.dropped+k.waiting || s.Imbalance != 0 {
 		b.t.Errorf("out of balance by %d: %+v", s.Imbalance, k)
 	}

@@ -26,6 +26,7 @@ type Tally struct {
 const (
 	ForNeighbor = iota
 	ForFragments
+	ForStop
 	NumWaits
 )
 
@@ -105,6 +106,14 @@ func (c *ledger) countLate(waited int, w trace.Way, packets, six uint64) (record
 	c.Waits[waited].Resumed += packets
 	c.Six += six
 	return c.Ways.add(w, packets)
+}
+
+// countAgain enters a packet that is done waiting for one thing, and waits for another.
+func (c *ledger) countAgain(waited, waits int, packets uint64) {
+	c = c.lock()
+	defer c.mu.Unlock()
+	c.Waits[waited].Resumed += packets
+	c.Waits[waits].Held += packets
 }
 
 // mark has the next packet recorded that is forwarded by each way.
@@ -192,7 +201,15 @@ func (c *Counters) Forwarded() [forwarder.NumFamilies]uint64 {
 // imbalance is received − (forwarded + consumed + dropped), without what waits: 0, always.
 func (c *Counters) imbalance() int64 {
 	forwarded, consumed, dropped := c.Ended()
-	return int64(c.Packets - c.Waits[ForNeighbor].Now() - c.Waits[ForFragments].Now() - forwarded - consumed - dropped)
+	return int64(c.Packets - c.Waiting() - forwarded - consumed - dropped)
+}
+
+// Waiting is how many packets wait, for whatever.
+func (c *Tally) Waiting() (sum uint64) {
+	for _, w := range c.Waits {
+		sum += w.Now()
+	}
+	return sum
 }
 
 // DurationBuckets are the upper bounds of the step durations' histogram.

@@ -10,18 +10,19 @@ import (
 	"github.com/vrouter/vrouter/internal/neigh"
 )
 
-// Held is what waits for one thing: packets for a next hop, or the fragments of a
-// datagram for the router itself.
+// Held is what waits for one thing: packets for a next hop, the fragments of a
+// datagram for the router itself, or packets that are stopped.
 type Held struct {
-	For      string     // ForNextHop or ForRest
-	Port     string     // by which they are to leave, or by which the fragments came
+	For      string     // ForNextHop, ForRest or ForLetGo
+	Port     string     // by which they are to leave, or by which the fragments came, or the first that is stopped
 	NextHop  netip.Addr // ForNextHop
 	Src, Dst netip.Addr // ForRest: whose datagram, as is the next
 	ID       uint32
 	Protocol byte
+	Before   string // ForLetGo: the step
 	Packets  int
 	Bytes    int           // of memory
-	Age      time.Duration // since the next hop was first asked for, or the first fragment came
+	Age      time.Duration // since the next hop was first asked for, or the first of the others came
 	Missing  string        // "2 of 3 requests are not answered", "2 of 3, from byte 2960"
 }
 
@@ -29,6 +30,7 @@ type Held struct {
 const (
 	ForNextHop = "next_hop"
 	ForRest    = "fragments"
+	ForLetGo   = "stop"
 )
 
 // Held lists what waits, the oldest first.
@@ -43,6 +45,9 @@ func (r *Router) Held() (list []Held) {
 		}
 	}
 	list = append(list, r.fragments.held(now)...)
+	if s := r.stopped.Load(); s != nil {
+		list = append(list, s.heldAt(now)...)
+	}
 	slices.SortStableFunc(list, func(a, b Held) int { return cmp.Compare(b.Age, a.Age) })
 	return list
 }

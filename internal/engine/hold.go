@@ -7,10 +7,14 @@ import (
 	"github.com/vrouter/vrouter/internal/verdict"
 )
 
-// hold lets a packet wait: a fragment for the rest of its datagram, any other one
-// for its next hop, which is asked for.
+// hold lets a packet wait: one that is stopped until it is let go, a fragment for the rest of
+// its datagram, any other one for its next hop, which is asked for.
 func (w *worker) hold(t *transit) {
 	w.carryOut(t)
+	if t.Due(forwarder.WaitStop) != nil {
+		w.stopHere(t)
+		return
+	}
 	if c := t.Due(forwarder.WaitRest); c != nil {
 		w.reassemble(t, c)
 		return
@@ -52,6 +56,18 @@ func (w *worker) resume(packets []*transit) {
 		w.conclude(t, w.path.Run(&t.Packet, forwarder.Neigh))
 		w.relieve() // a waiting packet may stand for many segments
 	}
+}
+
+// goOn takes a packet on from the step at which it was held, and counts what it had not met
+// before: tunnels, and the route of one that is of no queue any more.
+func (w *worker) goOn(t *transit) {
+	from, into, routed := t.From, t.Into, t.Route != nil
+	v := w.path.Run(&t.Packet, t.At())
+	t.countTunnels(w.router, from, into)
+	if t.late != nil && t.Route != nil && !routed {
+		w.routes.count(t.Route, t.weight, t.bytes)
+	}
+	w.conclude(t, v)
 }
 
 // portNow is a port as it is now; one that was removed is as it was, and takes nothing any more.

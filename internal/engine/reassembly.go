@@ -119,7 +119,7 @@ func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
 		w.conclude(q, w.path.Finish(&q.Packet, q.At()))
 	}
 	t.Replace(whole)
-	w.forward(t, t.At())
+	w.goOn(t)
 }
 
 // add keeps a copy of the fragment p, or returns the datagram that it completes, in a

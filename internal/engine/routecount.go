@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/vrouter/vrouter/rib"
+import (
+	"slices"
+
+	"github.com/vrouter/vrouter/rib"
+)
 
 // routePage is how many routes' counters are in one piece of memory, 6 KB.
 const routePage = 256
@@ -104,10 +108,13 @@ func (c *RouteCounts) forget(page int, there func(*rib.Route) bool) (more bool) 
 	return page+1 < len(c.pages)
 }
 
+// whoCounts are those that count by route: the workers, and housekeeping what it lets go.
+func (r *Router) whoCounts() []*worker { return append(slices.Clone(r.workers), r.house) }
+
 // ForgetRoutes drops what went by routes that have gone: each count keeps its route alive. A
 // worker is held up for one page at a time.
 func (r *Router) ForgetRoutes() {
-	for _, w := range r.workers {
+	for _, w := range r.whoCounts() {
 		for page, more := 0, true; more; page++ {
 			w.mu.Lock()
 			more = w.routes.forget(page, r.rib.FIB().Has)
@@ -121,7 +128,7 @@ func (r *Router) ForgetRoutes() {
 func (r *Router) RouteCounts() *RouteCounts {
 	sum := &RouteCounts{}
 	var page [routePage]RouteCount
-	for _, w := range r.workers {
+	for _, w := range r.whoCounts() {
 		for i, more := 0, true; more; i++ {
 			var there bool
 			w.mu.Lock()

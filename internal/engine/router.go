@@ -46,6 +46,7 @@ type Router struct {
 	log       *slog.Logger
 	onGone    func(port string)
 	workers   []*worker
+	house     *worker // of housekeeping
 	lane      *lane
 
 	mu    sync.Mutex // who adds, changes or removes ports
@@ -55,6 +56,9 @@ type Router struct {
 	told     [forwarder.NumFamilies][verdict.NumMeanings]atomic.Uint64 // ICMP errors, by what they say
 	withheld [forwarder.NumWithheld]atomic.Uint64                      // that were due and not sent
 	gone     ledger                                                    // of ports that were removed: what was counted stays counted
+
+	stopped atomic.Pointer[stop] // where packets are stopped; nil: nowhere
+	stops   atomic.Uint64        // so far
 
 	recorded time.Time     // when housekeeping last had packets recorded
 	marks    atomic.Uint64 // how often it had
@@ -71,7 +75,7 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers .
 		fragments: reassembler{datagrams: map[datagramKey]*datagram{}}, idents: newIdents(time.Now()), numbers: newNumbers(), secret: random(),
 		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
-	r.lane = newLane(r)
+	r.house, r.lane = newWriter(r), newLane(r)
 	r.trace.RefillForwarded()
 	r.state.Store(&state{State: forwarder.State{Tunnels: new(bart.Table[*forwarder.Tunnel])}})
 	for i, p := range pollers {
@@ -236,13 +240,19 @@ func (r *Router) RemovePort(id int) {
 	for _, q := range port.queues {
 		q.worker.release(q)
 	}
+	house := r.house
+	house.mu.Lock()
+	defer house.mu.Unlock()
+	house.begin()
+	house.letGo(r.takeStopped(port.portState))
+	house.flush()
 	r.publish(func(next *state) { next.setPort(id, nil) })
 	r.lane.remove(port.portState)
 	port.close() // a worker that still has the state before counts a tx_error
-	house := newWriter(r)
 	house.begin()
 	house.failAll(r.neighbors.RemovePort(id))
 	house.flush()
+	house.end()
 	r.gone.mu.Lock()
 	defer r.gone.mu.Unlock()
 	for _, q := range port.queues {
@@ -254,7 +264,6 @@ func (r *Router) RemovePort(id int) {
 // housekeeping does what no packet causes: deadlines of neighbours, of fragments
 // that wait, and of path MTUs.
 func (r *Router) housekeeping() {
-	w := newWriter(r)
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {
@@ -262,12 +271,12 @@ func (r *Router) housekeeping() {
 		case <-r.stop:
 			return
 		case <-tick.C:
-			r.tick(w, time.Now()) // requests are paced by when they leave, not by when they were due
+			r.tick(time.Now()) // requests are paced by when they leave, not by when they were due
 		}
 	}
 }
 
-func (r *Router) tick(w *worker, now time.Time) {
+func (r *Router) tick(now time.Time) {
 	if now.Sub(r.recorded) >= recordEvery {
 		r.recorded = now
 		r.trace.RefillForwarded()
@@ -289,9 +298,13 @@ func (r *Router) tick(w *worker, now time.Time) {
 			t.Owner.(*tunnelBook).numbers.turn()
 		}
 	}
-	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 {
+	free := r.tickStop(now)
+	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 && len(free) == 0 {
 		return
 	}
+	w := r.house
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.begin()
 	for _, a := range asks {
 		if out := w.path.Port(a.Port); out != nil {
@@ -300,6 +313,7 @@ func (r *Router) tick(w *worker, now time.Time) {
 		}
 	}
 	w.failAll(failed)
+	w.letGo(free)
 	for _, p := range late {
 		w.failAt(p, p.At(), verdict.ReassemblyTimeout)
 		w.relieve()

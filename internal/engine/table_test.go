@@ -28,22 +28,34 @@ type row struct {
 func run(t *testing.T, rows []row) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
-			b := newBed(t)
-			b.resolve()
-			if r.setup != nil {
-				r.setup(b)
-			}
+			b := r.bed(t)
 			b.port(r.from).Send(r.send)
-			for _, name := range []string{"ns1", "ns2", "ens160"} {
-				if name != r.out {
-					b.silent(name)
-				} else if got := one(t, b.port(name)); r.check != nil {
-					r.check(t, r.send, got)
-				}
-			}
-			b.dropsAre(r.from, r.reason, 1)
+			r.judge(b)
 		})
 	}
+}
+
+// bed is where the row is played.
+func (r *row) bed(t testing.TB) *bed {
+	b := newBed(t)
+	b.resolve()
+	if r.setup != nil {
+		r.setup(b)
+	}
+	return b
+}
+
+// judge says whether all is as it is to be.
+func (r *row) judge(b *bed) {
+	b.t.Helper()
+	for _, name := range []string{"ns1", "ns2", "ens160"} {
+		if name != r.out {
+			b.silent(name)
+		} else if got := one(b.t, b.port(name)); r.check != nil {
+			r.check(b.t, r.send, got)
+		}
+	}
+	b.dropsAre(r.from, r.reason, 1)
 }
 
 func (b *bed) port(name string) *link.Memory {

@@ -29,9 +29,10 @@ type books struct {
 	rec     *trace.Record  // nil: nobody listens
 	start   time.Time      // of its way, where it is watched
 	last    time.Duration  // since then, when the last step ended
-	waits   uint8          // what it waits for, or has waited for: ForNeighbor or ForFragments
+	waits   uint8          // what it waits for, or has waited for: ForNeighbor, ForFragments or ForStop
 	failed  verdict.Reason // why a frame of it was not sent
 	sampled bool           // its steps are timed
+	stop    *stop          // that it is to wait at; nil: at none
 }
 
 // watch has the steps timed, or recorded.
@@ -39,8 +40,9 @@ func (t *transit) watch() {
 	t.Watch, t.start = t, time.Now()
 }
 
-// Judged implements forwarder.Observer: it records when a step ended and what it did.
-func (t *transit) Judged(_ *forwarder.Packet, s *forwarder.Step, v verdict.Verdict) {
+// Judged implements forwarder.Observer: it records when a step ended and what it did, and
+// stops a packet before the next one.
+func (t *transit) Judged(_ *forwarder.Packet, s *forwarder.Step, v verdict.Verdict) (stop bool) {
 	now := time.Since(t.start)
 	if t.sampled {
 		t.queue.counts.Durations[s.Number()].observe(now - t.last)
@@ -52,6 +54,7 @@ func (t *transit) Judged(_ *forwarder.Packet, s *forwarder.Step, v verdict.Verdi
 		t.rec.Add(s, v, now.Nanoseconds(), t.factsOf(s), t.Frame)
 	}
 	t.last = time.Since(t.start) // the recording itself is not the next step's time
+	return t.stop != nil && t.stop.before.Number() == s.Number()+1
 }
 
 // note records a consequence for those who watch.
@@ -143,12 +146,12 @@ func (t *transit) countRoute() {
 	}
 }
 
-// countTunnels counts what came out of a tunnel or went into one.
-func (t *transit) countTunnels(r *Router) {
-	if t.From != nil {
+// countTunnels counts what came out of a tunnel or went into one, if it was not there before.
+func (t *transit) countTunnels(r *Router, from, into *forwarder.Tunnel) {
+	if t.From != from {
 		t.From.Owner.(*tunnelBook).rx.Add(t.weight)
 	}
-	if t.Into != nil {
+	if t.Into != into {
 		n := uint64(1 + len(t.Extra()))
 		if t.Cut == forwarder.CutByKernel {
 			n, _ = t.Frame.OnWire()
@@ -162,14 +165,18 @@ func (t *transit) countTunnels(r *Router) {
 	}
 }
 
-// keep copies the packet for as long as it has to wait, and enters it as held.
+// keep copies the packet for as long as it has to wait, and enters it as held. It may have
+// waited for something else before.
 func (t *transit) keep(waits uint8, hub *trace.Hub) *transit {
 	q := &transit{t.Keep(), t.books}
 	q.waits = waits
-	if q.rec = hub.Hold(t.rec); q.rec != nil {
+	if q.rec = hub.Hold(t.rec); q.rec != nil || q.stop != nil {
 		q.Watch = q
 	}
-	if t.queue != nil {
+	switch {
+	case t.late != nil:
+		t.late.countAgain(int(t.waits), int(waits), t.weight)
+	case t.queue != nil:
 		t.queue.counts.Waits[waits].Held += t.weight
 		t.countRoute()
 		q.queue, q.late, q.sampled = nil, &t.in.late, false

@@ -179,7 +179,7 @@ func (w *worker) end() {
 func (w *worker) runBatch(frames []packet.Frame, from []int) {
 	w.batches++
 	w.frames += uint64(len(frames))
-	listeners := w.router.trace.Listeners()
+	listeners, stop := w.router.trace.Listeners(), w.router.stopped.Load()
 	for i := range frames {
 		if from[i] != w.payer {
 			w.payPath()
@@ -195,7 +195,7 @@ func (w *worker) runBatch(frames []packet.Frame, from []int) {
 		t.books = books{in: in, queue: q, weight: packets, bytes: bytes}
 		q.counts.Packets += packets
 		q.counts.Bytes += bytes
-		w.watch(t, listeners)
+		w.watch(t, listeners, stop)
 		w.forward(t, forwarder.RX)
 		w.relieve()
 	}
@@ -208,8 +208,8 @@ func (w *worker) relieve() {
 	}
 }
 
-// watch decides whether the packet's steps are timed or recorded.
-func (w *worker) watch(t *transit, listeners *trace.Listeners) {
+// watch decides whether the packet's steps are timed or recorded, and whether it is to be stopped.
+func (w *worker) watch(t *transit, listeners *trace.Listeners, stop *stop) {
 	t.queue.frames++
 	t.sampled = t.queue.frames%sampleEvery == 0
 	if listeners != nil {
@@ -218,7 +218,10 @@ func (w *worker) watch(t *transit, listeners *trace.Listeners) {
 			t.rec.For(listeners, wanted)
 		}
 	}
-	if t.sampled || t.rec != nil {
+	if stop != nil && stop.filter.MatchInner(t.Frame.Bytes()) {
+		t.stop = stop
+	}
+	if t.sampled || t.rec != nil || t.stop != nil {
 		t.watch()
 	}
 }
@@ -237,7 +240,7 @@ func (w *worker) record(f *packet.Frame, in string) *trace.Record {
 func (w *worker) forward(t *transit, from *forwarder.Step) {
 	v := w.path.Run(&t.Packet, from)
 	if t.From != nil || t.Into != nil {
-		t.countTunnels(w.router)
+		t.countTunnels(w.router, nil, nil)
 	}
 	w.conclude(t, v)
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/lab"
 )
 
@@ -57,6 +59,8 @@ type wish struct {
 	Host       string `json:"host"`
 	Prefix     string `json:"prefix"`
 	Fault      string `json:"fault"`
+	Step       string `json:"step"`
+	Filter     string `json:"filter"`
 }
 
 // deed is one that may be undone.
@@ -86,13 +90,14 @@ func newDeeds(s *Server) *deeds { return &deeds{server: s} }
 type plan struct {
 	title  string
 	about  string
+	word   string // of the button that ends what runs; "": stop
 	run    func(ctx context.Context, say func(string)) error
 	change func(ctx context.Context) (undo func(context.Context) error, err error)
 }
 
 // plans are the deeds that there are.
 var plans = map[string]func(*lab.Lab, *wish) (*plan, error){
-	"ping": planPing, "tcp": planTCP, "traceroute": planTraceroute, "link": planLink, "route": planRoute, "fault": planFault,
+	"ping": planPing, "tcp": planTCP, "traceroute": planTraceroute, "link": planLink, "route": planRoute, "fault": planFault, "hold": planHold,
 }
 
 var errLookOnly = errors.New("this page only looks: start it with --write to do something in the lab")
@@ -111,9 +116,10 @@ func (d *deeds) listAll(w http.ResponseWriter, _ *http.Request) {
 		Shows string `json:"shows"`
 	}
 	v := struct {
-		Faults []fault `json:"faults"`
-		Deeds  []*Deed `json:"deeds"`
-	}{[]fault{}, []*Deed{}}
+		Faults []fault  `json:"faults"`
+		Steps  []string `json:"steps"` // before which packets can be held
+		Deeds  []*Deed  `json:"deeds"`
+	}{[]fault{}, control.StopSteps(), []*Deed{}}
 	if err := d.allowed(); err != nil {
 		fail(w, http.StatusForbidden, err)
 		return
@@ -138,7 +144,7 @@ func (d *deeds) start(w http.ResponseWriter, r *http.Request) {
 	}
 	how := plans[q.Do]
 	if how == nil {
-		fail(w, http.StatusBadRequest, fmt.Errorf("there is no deed %q: there is ping, tcp, traceroute, link, route, fault", q.Do))
+		fail(w, http.StatusBadRequest, fmt.Errorf("there is no deed %q: there is ping, tcp, traceroute, link, route, fault, hold", q.Do))
 		return
 	}
 	p, err := how(d.server.Lab, &q)
@@ -173,7 +179,7 @@ func (d *deeds) run(do string, p *plan) (*deed, error) {
 		return nil, fmt.Errorf("%d deeds run already: stop one of them", n)
 	}
 	ctx, stop := context.WithCancel(d.server.ctx)
-	x := d.add(&deed{Deed: Deed{Do: do, Title: p.title, State: running, Undo: "stop"}, stop: stop, ended: make(chan struct{})})
+	x := d.add(&deed{Deed: Deed{Do: do, Title: p.title, State: running, Undo: cmp.Or(p.word, "stop")}, stop: stop, ended: make(chan struct{})})
 	go func() {
 		defer close(x.ended)
 		defer stop()

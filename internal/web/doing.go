@@ -26,6 +26,7 @@ const (
 	pingEvery   = 500 * time.Millisecond
 	pingTimeout = time.Second
 	connectTime = 5 * time.Second
+	holdEvery   = 250 * time.Millisecond // what is held is asked for
 )
 
 // ends are the two workloads of a deed, and the address of the second.
@@ -251,5 +252,50 @@ func planFault(l *lab.Lab, q *wish) (*plan, error) {
 	}
 	return &plan{title: "fault " + q.Fault, about: "fault", change: func(ctx context.Context) (func(context.Context) error, error) {
 		return l.Mend, l.Break(ctx, q.Fault)
+	}}, nil
+}
+
+// planHold has packets wait before a step of a router. It is over by itself, or when it is stopped: then
+// they are let go.
+func planHold(l *lab.Lab, q *wish) (*plan, error) {
+	h, err := l.Host(q.Host)
+	if err != nil {
+		return nil, err
+	}
+	wanted := control.NewStop{Step: q.Step, Filter: q.Filter, Seconds: float64(cmp.Or(q.Seconds, 20))}
+	if _, err := wanted.Check(); err != nil {
+		return nil, err
+	}
+	title := strings.TrimSpace(fmt.Sprintf("stop before %s on %s: %s", q.Step, q.Host, q.Filter))
+	return &plan{title: title, word: "let go", run: func(ctx context.Context, say func(string)) error {
+		c := control.NewClient(h.Socket)
+		defer c.Close()
+		var s control.Stop
+		if err := c.Post(context.WithoutCancel(ctx), "/v1/stops", wanted, &s); err != nil { // whoever ends it now has to know its number
+			return err
+		}
+		say(fmt.Sprintf("what comes there waits, for %g s at the most; timers run on", wanted.Seconds))
+		held := 0
+		for {
+			select {
+			case <-time.After(holdEvery):
+			case <-ctx.Done():
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+				defer cancel()
+				return c.Delete(ctx, fmt.Sprintf("/v1/stops/%d", s.ID))
+			}
+			var list []control.Stop
+			if err := c.Get(ctx, "/v1/stops", &list); err != nil {
+				return err
+			}
+			if len(list) == 0 || list[0].ID != s.ID {
+				say("the time is over: what waited goes on")
+				return nil
+			}
+			if n := list[0].Packets; n != held {
+				say(fmt.Sprintf("%d held", n))
+				held = n
+			}
+		}
 	}}, nil
 }

@@ -38,6 +38,7 @@ type HostState struct {
 	Seconds float64            `json:"seconds,omitempty"` // since it was last heard of
 	Ports   []control.PortRate `json:"ports"`
 	Drops   []DropState        `json:"drops"` // reasons that count now
+	Stop    *control.Stop      `json:"stop,omitempty"`
 }
 
 // DropState is a reason for which packets are dropped now.
@@ -219,7 +220,7 @@ func (h *heard) state(now time.Time) HostState {
 		}
 		return v
 	}
-	v.Ports = append(v.Ports, h.rates.Ports...)
+	v.Ports, v.Stop = append(v.Ports, h.rates.Ports...), h.rates.Stop
 	for _, d := range h.rates.Drops {
 		if d.PPS == 0 {
 			continue
