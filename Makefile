@@ -9,7 +9,6 @@ PACKAGES   ?= ./...
 RACE       ?= ./...
 SEED       ?= 1
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null)
-LDFLAGS    := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 # Where runtimes look for plugins: most in this directory, Debian's in /usr/lib/cni.
@@ -17,15 +16,18 @@ CNIDIR     ?= /opt/cni/bin
 ARCH       ?= $(shell $(GO) env GOARCH)
 # The same source gives the same manual and package.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-# A Debian version begins with a digit, and is higher than that of what it comes after.
-DEB_VERSION ?= $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+\./! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0)
+# One word for the program, its manual and its package. A Debian version begins with a digit, and is higher than that of
+# what it comes after.
+WORD       := $(if $(VERSION),$(shell echo '$(VERSION)' | sed -E 's/-/+/g; s/^v([0-9])/\1/; /^[0-9]+[.~]/! s/^/0~$(SOURCE_DATE_EPOCH)+/'),0~devel)
+LDFLAGS    := -s -w -X main.version=$(WORD)
+DOC        := $(DESTDIR)$(PREFIX)/share/doc/vrouter
 
 # What a router takes for the number of processors: with WORKERS=2 every one that is not
 # told how many workers to have has two, as on a machine with four.
 GOTEST     := $(GO) test $(if $(WORKERS),-exec 'env GOMAXPROCS=$(shell expr 2 '*' $(WORKERS))')
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp cni ssh libpcap prometheus tshark tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile page peer bgp cni ssh libpcap prometheus tshark tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -45,16 +47,20 @@ reproducible: ## build twice in different directories and compare; the program i
 share: ## write the manual pages and shell completions to bin/share
 	rm -rf bin/share
 	GOOS= GOARCH= $(GO) test ./cmd/vrouter -run '^TestShare$$' -share $(CURDIR)/bin/share \
-		$(if $(VERSION),-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(VERSION)')
+		-ldflags '-X github.com/vrouter/vrouter/cmd/vrouter.version=$(WORD)'
 
 # The configuration is its owner's: one that is there stays.
-install: build share ## install program, CNI plugin, service, manual and completions under DESTDIR, PREFIX (/usr/local)
+install: build share ## install program, CNI plugin, service, manual, completions, documents and examples under DESTDIR, PREFIX (/usr/local)
 	install -D -m 755 bin/vrouter $(DESTDIR)$(PREFIX)/bin/vrouter
 	install -d $(DESTDIR)$(CNIDIR)
 	ln -sf vrouter $(DESTDIR)$(PREFIX)/bin/vrouter-cni
 	ln -sf $(PREFIX)/bin/vrouter-cni $(DESTDIR)$(CNIDIR)/vrouter
-	install -d $(DESTDIR)$(PREFIX)/share/doc/vrouter $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
-	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/vrouter
+	install -d $(DOC)/docs $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
+	install -m 644 packaging/copyright $(DOC)
+	install -m 644 docs/*.md $(DOC)/docs
+	cp -R docs/page $(DOC)/docs
+	find examples -type f ! -name '*.go' -exec install -D -m 644 {} $(DOC)/{} \;
+	sed '1s/$$/ $(WORD)/' README.md > $(DOC)/README.md
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
 	sed 's|@bindir@|$(PREFIX)/bin|' packaging/vrouter.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/vrouter.service
 	test -e $(DESTDIR)/etc/vrouter/vrouter.yaml || install -m 644 packaging/vrouter.yaml $(DESTDIR)/etc/vrouter/vrouter.yaml
@@ -64,7 +70,7 @@ deb: ## build bin/vrouter_VERSION_ARCH.deb
 	rm -rf bin/root bin/*.deb
 	$(MAKE) install DESTDIR=bin/root PREFIX=/usr CNIDIR=/usr/lib/cni
 	gzip -9n bin/root/usr/share/man/man1/*.1
-	ARCH=$(ARCH) DEB_VERSION='$(DEB_VERSION)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
+	ARCH=$(ARCH) DEB_VERSION='$(WORD)' GOOS= GOARCH= $(GO) tool -modfile=packaging/tools.mod nfpm package -f packaging/nfpm.yaml -p deb -t bin
 
 debtest: deb ## build the Debian package, install it below a scratch directory and try what is in it
 	DEB=$$(echo $(CURDIR)/bin/*.deb) CGO_ENABLED=0 $(GO) test -tags deb -count=1 $(GOFLAGS_TEST) ./packaging
@@ -75,12 +81,13 @@ test: ## run all tests, or those of PACKAGES; GOFLAGS_TEST=-v shows each; SKIP=�
 # GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
 race: RUN ?= .
 race: ## run all tests, and the programs that they start, with the race detector (needs a C compiler); RACE='./rib …' are some packages, RUN=… some tests
-	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(GOFLAGS_TEST) $(RACE)
+	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(if $(SKIP),-skip '$(SKIP)') $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags 'bgp cni libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	GOARCH=386 $(GO) vet ./...
+	$(GO) vet -tags 'bgp cni libpcap page peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -142,6 +149,13 @@ prometheus: ## try the alerts and the dashboard of examples with Prometheus and 
 
 tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)
 	CGO_ENABLED=0 $(GOTEST) -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+# The browser's driver goes to bin/browser, in the version of internal/web/browser/package-lock.json.
+page: ## test the page in a real browser (needs Debian's packages chromium, nodejs, npm; fetches playwright-core); UPDATE=1 takes the pictures of docs/page.md
+	mkdir -p bin/browser && cp internal/web/browser/package.json internal/web/browser/package-lock.json bin/browser
+	npm ci --prefix bin/browser --ignore-scripts --no-audit --no-fund --silent
+	CGO_ENABLED=0 NODE_PATH=$(CURDIR)/bin/browser/node_modules PICTURES=$(if $(UPDATE),$(CURDIR)/docs/page) \
+		$(GOTEST) -tags page -run '^TestPage' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip, ping and tcpdump); UPDATE=1 writes their output into them
 	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^Test(Tutorial|Teaching)$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)

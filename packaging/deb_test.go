@@ -4,12 +4,16 @@ package packaging
 
 import (
 	"debug/elf"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vrouter/vrouter/internal/config"
 )
 
 // run runs a command to its end; it must succeed and be silent on stderr, and
@@ -48,17 +52,77 @@ func installed(t *testing.T) (root string) {
 // dpkg works below root; the package's scripts run, and know that.
 func dpkg(t *testing.T, root string, args ...string) {
 	t.Helper()
-	args = append([]string{"--root=" + root, "--force-script-chrootless", "--force-confold"}, args...)
+	args = append([]string{"--root=" + root, "--force-script-chrootless", "--force-confold", "--path-include=/usr/share/*"}, args...)
 	if out, err := exec.CommandContext(t.Context(), "dpkg", args...).CombinedOutput(); err != nil {
 		t.Fatalf("dpkg %q: %v\n%s", args, err, out)
 	}
 }
 
+// One word says which version it is, of the program, the package, the manual and the documents.
+func TestVersion(t *testing.T) {
+	root := installed(t)
+	word := strings.TrimSpace(run(t, "dpkg-deb", "--field", os.Getenv("DEB"), "Version"))
+	if out := run(t, filepath.Join(root, "usr/bin/vrouter"), "version"); word == "" || !strings.HasPrefix(out, "vrouter "+word+" go") {
+		t.Errorf("the package is %s, and the program says %s", word, out)
+	}
+	if out := run(t, "zcat", filepath.Join(root, "usr/share/man/man1/vrouter-lab-up.1.gz")); !strings.Contains(strings.ReplaceAll(out, `\`, ""), `"vrouter `+word+`"`) {
+		t.Errorf("the package is %s, and the manual begins:\n%.300s", word, out)
+	}
+	if out, _, _ := strings.Cut(read(t, filepath.Join(root, doc, "README.md")), "\n"); out != "# vrouter "+word {
+		t.Errorf("the package is %s, and the README begins %q", word, out)
+	}
+}
+
+const doc = "usr/share/doc/vrouter"
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// What the documents lead to and the examples that they name are there, but for the source; and nobody is told of a licence that there is not.
+func TestDocuments(t *testing.T) {
+	root := filepath.Join(installed(t), doc)
+	documents := 0
+	err := filepath.WalkDir(root, func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, ".md") {
+			return err
+		}
+		documents++
+		text := read(t, file)
+		want := func(path, word string) {
+			if _, err := os.Stat(path); err != nil && !strings.HasSuffix(word, ".go") {
+				t.Errorf("%s names %s: %v", file, word, err)
+			}
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#: ]+)(#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
+			want(filepath.Join(filepath.Dir(file), m[1]), m[1])
+		}
+		for _, m := range regexp.MustCompile("examples/[-a-z0-9_/.$]+[a-z0-9]").FindAllString(text, -1) {
+			if !strings.Contains(m, "$") { // a variable of the shell
+				want(filepath.Join(root, m), m)
+			}
+		}
+		return nil
+	})
+	if err != nil || documents < 20 {
+		t.Errorf("%d documents, %v", documents, err)
+	}
+	if !strings.Contains(read(t, filepath.Join(root, "copyright")), "no licence yet") {
+		t.Error("copyright does not say that there is no licence yet")
+	}
+	example := filepath.Join(root, "examples/k8s-master-1.yaml")
+	if _, err := config.Load(example); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestProgram(t *testing.T) {
 	program := filepath.Join(installed(t), "usr/bin/vrouter")
-	if out := run(t, program, "version"); !strings.HasPrefix(out, "vrouter ") || strings.Contains(out, "devel") {
-		t.Errorf("version: %s", out)
-	}
 	f, err := elf.Open(program)
 	if err != nil {
 		t.Fatal(err)

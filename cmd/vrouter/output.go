@@ -46,7 +46,11 @@ func terminalWidth(w io.Writer) int {
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%s takes %s; it got %d words", cmd.CommandPath(), what, len(args))
+			words := "words"
+			if len(args) == 1 {
+				words = "word"
+			}
+			return usagef("%s takes %s; it got %d %s", cmd.CommandPath(), what, len(args), words)
 		}
 		return nil
 	}

@@ -136,7 +136,7 @@ type Route struct {
 	Type   string
 	Encap  string
 	Proto  string // who made it, in iproute2's word or number; "": static
-	Metric int    // of two routes to one prefix, the lower one is used
+	Metric uint32 // of two routes to one prefix, the lower one is used
 }
 
 // IPIP is the encapsulation of what goes to other hosts, and whom to believe when it comes in.

@@ -213,7 +213,7 @@ func genRoute(t *rapid.T, metric int) Route {
 	r := Route{
 		To:     netip.PrefixFrom(genAddr(t, 10, 71, 1), rapid.IntRange(0, 32).Draw(t, "length")).Masked(),
 		Type:   rapid.SampledFrom([]string{RouteUnicast, RouteBlackhole, RouteUnreachable, RouteProhibit}).Draw(t, "type"),
-		Metric: metric,
+		Metric: uint32(metric),
 	}
 	if genBool.Draw(t, "six") {
 		r.To = netip.PrefixFrom(genAddr6(t, "fd00:71::"), rapid.IntRange(1, 128).Draw(t, "length")).Masked()

@@ -67,7 +67,7 @@ func (c *checker) routeType(s scalar) string {
 // rank is what tells a route from others to the same prefix.
 func (c *checker) rank(raw *rawRoute, t *Route) {
 	if raw.metric.given {
-		t.Metric = c.number(raw.metric, 0, maxMetric, "a metric")
+		t.Metric = uint32(c.number(raw.metric, 0, maxMetric, "a metric"))
 	}
 	if raw.proto.given {
 		t.Proto = c.protocol(raw.proto)

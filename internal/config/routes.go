@@ -46,7 +46,7 @@ func NewRoutes(routes []Route) Routes {
 // append adds a route that the checker has made.
 func (r *Routes) append(t Route) {
 	p := packedRoute{
-		bits: uint8(t.To.Bits()), metric: uint32(t.Metric), proto: unique.Make(t.Proto),
+		bits: uint8(t.To.Bits()), metric: t.Metric, proto: unique.Make(t.Proto),
 		kind: uint8(slices.Index(routeTypes, t.Type)), encap: uint8(slices.Index(encaps, t.Encap)),
 	}
 	if p.to = r.pack(t.To.Addr()); t.To.Addr().Is6() {
@@ -101,7 +101,7 @@ func (r *Routes) at(i int) Route {
 	p := &r.list[i]
 	t := Route{
 		To:   netip.PrefixFrom(r.unpack(p.to, p.six&toSix != 0), int(p.bits)),
-		Type: routeTypes[p.kind], Encap: encaps[p.encap], Proto: p.proto.Value(), Metric: int(p.metric),
+		Type: routeTypes[p.kind], Encap: encaps[p.encap], Proto: p.proto.Value(), Metric: p.metric,
 	}
 	if p.via != [4]byte{} || p.six&viaSix != 0 {
 		t.Via = r.unpack(p.via, p.six&viaSix != 0)

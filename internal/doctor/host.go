@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/control"
@@ -45,7 +46,7 @@ func (h *Host) configure(ctx context.Context, file, node string) Finding {
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			return Finding{
 				State: Warn, Means: fmt.Sprintf("no router answers at %s and there is no %s: only what needs no configuration was looked at", h.Socket, file),
-				Mend: "vrouter doctor --config FILE",
+				Mend: "vrouter doctor --config FILE" + ofLab(),
 			}
 		}
 	}
@@ -58,6 +59,19 @@ func (h *Host) configure(ctx context.Context, file, node string) Finding {
 		return Finding{State: Fail, Means: err.Error() + "; only what needs no configuration was looked at", Mend: "edit " + file}
 	}
 	return Finding{State: OK, Means: file + " can be read"}
+}
+
+// ofLab is how to look at a host of the lab that is up.
+func ofLab() string {
+	l, err := lab.Load()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, h := range l.Hosts {
+		names = append(names, h.Name)
+	}
+	return fmt.Sprintf("; or, of the lab that is up, for each of its hosts (%s): vrouter lab exec %s -- vrouter doctor", strings.Join(names, ", "), names[0])
 }
 
 // running is the configuration in force.

@@ -108,6 +108,7 @@ func TestKernelRoutesOfEachKind(t *testing.T) {
 	})
 	via := net.ParseIP("192.168.0.12")
 	onlink := int(netlink.FLAG_ONLINK)
+	large := uint32(4278198272) // an int of 32 bits wraps
 	hop := func(link int, via string, share int) *netlink.NexthopInfo {
 		return &netlink.NexthopInfo{LinkIndex: link, Gw: net.ParseIP(via), Hops: share - 1}
 	}
@@ -117,7 +118,7 @@ func TestKernelRoutesOfEachKind(t *testing.T) {
 	}{
 		{netlink.Route{Dst: ipNet("10.71.1.0/24"), Gw: via, Protocol: unix.RTPROT_BIRD}, "10.71.1.0/24 via 192.168.0.12 dev ens160 proto bird"},
 		{netlink.Route{Dst: ipNet("10.71.1.0/24"), Gw: via, Protocol: unix.RTPROT_BIRD, Priority: 32}, "10.71.1.0/24 via 192.168.0.12 dev ens160 proto bird metric 32  (not used: another one is preferred)"},
-		{netlink.Route{Dst: ipNet("0.0.0.0/0"), Gw: via, Priority: 4278198272}, "default via 192.168.0.12 dev ens160 proto boot metric 4278198272"},
+		{netlink.Route{Dst: ipNet("0.0.0.0/0"), Gw: via, Priority: int(large)}, "default via 192.168.0.12 dev ens160 proto boot metric 4278198272"},
 		{netlink.Route{Dst: ipNet("10.71.2.0/24"), Type: unix.RTN_BLACKHOLE, Protocol: unix.RTPROT_BIRD}, "blackhole 10.71.2.0/24 proto bird"},
 		{netlink.Route{Dst: ipNet("10.71.3.0/24"), Type: unix.RTN_UNREACHABLE}, "unreachable 10.71.3.0/24 proto boot"},
 		{netlink.Route{Dst: ipNet("10.71.4.0/24"), Type: unix.RTN_PROHIBIT, Protocol: unix.RTPROT_STATIC}, "prohibit 10.71.4.0/24 proto static"},

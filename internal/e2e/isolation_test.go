@@ -25,9 +25,10 @@ func overhear(t *testing.T, ns workload.Namespace, dev string) (until func(marke
 			return err
 		}
 		return withLink(dev, func(l netlink.Link) error {
+			longest := unix.NsecToTimeval(int64(patience))
 			return errors.Join(
 				unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
-				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience / time.Second)}),
+				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &longest),
 				unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300 /* ETH_P_ALL */, Ifindex: l.Attrs().Index}),
 			)
 		})

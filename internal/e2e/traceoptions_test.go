@@ -121,7 +121,10 @@ func TestTraceOptionErrors(t *testing.T) {
 func TestTraceDuration(t *testing.T) {
 	h := labUp(t, "")[0]
 	for _, args := range [][]string{{"--duration", "100ms"}, {"--duration", "1ns"}, {"--hosts", h.Name, "--duration", "1ns"}} {
-		if out := h.ask(t, append(append([]string{"trace"}, args...), "net", "10.98")...).wantOK(t); out != "" {
+		if args[0] != "--hosts" {
+			args = append(args, "--socket", h.Socket)
+		}
+		if out := vrouter(t, append(append([]string{"trace"}, args...), "net", "10.98")...).wantOK(t); out != "" {
 			t.Errorf("trace %v shows %s", args, out)
 		}
 	}

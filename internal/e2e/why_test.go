@@ -146,6 +146,9 @@ func TestWhyOtherWay(t *testing.T) {
 func TestCommandLineInALab(t *testing.T) {
 	hosts := labUp(t, twoHosts(""))
 	vrouter(t, "show", "ports").wantError(t, 1, "the lab that is up has the hosts a, b: `vrouter lab exec a -- vrouter")
+	if out := vrouter(t, "doctor").out; !strings.Contains(out, "of the lab that is up, for each of its hosts (a, b): vrouter lab exec a -- vrouter doctor") {
+		t.Errorf("doctor does not name the lab's hosts:\n%s", out)
+	}
 	const line = "icmp 10.70.1.1 > 10.70.2.1"
 	if out := hosts[0].ask(t, "explain", "--color", "always", line).wantOK(t); !strings.Contains(out, "\x1b[") {
 		t.Errorf("no colours:\n%s", out)

@@ -122,6 +122,9 @@ func (f *follower) run(ctx context.Context, show func(*timeline.Way) error) erro
 		var early []*timeline.Way
 		select {
 		case e := <-f.events:
+			if errors.Is(e.ended, context.Canceled) { // that ends the traces, too, and may be known of one first
+				return all(f.joiner.End())
+			}
 			early = f.take(e)
 		case <-timer.C:
 			if len(f.events) > 0 {

@@ -1,7 +1,9 @@
 package follow
 
 import (
+	"context"
 	"errors"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,4 +75,18 @@ func TestReaderPauses(t *testing.T) {
 			t.Errorf("%v: ways are shown after %v of the time that counts", err, shown)
 		}
 	})
+}
+
+// Who ends a trace is not told that it has ended, whichever of both is seen first.
+func TestEndIsNoError(t *testing.T) {
+	for range 100 {
+		f := &follower{events: make(chan event, queue), left: 1, opts: Options{Within: time.Second, Warn: func(err error) { t.Error(err) }}}
+		f.joiner = timeline.New(timeline.Options{Within: time.Second, Hosts: []timeline.Host{{Name: "a"}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.events <- event{host: "a", ended: &url.Error{Op: "Get", Err: context.Canceled}}
+		if err := f.run(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -116,7 +116,7 @@ func (t *Host) route(h *Host) error {
 		})
 	}
 	for r := range t.config.Routes.All {
-		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: r.Metric, Tunnel: t.tunnels(r)})
+		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: int(r.Metric), Tunnel: t.tunnels(r)})
 	}
 	list := k.Commands()
 	var text strings.Builder

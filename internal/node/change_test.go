@@ -179,7 +179,7 @@ func wantState(t *rapid.T, n *Node, model map[string]config.RouteWords) {
 	}
 	for _, r := range n.RIB.Routes() {
 		if r.Source == rib.Static {
-			table = append(table, fmt.Sprint(config.Route{To: r.Prefix, Via: r.Via, Type: r.Type.String(), Metric: int(r.Metric)}))
+			table = append(table, fmt.Sprint(config.Route{To: r.Prefix, Via: r.Via, Type: r.Type.String(), Metric: r.Metric}))
 		}
 	}
 	for _, list := range [][]string{want, have, table} {

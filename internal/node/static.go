@@ -104,7 +104,7 @@ func (h hop) compare(o hop) int {
 
 // staticOf makes one of a checked route; an error names a protocol that nobody knows.
 func staticOf(c *config.Route) (s static, err error) {
-	s = static{kind: routeTypes[c.Type], metric: uint32(c.Metric), proto: unix.RTPROT_STATIC}
+	s = static{kind: routeTypes[c.Type], metric: c.Metric, proto: unix.RTPROT_STATIC}
 	s.hop = hopTo(c.Via)
 	s.encap = encapWord(slices.Index(encapWords, c.Encap))
 	if c.Proto != "" {
@@ -117,7 +117,7 @@ func staticOf(c *config.Route) (s static, err error) {
 
 // route is the reverse.
 func (s static) route(d destination) config.Route {
-	c := config.Route{To: d.prefix(), Via: s.addr(), Type: s.kind.String(), Encap: encapWords[s.encap], Metric: int(s.metric)}
+	c := config.Route{To: d.prefix(), Via: s.addr(), Type: s.kind.String(), Encap: encapWords[s.encap], Metric: s.metric}
 	if s.proto != unix.RTPROT_STATIC {
 		c.Proto = protocolName(netlink.RouteProtocol(s.proto))
 	}

@@ -21,7 +21,7 @@ func (p *Packet) fields() map[string]field {
 	if p.six() {
 		return map[string]field{
 			"hlim": {to: &p.TTL, most: 255}, "length": {to: &p.Length, most: 40 + 65535}, "tclass": {to: &p.TOS, most: 255}, "flow": {to: &p.Flow, most: 1<<20 - 1},
-			"id": {to: &p.ID, most: math.MaxUint32, fragment: true}, "offset": {to: &p.Offset, most: 65528, fragment: true}, "proto": {to: &p.Protocol, most: 255},
+			"id": {to: &p.ID, most: min(math.MaxUint32, math.MaxInt), fragment: true}, "offset": {to: &p.Offset, most: 65528, fragment: true}, "proto": {to: &p.Protocol, most: 255},
 		}
 	}
 	return map[string]field{
