@@ -27,7 +27,7 @@ DOC        := $(DESTDIR)$(PREFIX)/share/doc/vrouter
 GOTEST     := $(GO) test $(if $(WORKERS),-exec 'env GOMAXPROCS=$(shell expr 2 '*' $(WORKERS))')
 
 .DEFAULT_GOAL := help
-.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile peer bgp cni ssh libpcap prometheus tshark tutorial docs clean help
+.PHONY: build reproducible share install deb debtest test race lint vulncheck fuzz soak bench bench-scale microbench conformance difffuzz hostile page peer bgp cni ssh libpcap prometheus tshark tutorial docs clean help
 
 build: ## build bin/vrouter, static; VERSION=… names it
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vrouter ./cmd/vrouter
@@ -58,6 +58,7 @@ install: build share ## install program, CNI plugin, service, manual, completion
 	install -d $(DOC)/docs $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
 	install -m 644 packaging/copyright $(DOC)
 	install -m 644 docs/*.md $(DOC)/docs
+	cp -R docs/page $(DOC)/docs
 	find examples -type f ! -name '*.go' -exec install -D -m 644 {} $(DOC)/{} \;
 	sed '1s/$$/ $(WORD)/' README.md > $(DOC)/README.md
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/
@@ -80,13 +81,13 @@ test: ## run all tests, or those of PACKAGES; GOFLAGS_TEST=-v shows each; SKIP=�
 # GOFLAGS, as the tests of the whole program build it themselves; a race ends it at once.
 race: RUN ?= .
 race: ## run all tests, and the programs that they start, with the race detector (needs a C compiler); RACE='./rib …' are some packages, RUN=… some tests
-	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(GOFLAGS_TEST) $(RACE)
+	GOFLAGS=-race GORACE='halt_on_error=1 atexit_sleep_ms=0' CGO_ENABLED=1 $(GOTEST) -count=1 -timeout 40m -run '$(RUN)' $(if $(SKIP),-skip '$(SKIP)') $(GOFLAGS_TEST) $(RACE)
 
 lint: ## gofmt, go vet and staticcheck; each must be silent
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:" $$files >&2; exit 1; fi
 	$(GO) vet ./...
 	GOARCH=386 $(GO) vet ./...
-	$(GO) vet -tags 'bgp cni libpcap peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
+	$(GO) vet -tags 'bgp cni libpcap page peer prometheus soak ssh tshark tutorial' ./internal/e2e ./internal/filter ./internal/peer
 	$(GO) tool staticcheck ./...
 
 vulncheck: ## look up known vulnerabilities of what is used; VULNDB=file:///PATH is a copy of the database
@@ -148,6 +149,13 @@ prometheus: ## try the alerts and the dashboard of examples with Prometheus and 
 
 tshark: ## test that tshark reads captures of a trace (needs Debian's package tshark)
 	CGO_ENABLED=0 $(GOTEST) -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+
+# The browser's driver goes to bin/browser, in the version of internal/web/browser/package-lock.json.
+page: ## test the page in a real browser (needs Debian's packages chromium, nodejs, npm; fetches playwright-core); UPDATE=1 takes the pictures of docs/page.md
+	mkdir -p bin/browser && cp internal/web/browser/package.json internal/web/browser/package-lock.json bin/browser
+	npm ci --prefix bin/browser --ignore-scripts --no-audit --no-fund --silent
+	CGO_ENABLED=0 NODE_PATH=$(CURDIR)/bin/browser/node_modules PICTURES=$(if $(UPDATE),$(CURDIR)/docs/page) \
+		$(GOTEST) -tags page -run '^TestPage' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip, ping and tcpdump); UPDATE=1 writes their output into them
 	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^Test(Tutorial|Teaching)$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)

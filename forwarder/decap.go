@@ -45,7 +45,12 @@ func (x *Path) decap(p *Packet) Verdict {
 
 func (x *Path) decap6(p *Packet) Verdict {
 	ip := packet.IPv6(p.IP)
-	if ip.IsPlain() && ip.NextHeader() != packet.ProtocolUDP || p.In.Kind != Uplink {
+	switch {
+	case p.In.Kind != Uplink:
+		return pass
+	case ip.NextHeader() == packet.ProtocolUDP:
+		return x.decapVXLAN(p, packet.IPv6MinLen, false)
+	case ip.IsPlain():
 		return pass
 	}
 	protocol, at, fragment := packet.Transport(p.IP)

@@ -42,7 +42,12 @@ func (x *Path) vxlanPort(src, end netip.Addr, inner packet.IP) uint16 {
 // host. What a fragment belongs to the first one of its datagram says alone: those of peers
 // are put together.
 func (x *Path) decapVXLAN(p *Packet, at int, fragment bool) Verdict {
-	if x.VXLAN.Port == 0 || p.In.Kind != Uplink || !x.isOwn(p.IP.Dst()) {
+	if x.VXLAN.Port == 0 || p.In.Kind != Uplink {
+		return pass
+	}
+	v := packet.VXLAN(p.IP[min(at, len(p.IP)):])
+	toPort := len(v) >= packet.UDPLen && v.DstPort() == x.VXLAN.Port
+	if !toPort && !fragment || !x.isOwn(p.IP.Dst()) {
 		return pass
 	}
 	t := x.Tunnel(p.IP.Src())
@@ -51,8 +56,7 @@ func (x *Path) decapVXLAN(p *Packet, at int, fragment bool) Verdict {
 		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}
-	v := packet.VXLAN(p.IP[min(at, len(p.IP)):])
-	if fragment && isLater(p.IP) || len(v) < packet.UDPLen || v.DstPort() != x.VXLAN.Port {
+	if !toPort || fragment && isLater(p.IP) {
 		return pass
 	}
 	if !peer {

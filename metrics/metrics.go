@@ -1,5 +1,7 @@
 // Package metrics reads the router's counters when Prometheus scrapes them. The
 // packet path knows nothing of it.
+//
+// Collector and Server are of a running router, and for the program alone; to others Table says what families there are.
 package metrics
 
 import (

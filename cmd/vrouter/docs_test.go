@@ -159,7 +159,7 @@ func writeSteps(w io.Writer) {
 		if s.Quiet {
 			quiet = "quiet"
 		}
-		table.row(code(s.Word), s.Help, rfcs(s.RFC, s.RFC6), quiet)
+		table.row(code(s.Word), s.Help, rfcs(s.RFC, s.RFC6)+vxlan(s.RFCVXLAN), quiet)
 	}
 }
 
@@ -174,6 +174,13 @@ func writeReasons(w io.Writer) {
 }
 
 // rfcs are where a rule is written, of IPv6 where that is elsewhere.
+func vxlan(rfc string) string {
+	if rfc == "" {
+		return ""
+	}
+	return "; VXLAN: " + rfc
+}
+
 func rfcs(v4, v6 string) string {
 	if v6 == "" {
 		return v4

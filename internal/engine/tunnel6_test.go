@@ -457,7 +457,11 @@ func TestTunnel6ForgedErrors(t *testing.T) {
 			forged := bytes.Clone(quote)
 			if forged[3]++; addr(k.end).Is4() {
 				forged[3]--
-				forged[4]++ // a superframe's segments have the next numbers
+				forged[5]++
+			}
+			if addr(k.end).Is4() && k.encap == rib.VXLAN { // which counts on where it is of a superframe, but from the flow's own port
+				forged[5]--
+				forged[packet.IPv4MinLen+1]++
 			}
 			quote = forged
 			b.uplink.Send(k.error(3, 4, 2, 0, 1400, forged))
@@ -529,4 +533,35 @@ func split6(f *packet.Frame, mtu int) (parts []*packet.Frame) {
 		return parts[len(parts)-1]
 	})
 	return append([]*packet.Frame{f}, parts...)
+}
+
+// T5: the kernel numbers the segments of a superframe in VXLAN one after the other. What is said of
+// one is believed where the quote has the inner packet, and with it the port that belongs to its
+// flow; of 28 bytes (RFC 792) the number itself has to be right.
+func TestVXLANSegmentNumbers(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		behind uint16 // the number of what was sent
+		quote  int
+		want   int // the path MTU
+	}{
+		{"the_packet", 0, 548, 1400}, {"the_packet_in_28_bytes", 0, 28, 1400},
+		{"a_segment", 44, 548, 1400}, {"a_segment_in_28_bytes", 44, 28, 1500},
+		{"behind_the_last_segment", 64, 548, 1500}, {"in_front_of_it", 0xffff, 548, 1500},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, k := newBed(t), tunnelKinds[3]
+			b.resolve()
+			dual(b)
+			k.setup(b)
+			b.ns1.Send(k.out(1430))
+			quote := packet.IPv4(bytes.Clone(one(t, b.uplink).Payload()))
+			binary.BigEndian.PutUint16(quote[4:], quote.ID()+c.behind)
+			quote.SetChecksum()
+			b.uplink.Send(about(3, 4, 1400, quote[:c.quote]))
+			if p, _ := b.path6(k); p.Bytes != c.want {
+				t.Errorf("path MTU %+v, want %d", p, c.want)
+			}
+		})
+	}
 }

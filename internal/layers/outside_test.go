@@ -10,7 +10,7 @@ import (
 
 // public are the packages that others may use: their examples are built and run in a
 // module of its own, which can name nothing of internal/.
-var public = []string{"arpproxy", "forwarder", "rib"}
+var public = []string{"arpproxy", "forwarder", "metrics", "rib"}
 
 func TestUsableFromOutside(t *testing.T) {
 	here, err := filepath.Abs(root)

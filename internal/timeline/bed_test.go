@@ -69,6 +69,7 @@ func (s *side) build(t testing.TB, peer *side, encap rib.Encap, mtu int) {
 	s.router.Configure(forwarder.Settings{
 		Gateway: addr("169.254.1.1"), Uplink: []forwarder.Subnet{{Prefix: netip.MustParsePrefix(s.ip + "/24").Masked(), Address: addr(s.ip)}},
 		Own: []netip.Addr{addr(s.ip)}, RPF: true, Peers: []netip.Addr{addr(peer.ip)},
+		VXLAN: forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096, Peers: []netip.Addr{addr(peer.ip)}},
 	})
 	s.ns1, s.uplink = link.NewMemory(), link.NewMemory()
 	s.ns1.Offload, s.uplink.Offload = true, true

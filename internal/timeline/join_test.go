@@ -151,22 +151,28 @@ func TestJoin(t *testing.T) {
 			b.carry(b.a, b.b, nil)
 		}, want: []string{pingPath + " caused a >ens160; caused b ens160> from a; caused a ens160>; delivered none"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			b := newBed(t, c.encap, cmp.Or(c.mtu, 1500))
-			if !c.raw {
-				b.resolve()
-			}
-			c.run(b)
-			for name, records := range orders(b.a.records(), b.b.records()) {
-				var got []string
-				for _, w := range join(b.options("one"), records) {
-					got = append(got, outline(w))
+		encaps := []rib.Encap{c.encap}
+		if c.encap == rib.IPIP {
+			encaps = append(encaps, rib.VXLAN)
+		}
+		for _, encap := range encaps {
+			t.Run(c.name+"_"+encap.String(), func(t *testing.T) {
+				b := newBed(t, encap, cmp.Or(c.mtu, 1500))
+				if !c.raw {
+					b.resolve()
 				}
-				if d := gocmp.Diff(c.want, got); d != "" {
-					t.Errorf("%s (-want +got):\n%s", name, d)
+				c.run(b)
+				for name, records := range orders(b.a.records(), b.b.records()) {
+					var got []string
+					for _, w := range join(b.options("one"), records) {
+						got = append(got, outline(w))
+					}
+					if d := gocmp.Diff(c.want, got); d != "" {
+						t.Errorf("%s (-want +got):\n%s", name, d)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -217,6 +217,7 @@ func TestGenerated(t *testing.T) {
 	beds := []*bed{
 		newBed(t, rib.None, 1500).resolve(), newBed(t, rib.None, 900).resolve(),
 		newBed(t, rib.IPIP, 1500).resolve(), newBed(t, rib.IPIP, 900).resolve(),
+		newBed(t, rib.VXLAN, 1500).resolve(), newBed(t, rib.VXLAN, 900).resolve(),
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		b := rapid.SampledFrom(beds).Draw(r, "bed")

@@ -53,7 +53,15 @@ func summaries() []struct {
 		frame []byte
 		want  string
 	}
+	vxlan := func(etherType uint16, inner []byte) []byte {
+		b := append(make([]byte, packet.VXLANLen), inner...)
+		packet.PutVXLAN(b, &packet.VXLANHeader{SrcPort: 50000, DstPort: packet.VXLANPort, Len: len(b), VNI: 4096, EtherType: etherType})
+		return b
+	}
 	return []row{
+		{frameOf(4, four(17, vxlan(packet.EtherTypeIPv6, workloads(58, echo)))), "vxlan 10.70.1.1 > 10.70.2.1 vni 4096 / icmp6 echo request " + flow + " id 41 seq 1"},
+		{frameOf(6, workloads(17, vxlan(packet.EtherTypeIPv4, four(17, udp)))), "vxlan " + flow + " vni 4096 / udp 10.70.1.1.1234 > 10.70.2.1.53"},
+		{frameOf(4, four(17, vxlan(packet.EtherTypeARP, four(17, udp)))), "udp 10.70.1.1.50000 > 10.70.2.1.4789"},
 		{frameOf(4, four(1, []byte{8, 0, 0, 0, 0, 41, 0, 1})), "icmp echo request 10.70.1.1 > 10.70.2.1 id 41 seq 1"},
 		{frameOf(4, four(17, udp)), "udp 10.70.1.1.1234 > 10.70.2.1.53"},
 		{frameOf(4, four(6, tcp)), "tcp 10.70.1.1.80 > 10.70.2.1.1234 S. seq 7"},

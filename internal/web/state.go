@@ -184,16 +184,6 @@ func (s *states) current() *State {
 	return s.now
 }
 
-// isUp says whether a router, by its source's name or its own, is heard of.
-func (s *states) isUp(name string) bool {
-	for _, h := range s.current().Hosts {
-		if h.Name == name {
-			return h.State == up
-		}
-	}
-	return false
-}
-
 // look finds out how things are, and says so.
 func (s *states) look() {
 	n := &State{Time: time.Now(), Hosts: []HostState{}, Links: []LinkState{}}

@@ -3,6 +3,8 @@
 import { by, el, text } from './dom.js';
 import { json, said } from './api.js';
 
+const HARMS = ['loss 20%', 'delay 50ms', 'loss 5% delay 20ms', 'duplicate 10%', 'corrupt 5%'];
+
 // Deeds is the panel of what can be done, and the list of what was.
 export class Deeds {
   #list = new Map();
@@ -27,17 +29,15 @@ export class Deeds {
     const between = () => ({ from: from.value, to: to.value });
     const act = (word, deed) => el('button', { type: 'button', onclick: () => this.#do(deed()) }, word);
     const link = choice('cable', links);
-    const harm = el('input', { type: 'text', 'aria-label': 'How bad', value: 'loss 20% delay 50ms', spellcheck: 'false', list: 'harms' });
+    const harm = el('input', { type: 'text', 'aria-label': 'How bad', value: valueOf('How bad') ?? 'loss 20% delay 50ms', spellcheck: 'false', list: 'harms' });
     const route = choice('route', routes);
     const fault = choice('fault', faults.map((f) => [f.name, `${f.name}: ${f.shows}`]));
     by('deeds').replaceChildren(...[
-      el('h2', {}, 'Do something', el('button', { type: 'button', 'aria-label': 'Close', onclick: () => this.toggle() }, '×')),
-      ends.length > 1 && group('Traffic', el('div', {}, 'from ', from), el('div', {}, 'to ', to),
+      ends.length > 1 && group('Traffic', el('label', {}, 'from', from), el('label', {}, 'to', to),
         act('Ping', () => ({ do: 'ping', ...between(), count: 3 })),
         act('TCP', () => ({ do: 'tcp', ...between(), seconds: 5 })),
         act('Traceroute', () => ({ do: 'traceroute', ...between() }))),
-      links.length > 0 && group('A worse cable', link, harm, el('datalist', { id: 'harms' },
-        ['loss 20%', 'delay 50ms', 'loss 5% delay 20ms', 'duplicate 10%', 'corrupt 5%'].map((v) => el('option', { value: v }))),
+      links.length > 0 && group('A worse cable', link, harm, el('datalist', { id: 'harms' }, HARMS.map((value) => el('option', { value }))),
         act('Make it so', () => ({ do: 'link', link: link.value, impairment: harm.value }))),
       routes.length > 0 && group('A route less', route,
         act('Take it away', () => ({ do: 'route', host: route.value.split(' ')[0], prefix: route.value.split(' ')[1] }))),
@@ -96,9 +96,13 @@ export class Deeds {
 
 const group = (name, ...parts) => el('fieldset', {}, el('legend', {}, name), ...parts);
 
-function choice(name, values, chosen) {
+// choice is a select. Made again, as the network has changed, it keeps what was chosen.
+function choice(name, values, first) {
+  const chosen = valueOf(name) ?? first;
   return el('select', { 'aria-label': name }, values.map((v) => {
     const [value, words] = Array.isArray(v) ? v : [v, v];
     return el('option', { value, selected: value === chosen }, words);
   }));
 }
+
+const valueOf = (name) => [...by('deeds').querySelectorAll('[aria-label]')].find((e) => e.getAttribute('aria-label') === name)?.value;

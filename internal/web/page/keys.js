@@ -5,6 +5,7 @@ import { by, el } from './dom.js';
 const KEYS = [
   ['→  ←', 'the next step, the one before'],
   ['Home  End', 'the first step, the last'],
+  ['n  b', 'the next step that changes or ends it, the one before'],
   ['PgDn  PgUp', 'the next host, the one before'],
   ['↓  ↑', 'in the list: the packet below, above'],
   ['Enter', 'in the list: take this packet’s way'],

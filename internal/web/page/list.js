@@ -1,21 +1,24 @@
-// The packets, as they come. However many come, the list is bounded, and no frame of the screen draws
-// more than a few of them: what it leaves out is counted, and said.
+// The packets, as they come. However many come, the list is bounded, and only some are drawn, now and
+// then: what is left out is counted, and said.
 
 import { by, el, text } from './dom.js';
 import { clock, count, time } from './units.js';
 
 const ROWS = 300; // kept
-const A_FRAME = 40; // drawn at once, at most
+const A_TIME = 20; // drawn at once, at most
+const EVERY = 100; // ms from one drawing to the next: nobody reads faster
 const AIMING = 2000; // ms that the list holds still after the pointer was moved over it
 
 export class List {
   #waiting = []; // the newest last, ROWS at most
   #rows = by('packets');
-  #frame = 0;
+  #due = false;
+  #drawn = 0; // when
   #paused = false;
   #aimed = -Infinity;
   #selected = '';
   #missed = 0; // that the program left out: too many, or lost
+  #gap = false; // the program was not listened to for a while
   #unread = 0; // that came too fast to be drawn
 
   // open(id) is told which packet's way is wanted.
@@ -39,15 +42,17 @@ export class List {
     this.#draw();
   }
 
-  // lost counts packets of which the program could not tell.
+  // lost counts packets of which the program could not tell; 0: it does not know how many.
   lost(n) {
     this.#missed += n;
+    this.#gap ||= n === 0;
     this.#draw();
   }
 
   clear() {
     this.#waiting = [];
     this.#missed = this.#unread = 0;
+    this.#gap = false;
     this.#rows.replaceChildren();
     this.#hint();
     text(by('missed'), '');
@@ -65,37 +70,37 @@ export class List {
     by('pause').textContent = this.#paused ? `Go on${waiting}` : 'Pause';
   }
 
+  // draw shows what waits with a frame of the screen, but not before it is time.
   #draw() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
+    if (this.#due) return;
+    this.#due = true;
+    const now = performance.now();
+    const wait = Math.max(0, this.#drawn + EVERY - now, this.#paused ? 0 : this.#aimed + AIMING - now);
+    setTimeout(() => requestAnimationFrame(() => {
+      this.#due = false;
+      this.#drawn = performance.now();
+      if (!this.#paused && this.#drawn < this.#aimed + AIMING) this.#draw(); // aimed at meanwhile
+      else if (!this.#paused) this.#show();
       this.#count();
-      if (this.#paused) return;
-      const left = AIMING - (performance.now() - this.#aimed);
-      if (left > 0) {
-        this.#frame = -1;
-        setTimeout(() => { this.#frame = 0; this.#draw(); }, left);
-        return;
-      }
-      this.#show();
-    });
+    }), wait);
   }
 
   #show() {
     if (this.#waiting.length === 0) return;
     const some = this.#waiting.splice(0);
-    this.#unread += Math.max(0, some.length - A_FRAME);
+    this.#unread += Math.max(0, some.length - A_TIME);
     const still = this.#rows.scrollTop > 4 ? this.#rows.scrollHeight - this.#rows.scrollTop : 0;
     this.#rows.querySelector('.hint')?.remove();
-    this.#rows.prepend(...some.slice(-A_FRAME).reverse().map((p) => this.#row(p)));
+    this.#rows.prepend(...some.slice(-A_TIME).reverse().map((p) => this.#row(p)));
     while (this.#rows.childElementCount > ROWS) this.#rows.lastElementChild.remove();
     if (still) this.#rows.scrollTop = this.#rows.scrollHeight - still;
-    this.#count();
   }
 
   #count() {
     if (this.#paused) this.#button();
     const words = [];
     if (this.#missed) words.push(`${count(this.#missed, 'packet')} not listened to or lost on the way here: there were too many`);
+    if (this.#gap) words.push('while the stream was broken, packets may have gone unseen');
     if (this.#unread) words.push(`${count(this.#unread, 'packet')} came too fast to be shown`);
     text(by('missed'), words.join('; '));
   }
@@ -138,15 +143,12 @@ export class List {
     const go = {
       ArrowDown: at ? at.nextElementSibling : this.#rows.querySelector('[data-id]'),
       ArrowUp: at?.previousElementSibling,
-      Home: this.#rows.firstElementChild,
-      End: this.#rows.lastElementChild,
     };
     if (e.key === 'Enter' || e.key === ' ') {
       e.preventDefault();
       this.#choose(at ?? this.#rows.querySelector('[data-id]'));
     } else if (e.key in go) {
       e.preventDefault();
-      e.stopPropagation(); // Home and End are of the steps elsewhere
       this.#aimed = performance.now();
       go[e.key]?.focus();
     }

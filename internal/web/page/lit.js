@@ -37,7 +37,7 @@ export class Lit {
       else if (p.in && this.#uplink(p.host) === p.in) add(plug(topology, p.host), part);
       const last = p.out && this.#uplink(p.host) === p.out && !way.packets.some((q) => q.from === p.host && q.part === p.part);
       if (last) add(plug(topology, p.host), part);
-      this.picture.hosts.get(p.host)?.classList.add('on');
+      if (p.part === 'packet' || p.part === 'reply') this.picture.hosts.get(p.host)?.classList.add('on');
       if (p.outcome === 'dropped' && p.part !== 'caused') this.picture.hosts.get(p.host)?.classList.add('fate');
     }
     const order = { caused: 0, packet: 1, reply: 2 }; // the reply is a thin line on the packet's

@@ -123,6 +123,8 @@ watchKeys({
   End: () => way.go(Infinity),
   PageDown: () => way.host(1),
   PageUp: () => way.host(-1),
+  n: () => way.change(1),
+  b: () => way.change(-1),
   Escape: close,
   l: () => (document.querySelector('#packets [data-id]') ?? by('packets')).focus(),
   f: () => by('filter').select(),

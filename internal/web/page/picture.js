@@ -94,8 +94,8 @@ function nextHops(h) {
 function workload(w) {
   const name = w.folded ? `+ ${w.folded.length} more` : w.name;
   const x = w.x + w.width / 2;
-  return svg('g', { class: `workload${w.folded ? ' folded' : ''}` },
-    w.folded && svg('title', {}, w.folded.slice(0, 100).join(', ')),
+  return svg('g', { class: `workload${w.folded ? ' folded' : ''}${w.note ? ' away' : ''}` },
+    (w.folded || w.note) && svg('title', {}, w.note || w.folded.slice(0, 100).join(', ')),
     box(w, 'box', 9),
     svg('text', { x, y: w.y + (w.addresses?.length ? 18 : 27), class: 'name', 'text-anchor': 'middle' }, fitting(name, w.width - 12, 8)),
     w.addresses?.length > 0 && svg('text', { x, y: w.y + 36, class: 'address', 'text-anchor': 'middle' }, fitting(w.addresses[0], w.width - 8, 7.2)));

@@ -20,14 +20,14 @@ function host(picture, g, h) {
   g.setAttribute('data-state', h.state);
   const place = picture.topology.hosts.find((t) => t.name === h.name);
   const lost = (h.drops ?? []).filter((d) => d.packets_per_second > (d.noise_packets_per_second ?? 0));
-  const words = h.state === 'up' ? lost.map((d) => `${d.reason} ${rate(d.packets_per_second)}`) : [`${h.state}: ${h.why}`];
+  const words = h.state === 'up' ? lost.map((d) => `${d.reason} ${rate(d.packets_per_second)}`) : [`its router is ${h.state}`];
   const more = words.length - SHOWN_DROPS;
   const lines = words.slice(0, SHOWN_DROPS);
   if (more > 0) lines[SHOWN_DROPS - 1] += `  +${more}`;
-  const bottom = place.y + place.height - 10;
+  const below = place.y + place.height + 17;
   g.querySelector('.drops').replaceChildren(...lines.map((line, i) => {
     const text = line.length > place.width / 7.6 ? `${line.slice(0, place.width / 7.6 - 1)}…` : line;
-    return svg('text', { x: place.x + 18, y: bottom - 17 * (lines.length - 1 - i) }, svg('title', {}, words.join('\n')), text);
+    return svg('text', { x: place.x + 2, y: below + 17 * i }, svg('title', {}, h.why || words.join('\n')), text);
   }));
   for (const p of h.ports ?? []) {
     const id = `${h.name}/${p.port}`;
@@ -52,7 +52,7 @@ function link(picture, c, state) {
   const impaired = state.links?.find((l) => l.id === c.id && l.impairment && l.impairment !== 'none');
   cable.classList.toggle('impaired', Boolean(impaired));
   const subnet = cable.rate.querySelector('.subnet');
-  subnet.textContent = impaired ? impaired.impairment : c.subnet;
+  subnet.textContent = impaired ? `${c.subnet}  ${impaired.impairment}` : c.subnet;
   subnet.classList.toggle('impaired', Boolean(impaired));
 }
 

@@ -56,13 +56,13 @@ export class Way {
       const element = el('button', { type: 'button', class: 'step', 'data-step': step.step, 'data-verdict': step.verdict, tabindex: -1 },
         el('b', {}, step.step), el('i', {}, step.verdict),
         el('span', {}, step.reason || step.detail || step.route || ''),
-        el('small', {}, micro(step.ns)));
+        timed(this.way) && el('small', {}, micro(step.ns)));
       this.stops.push({ packet, step, element, index: i, first: i === 0, last: i === packet.steps.length - 1, number: this.stops.length });
       return el('li', {}, element);
     });
     const ports = [packet.in || 'made here', packet.out].filter(Boolean).join(' › ');
     return el('li', { class: `record ${packet.part}` },
-      el('h3', {}, el('b', {}, packet.host), el('span', {}, ports), packet.at_ns >= 0 && packet.time && el('small', {}, `+${time(packet.at_ns)}`)),
+      el('h3', {}, el('b', {}, packet.host), el('span', {}, ports), timed(this.way) && el('small', {}, `+${time(packet.at_ns)}`)),
       packet.part !== 'packet' && el('p', { class: 'of' }, packet.summary),
       el('ol', {}, steps),
       el('p', { class: `outcome ${packet.outcome}` }, packet.outcome, packet.reason && `: ${packet.reason}`));
@@ -97,8 +97,18 @@ export class Way {
     if (to) this.go(to.number);
   }
 
+  // change goes to the next step that is not merely passed, or to the one before.
+  change(n) {
+    const to = n > 0 ? this.stops.find((s) => s.number > this.#at && s.step.verdict !== 'pass')
+      : this.stops.findLast((s) => s.number < this.#at && s.step.verdict !== 'pass');
+    if (to) this.go(to.number);
+  }
+
   get current() { return this.stops[this.#at]; }
 }
+
+// timed says whether there are times: of what would be there are none.
+const timed = (way) => way.kind !== 'whatif';
 
 // wire is what lay between two hosts.
 function wire(packet) {
