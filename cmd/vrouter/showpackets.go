@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,12 +12,14 @@ import (
 )
 
 func newShowPackets(c *cli) *cobra.Command {
+	var forwarded bool
 	cmd := &cobra.Command{
-		Use: "packets [NUMBER…]", Short: "Dropped packets that are recorded, though nobody traced them",
-		Example: "  vrouter show packets\n  vrouter show packets 17 -o pcapng >packet.pcapng",
+		Use: "packets [NUMBER…]", Short: "Dropped packets that are recorded, or forwarded ones, though nobody traced them",
+		Example: "  vrouter show packets\n  vrouter show packets 17 -o pcapng >packet.pcapng\n  vrouter show packets --forwarded",
 		Long: "One dropped packet a second is recorded of each port and reason. `vrouter show drops` and the exemplars\n" +
 			"of the metrics have their numbers. It is as `vrouter trace` shows it; where nobody traced it, without times,\n" +
-			"and with the frame as it was when it was dropped.",
+			"and with the frame as it was when it was dropped. With --forwarded it is some of the packets that were sent on, one a\n" +
+			"second of each port and way, which have numbers of their own.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			write, err := c.tracePrinter(cmd, false)
 			if err != nil {
@@ -35,6 +38,9 @@ func newShowPackets(c *cli) *cobra.Command {
 			}
 			var all []trace.Packet
 			for _, path := range paths {
+				if forwarded {
+					path += "?forwarded"
+				}
 				list, err := c.packets(cmd, path)
 				if err != nil {
 					return err
@@ -53,13 +59,18 @@ func newShowPackets(c *cli) *cobra.Command {
 		},
 		ValidArgsFunction: c.completePackets,
 	}
+	cmd.Flags().BoolVar(&forwarded, "forwarded", false, "packets that were sent on, instead of dropped ones")
 	c.outputFlag(cmd, "pcapng")
 	return asks(cmd)
 }
 
 func (c *cli) packets(cmd *cobra.Command, path string) (list []trace.Packet, err error) {
 	if c.output == "pcapng" {
-		path += "?frames"
+		separator := "?"
+		if strings.Contains(path, "?") {
+			separator = "&"
+		}
+		path += separator + "frames"
 	}
 	return list, c.get(cmd, path, &list)
 }

@@ -15,11 +15,11 @@ import (
 
 func newWhy(c *cli) *cobra.Command {
 	var s several
-	var probe bool
+	var probe, verbose bool
 	cmd := &cobra.Command{
 		Use: "why SRC DST", Short: "Why one address does, or does not, reach another: one sentence, and the command to type next",
 		Long: "It asks the routers of all hosts of the lab that is up, or those of --hosts, what they would do with pings of\n" +
-			"several sizes and their replies, and looks at what they have dropped lately, at what waits, at tunnels and cables\n" +
+			"several sizes and their replies, and looks at what they have dropped or passed on lately, at what waits, at tunnels and cables\n" +
 			"and, in a lab, at what doctor finds on each host. It changes nothing and, without --probe, sends nothing.\n" +
 			"Exit status 1: it does not reach.",
 		Example: "  vrouter why 10.70.1.1 10.70.2.1\n  vrouter why --hosts ssh://root@192.168.0.11,ssh://root@192.168.0.12 10.70.1.1 10.70.2.1",
@@ -56,7 +56,7 @@ func newWhy(c *cli) *cobra.Command {
 					return err
 				}
 			}
-			if err := c.printAnswer(cmd, a); err != nil {
+			if err := c.printAnswer(cmd, a, verbose); err != nil {
 				return err
 			}
 			if !a.Reaches {
@@ -67,12 +67,13 @@ func newWhy(c *cli) *cobra.Command {
 		ValidArgsFunction: completeEnds,
 	}
 	cmd.Flags().BoolVar(&probe, "probe", false, "in a lab: send pings of several sizes as well, and say how many came back and where others were lost")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "and the last packet of the two that each host has recorded as passed on, which may be from before")
 	s.flags(cmd, "the routers to ask, such as a,b; default: those of the lab that is up")
 	c.outputFlag(cmd)
 	return cmd
 }
 
-func (c *cli) printAnswer(cmd *cobra.Command, a *why.Answer) error {
+func (c *cli) printAnswer(cmd *cobra.Command, a *why.Answer, verbose bool) error {
 	if c.output == "json" {
 		return c.print(cmd, a, nil)
 	}
@@ -80,6 +81,11 @@ func (c *cli) printAnswer(cmd *cobra.Command, a *why.Answer) error {
 	fmt.Fprintln(out, a.Sentence)
 	if a.Next != "" {
 		fmt.Fprintln(out, "next: "+a.Next)
+	}
+	for _, line := range a.Seen {
+		if verbose {
+			fmt.Fprintln(out, "seen: "+line)
+		}
 	}
 	return nil
 }

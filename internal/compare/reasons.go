@@ -38,6 +38,9 @@ var reasons = []reason{
 	{"the host has a default route of its own, by which Linux forwards; vrouter imports only what kernel.import names", func(s *sent, _ *Difference) bool {
 		return s.ip != nil && s.defaults && s.own(s.ip.Src()) && !s.leads(s.ip.Dst()) && s.kernelOf(s.ip) == ""
 	}},
+	{"a host that has no global IPv6 address speaks from a link-local one, each from its own", func(s *sent, d *Difference) bool {
+		return s.six() && d.Field == fieldPacket && d.out.ip != nil && inside(d.out.ip).Src().IsLinkLocalUnicast() && !s.global6()
+	}},
 	{"whether an error quotes the hop limit as it came is open (RFC 4443 2.4)", func(_ *sent, d *Difference) bool {
 		return d.Field == quotedField+fieldHops
 	}},
@@ -187,6 +190,17 @@ func (s *sent) hostOf() string { return strings.SplitN(s.from, "/", 2)[0] }
 // own says whether an address is one of the workload's.
 func (s *sent) own(a netip.Addr) bool {
 	return slices.Contains(s.vrouter.byOrigin[s.from].addresses, a)
+}
+
+// global6 says whether all hosts have a global IPv6 address.
+func (s *sent) global6() bool {
+	n := 0
+	for a := range s.kernels {
+		if a.Is6() && a.IsGlobalUnicast() {
+			n++
+		}
+	}
+	return n >= len(s.lab.Hosts)
 }
 
 // kernelOf is the host to whose own address a packet goes; "" if it goes to none.

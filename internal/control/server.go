@@ -240,13 +240,16 @@ func (s *Server) drops(r *http.Request) (any, error) {
 	return drops(c.Stats, s.kept(r.Context(), true)), nil
 }
 
-// recorded are the kept records of dropped packets, or the one that is asked for.
+// recorded are the kept records of dropped packets, or of forwarded ones, or the one that is asked for.
 func (s *Server) recorded(w http.ResponseWriter, r *http.Request) {
 	list, id := s.kept(r.Context(), false), r.PathValue("id")
+	if r.URL.Query().Has("forwarded") {
+		share.Locked(r.Context(), func() { list = s.node.Router.Trace().Forwarded() })
+	}
 	if id != "" {
 		list = slices.DeleteFunc(list, func(k *trace.Record) bool { return id != strconv.FormatUint(k.ID, 10) })
 		if len(list) == 0 {
-			fail(w, noRecord(id))
+			fail(w, noRecord(id, r.URL.Query().Has("forwarded")))
 			return
 		}
 	}
@@ -264,7 +267,10 @@ func (s *Server) recorded(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func noRecord(id string) error {
+func noRecord(id string, forwarded bool) error {
+	if forwarded {
+		return notFound{fmt.Errorf("no record of forwarded packet %q: one a second is kept of each way, the last %d of all; `vrouter show packets --forwarded` lists them", id, trace.MaxForwarded)}
+	}
 	return notFound{fmt.Errorf("no record of packet %q: one dropped packet a second is kept of each port and reason, the last %d of all; `vrouter show packets` lists them", id, trace.MaxKept)}
 }
 

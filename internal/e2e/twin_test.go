@@ -11,6 +11,7 @@ import (
 
 	"github.com/vrouter/vrouter/internal/compare"
 	"github.com/vrouter/vrouter/internal/lab"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -166,7 +167,7 @@ const twinTunnels = `hosts:
 func TestCompareRandom(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain": read(t, twoFamilies), "three hosts": read(t, "../../examples/lab-three-hosts.yaml"),
-		"tunnels": twinTunnels, "cross subnet": read(t, "../../examples/lab-cross-subnet.yaml"),
+		"tunnels": twinTunnels, "vxlan": read(t, "../../examples/lab-vxlan.yaml"), "cross subnet": read(t, "../../examples/lab-cross-subnet.yaml"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			twinUp(t, text)
@@ -195,4 +196,27 @@ func TestCompareImpairedLink(t *testing.T) {
 	vrouter(t, "lab", "compare", "icmp 10.70.1.1 > 10.70.2.1").wantError(t, 1, "link 192.168.0.0/24 is impaired, and the twin's is not: `vrouter lab link 192.168.0.0/24 none` first")
 	vrouter(t, "lab", "link", "192.168.0.0/24", "none").wantOK(t)
 	vrouter(t, "lab", "compare", "tcp 10.70.1.1:1 > 10.70.2.1:2").wantOK(t)
+}
+
+// Packets that were sent on are recorded though nobody traces, and tell who asks later what became of them.
+func TestShowForwardedPackets(t *testing.T) {
+	h := labUp(t, "")
+	wantEcho(t, h[0].ns1, there, 62)
+	list := decode[[]trace.Packet](t, h[0].ask(t, "show", "packets", "--forwarded", "-o", "json").wantOK(t))
+	if len(list) < 2 || list[0].Outcome != "forwarded" || list[0].In != "ns1" || list[0].Out != "ens160" || list[0].Src != here {
+		t.Fatalf("records %+v", list)
+	}
+	want := fmt.Sprintf("#%d k8s-master-1  ns1 > ens160  icmp echo request 10.70.1.1 > 10.70.2.1", list[0].ID)
+	if text := h[0].ask(t, "show", "packets", "--forwarded", fmt.Sprint(list[0].ID)).wantOK(t); !strings.HasPrefix(text, want) {
+		t.Errorf("%q does not begin\n%s", want, text)
+	}
+	h[0].ask(t, "show", "packets", "--forwarded", "99999").wantError(t, 1, `no record of forwarded packet "99999"`)
+	if list := decode[[]trace.Packet](t, h[0].ask(t, "show", "packets", "-o", "json").wantOK(t)); len(list) != 0 {
+		t.Errorf("dropped: %+v", list)
+	}
+	vrouter(t, "lab", "break", "return-route").wantOK(t)
+	r := vrouter(t, "why", "-v", here, there)
+	if !strings.Contains(r.out, "seen: k8s-master-1 passed it on from ns1 to ens160, ") {
+		t.Errorf("why does not tell what it has seen:\n%s", r.out)
+	}
 }

@@ -98,13 +98,20 @@ func (c *Verdicts) enter(w trace.Way, packets uint64) {
 }
 
 // countLate enters the way of a packet that has waited; six are those that were forwarded
-// and are IPv6.
-func (c *ledger) countLate(waited int, w trace.Way, packets, six uint64) {
+// and are IPv6. It says whether one is to be recorded.
+func (c *ledger) countLate(waited int, w trace.Way, packets, six uint64) (record bool) {
 	c = c.lock()
 	defer c.mu.Unlock()
 	c.Waits[waited].Resumed += packets
-	c.Ways.add(w, packets)
 	c.Six += six
+	return c.Ways.add(w, packets)
+}
+
+// mark has the next packet recorded that is forwarded by each way.
+func (c *ledger) mark() {
+	c = c.lock()
+	defer c.mu.Unlock()
+	c.Ways.mark()
 }
 
 // lock takes the ledger that counts for this one, and returns it.

@@ -29,8 +29,8 @@ import (
 // tickEvery is how often deadlines are looked at (Router.tick).
 const tickEvery = 100 * time.Millisecond
 
-// recordEvery is how often a dropped packet is recorded though nobody listens, by the
-// port it came in by and the reason.
+// recordEvery is how often a packet is recorded though nobody listens: a dropped one by the port it came in by and the reason,
+// a forwarded one by the queue and the way.
 const recordEvery = time.Second
 
 // Router runs the packet path of one host: its ports and their workers. All its
@@ -56,7 +56,8 @@ type Router struct {
 	withheld [forwarder.NumWithheld]atomic.Uint64                      // that were due and not sent
 	gone     ledger                                                    // of ports that were removed: what was counted stays counted
 
-	recorded time.Time // when housekeeping last had drops recorded
+	recorded time.Time     // when housekeeping last had packets recorded
+	marks    atomic.Uint64 // how often it had
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -71,6 +72,7 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers .
 		log: log, onGone: onGone, stop: make(chan struct{}),
 	}
 	r.lane = newLane(r)
+	r.trace.RefillForwarded()
 	r.state.Store(&state{State: forwarder.State{Tunnels: new(bart.Table[*forwarder.Tunnel])}})
 	for i, p := range pollers {
 		w := newWorker(r, i, p)
@@ -268,6 +270,8 @@ func (r *Router) housekeeping() {
 func (r *Router) tick(w *worker, now time.Time) {
 	if now.Sub(r.recorded) >= recordEvery {
 		r.recorded = now
+		r.trace.RefillForwarded()
+		r.marks.Add(1)
 		for _, p := range r.state.Load().ports {
 			if p != nil {
 				p.record()

@@ -7,7 +7,6 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/link"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -34,7 +33,7 @@ type portState struct {
 	late          ledger           // of packets that came in here and had to wait
 	tx            txCounters
 	arpRequests   [arpproxy.NumAnswers]atomic.Uint64
-	solicitations [ndproxy.NumAnswers]atomic.Uint64
+	solicitations [arpproxy.NumAnswers]atomic.Uint64
 	limiter       limiter // of ICMP errors about what comes in here
 	defence       limiter // of the router's addresses, against who claims them here
 	conflicts     atomic.Uint64
@@ -54,6 +53,7 @@ type queue struct {
 	frames uint64        // read
 	cost   time.Duration // of its worker's time
 	counts Tally
+	marked uint64 // packets, when its ways were last marked
 }
 
 // newPort is a port as the path sees it now. One without a queue, through which nothing comes,
@@ -66,8 +66,9 @@ func newPort(c forwarder.PortConfig, id int, s *portState) *port {
 // All reasons have a bit.
 const _ = uint(64 - verdict.NumReasons)
 
-// record has the next packet of each reason recorded that came in here.
+// record has the next packet recorded that came in here, of each reason, and of what has waited of each way.
 func (p *portState) record() {
+	p.late.mark()
 	for i := range p.unrecorded {
 		p.unrecorded[i].Store(^uint64(0))
 	}

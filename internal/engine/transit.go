@@ -78,11 +78,15 @@ func (t *transit) end(s *forwarder.Step, v verdict.Verdict) {
 	way := trace.WayOf(t.Edited, s, v)
 	switch {
 	case t.queue != nil:
-		t.queue.counts.Ways.add(way, t.weight)
+		if t.queue.counts.Ways.add(way, t.weight) {
+			t.keepForwarded(way)
+		}
 		t.queue.counts.Six += t.six(v)
 		t.countRoute()
 	case t.late != nil:
-		t.late.countLate(int(t.waits), way, t.weight, t.six(v))
+		if t.late.countLate(int(t.waits), way, t.weight, t.six(v)) {
+			t.keepForwarded(way)
+		}
 	default:
 		return
 	}
@@ -108,6 +112,27 @@ func (t *transit) keepRecord(way trace.Way) {
 		return
 	}
 	hub.Keep(trace.Recall(hub.NextID(), time.Now().UnixNano(), t.In.Name, t.Frame, way, t.factsOf))
+}
+
+// keepForwarded has the record of a packet kept if it was forwarded, under a number of its own.
+func (t *transit) keepForwarded(way trace.Way) {
+	if !way.Forwarded() {
+		return
+	}
+	hub := t.in.hub
+	id, ok := hub.NextForwarded()
+	if !ok {
+		return
+	}
+	var r *trace.Record
+	if t.rec != nil {
+		r = t.rec.Copy()
+		r.ID = id
+	} else {
+		r = trace.Recall(id, time.Now().UnixNano(), t.In.Name, t.Frame, way, t.factsOf)
+		r.Out = t.Out.Name
+	}
+	hub.KeepForwarded(r, way)
 }
 
 // countRoute counts a packet at the route that was found for it, once: when its way

@@ -34,7 +34,8 @@ type worker struct {
 	ended  chan struct{}
 
 	mu      sync.Mutex // held while a batch is under way; who reads the counters of its queues holds it
-	batches uint64     // under mu, as are the next two
+	batches uint64     // under mu, as are the next three
+	marks   uint64     // Router.marks, when the ways of its queues were marked
 	frames  uint64     // read so far
 	routes  RouteCounts
 
@@ -151,6 +152,20 @@ func (w *worker) begin() {
 	w.path.Neighbors = w.router.neighbors.Snapshot()
 	w.path.Keys = *w.router.idents.keys.Load()
 	w.clock = time.Time{}
+	if marks := w.router.marks.Load(); marks != w.marks {
+		w.marks = marks
+		w.mark()
+	}
+}
+
+// mark has the next packet recorded that is forwarded by each way.
+func (w *worker) mark() {
+	for _, q := range w.queues {
+		if q != nil && q.counts.Packets != q.marked {
+			q.marked = q.counts.Packets
+			q.counts.Ways.mark()
+		}
+	}
 }
 
 // end lets go of them: an idle worker keeps no table alive that is out of date.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -116,6 +117,9 @@ func (t *Host) route(h *Host) error {
 		})
 	}
 	for r := range t.config.Routes.All {
+		if t.tunnels(r) && !r.Via.Is4() {
+			return fmt.Errorf("%s: the route to %s by %s: tunnels of a twin are by IPv4 alone: build the lab without --twin", t.Name, r.To, r.Via)
+		}
 		k.Routes = append(k.Routes, twin.Route{To: r.To, Via: r.Via, Type: r.Type, Metric: int(r.Metric), Tunnel: t.tunnels(r)})
 	}
 	list := k.Commands()
@@ -135,13 +139,14 @@ func (t *Host) route(h *Host) error {
 // tunnels says whether what goes by a route is put into a tunnel.
 func (t *Host) tunnels(r config.Route) bool {
 	switch {
-	case !r.Via.Is4() || r.Encap == config.EncapNone:
+	case !r.Via.IsValid() || r.Encap == config.EncapNone:
 		return false
-	case r.Encap != "" || t.config.IPIP.Mode == config.IPIPAlways:
+	case r.Encap != "":
 		return true
 	}
+	_, mode := t.config.Mode()
 	near := slices.ContainsFunc(t.config.Uplink.Addresses, func(p netip.Prefix) bool { return p.Contains(r.Via) })
-	return t.config.IPIP.Mode == config.IPIPCrossSubnet && !near
+	return mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && !near
 }
 
 // mtuOf is what an interface of the router's workload has: what fits.

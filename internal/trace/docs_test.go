@@ -25,6 +25,7 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("| records that a trace may fall behind | %d,%03d, %.1f MiB; of all traces %d,%03d, %.1f MiB |",
 			RingSize/1000, RingSize%1000, float64(RingSize*RecordSize)/MiB, AllRings/1000, AllRings%1000, float64(AllRings*RecordSize)/MiB),
 		fmt.Sprintf("%d kept, %.1f MiB |", MaxKept, float64(MaxKept*RecordSize)/MiB),
+		fmt.Sprintf("%d in all; %d kept, %.1f MiB |", ForwardedASecond, MaxForwarded, float64(MaxForwarded*RecordSize)/MiB),
 	} {
 		if !strings.Contains(string(doc), says) {
 			t.Errorf("docs/architecture.md does not say %q", says)

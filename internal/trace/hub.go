@@ -49,8 +49,12 @@ type Hub struct {
 	held    atomic.Int64  // records of packets that wait
 	skipped atomic.Uint64 // packets that were wanted, and beyond their listener's share
 	ended   atomic.Uint64 // listeners whose filter took more than its share
-	kept    kept
-	chunks  chunks // of all rings
+	kept    kept          // of dropped packets
+	chunks  chunks        // of all rings
+
+	forwarded    kept // records of such packets
+	forwardedIDs atomic.Uint64
+	room         atomic.Int64 // how many more in this second
 
 	mu        sync.Mutex
 	owners    map[string]*owner // who listen, or who have listened and are in debt

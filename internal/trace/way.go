@@ -71,6 +71,9 @@ func (w Way) End() (*forwarder.Step, verdict.Verdict) {
 	}
 }
 
+// Forwarded says whether its end is that the packet was sent on.
+func (w Way) Forwarded() bool { return verdict.Kind(w>>wayKind&0x7f) == verdict.Pass }
+
 // Outcome is the word for its end, as it is counted: forwarded, consumed, dropped, waits.
 func (w Way) Outcome() string {
 	_, v := w.End()

@@ -175,7 +175,10 @@ func (c *commands) route(r Route) {
 	default:
 		words = append(words, r.To.String())
 	}
-	if r.Via.IsValid() {
+	switch {
+	case r.Via.Is6() && r.To.Addr().Is4(): // RFC 8950
+		words = append(words, "via inet6 "+r.Via.String())
+	case r.Via.IsValid():
 		words = append(words, "via "+r.Via.String())
 	}
 	if r.Dev != "" {
@@ -215,7 +218,10 @@ func (r *Route) add() error {
 	if r.link() {
 		k.Scope = netlink.SCOPE_LINK
 	}
-	if r.Via.IsValid() {
+	switch {
+	case r.Via.Is6() && r.To.Addr().Is4():
+		k.Via = &netlink.Via{AddrFamily: unix.AF_INET6, Addr: r.Via.AsSlice()}
+	case r.Via.IsValid():
 		k.Gw = r.Via.AsSlice()
 	}
 	if r.Onlink {

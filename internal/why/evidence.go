@@ -73,6 +73,20 @@ func (q *inquiry) drops() (bool, error) {
 	return q.spoofed()
 }
 
+// seen notes the last packet of the two that each host has recorded as passed on, each way.
+func (q *inquiry) seen() {
+	for _, name := range sorted(q.Known) {
+		told := map[string]bool{}
+		for _, p := range slices.Backward(q.Known[name].Forwarded) {
+			if p.Frame == nil || q.Now.Sub(p.Time) > recent || told[p.Out] || !between(p.Frame.Bytes, q.src, q.dst) {
+				continue
+			}
+			told[p.Out] = true
+			q.answer.Seen = append(q.answer.Seen, fmt.Sprintf("%s passed it on from %s to %s, %s ago: %s", name, p.In, p.Out, q.Now.Sub(p.Time).Round(100*time.Millisecond), p.Summary))
+		}
+	}
+}
+
 func mend(r verdict.Reason) string {
 	if m := r.Info().Mend; m != "" {
 		return "; " + m

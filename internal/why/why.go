@@ -47,6 +47,7 @@ type Answer struct {
 	Next     string   `json:"next"` // the command to type; "": none
 	Path     []string `json:"path"`
 	Back     []string `json:"reply_path"`
+	Seen     []string `json:"seen,omitempty"`   // what hosts have lately passed on of the two
 	Probed   []Probed `json:"probed,omitempty"` // what was sent, where that was asked for
 }
 
@@ -55,6 +56,7 @@ type Host struct {
 	Prefix    string // of a command of vrouter there, such as "vrouter lab exec a -- vrouter"
 	Shell     string // of any other command; "": it is to be typed there
 	Dropped   []trace.Packet
+	Forwarded []trace.Packet // some
 	Held      []control.Held
 	Tunnels   []control.Tunnel
 	Workloads []control.Workload
@@ -89,7 +91,7 @@ type Facts struct {
 
 // Look asks a router what it knows.
 func (h *Host) Look(ctx context.Context, c *control.Client) error {
-	for path, v := range map[string]any{"/v1/packets?frames": &h.Dropped, "/v1/held": &h.Held, "/v1/tunnels": &h.Tunnels, "/v1/workloads": &h.Workloads} {
+	for path, v := range map[string]any{"/v1/packets?frames": &h.Dropped, "/v1/packets?forwarded&frames": &h.Forwarded, "/v1/held": &h.Held, "/v1/tunnels": &h.Tunnels, "/v1/workloads": &h.Workloads} {
 		if err := c.Get(ctx, path, v); err != nil {
 			return err
 		}
@@ -118,6 +120,7 @@ func Ask(ctx context.Context, f *Facts, src, dst netip.Addr) (*Answer, error) {
 	}
 	q := &inquiry{Facts: f, ctx: ctx, src: src, dst: dst}
 	q.answer = Answer{Src: src.String(), Dst: dst.String(), Path: []string{}, Back: []string{}}
+	q.seen()
 	for _, look := range []func() (bool, error){q.ends, q.smallPing, q.drops, q.held, q.largePings, q.faults, q.links, q.otherWay} {
 		found, err := look()
 		if err != nil {
