@@ -58,7 +58,7 @@ install: build share ## install program, CNI plugin, service, manual, completion
 	install -d $(DOC)/docs $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/vrouter
 	install -m 644 packaging/copyright $(DOC)
 	install -m 644 docs/*.md $(DOC)/docs
-	cp -R docs/page $(DOC)/docs
+	install -D -m 644 -t $(DOC)/docs/page docs/page/*
 	find examples -type f ! -name '*.go' -exec install -D -m 644 {} $(DOC)/{} \;
 	sed '1s/$$/ $(WORD)/' README.md > $(DOC)/README.md
 	cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/

@@ -26,7 +26,7 @@ const Request = packet.ARPRequest
 // Parse reads the payload of an ARP frame; not ok if it is no well-formed message.
 func Parse(b []byte) (Message, bool) { return packet.ParseARP(b) }
 
-// Answer is why a request is answered, or that it is not.
+// Answer is why a request is answered, or that it is not. Neighbor Discovery has the same ones.
 type Answer uint8
 
 const (
@@ -55,6 +55,12 @@ type Facts struct {
 }
 
 // Decide says how to answer a well-formed message.
+func Decide(m *Message, f Facts) Answer {
+	return f.Decide(m.Op == packet.ARPRequest, m.TargetIP, m.IsProbe() || m.TargetIP == m.SenderIP)
+}
+
+// Decide says how to answer who asks for a target, or says that he is there; alone: who
+// asks for what nobody else has, an address that he is going to have, or has.
 //
 // A claim to an address of the router's own, be it a request or a reply, gets no
 // reply: the router stays who it is, and says so to all now and then.
@@ -63,17 +69,17 @@ type Facts struct {
 // is right if the packet that follows could be forwarded, and leaves by another
 // port (RFC 1027 2.3, as Linux does it); so a workload never hears a claim to
 // its own address or to one on its own link.
-func Decide(m *Message, f Facts) Answer {
+func (f Facts) Decide(asks bool, target netip.Addr, alone bool) Answer {
 	switch {
 	case f.Claimed:
 		return Conflict
-	case m.Op != packet.ARPRequest:
+	case !asks:
 		return Ignored
-	case m.TargetIP == f.Gateway:
+	case target == f.Gateway:
 		return Gateway
 	case f.Own:
 		return Own
-	case m.IsProbe(), m.TargetIP == m.SenderIP, !f.Leaves:
+	case alone, !f.Leaves:
 		return Ignored
 	}
 	return Proxy

@@ -60,13 +60,13 @@ func (x *Path) hear(p *Packet, m *packet.ARPMessage) Verdict {
 // arpWorkload answers for the gateway, the host and, by proxy, for what lies
 // behind other ports.
 func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
-	c.ARP = arpproxy.Decide(m, arpproxy.Facts{
+	c.Why = arpproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway,
 		Own:     x.isOwn(m.TargetIP),
 		Claimed: x.claimed(p.In, m.SenderIP, m.SenderMAC),
 		Leaves:  x.leaves(p.In, m.TargetIP),
 	})
-	switch c.ARP {
+	switch c.Why {
 	case arpproxy.Ignored:
 		p.note = whyIgnored(m)
 		return verdict.Noise(verdict.ARPIgnored)
@@ -77,11 +77,12 @@ func (x *Path) arpWorkload(p *Packet, m *packet.ARPMessage, c *Consequence) Verd
 		c.Frame, c.Made = x.Borrow(), ARPReply
 		arpproxy.PutReply(c.Frame, m, p.In.MAC)
 	}
-	p.note = arpNotes[c.ARP]
+	p.note = answerNotes[c.Why]
 	return consume
 }
 
-var arpNotes = [arpproxy.NumAnswers]string{
+// answerNotes are why somebody is answered, be it by ARP or by Neighbor Discovery.
+var answerNotes = [arpproxy.NumAnswers]string{
 	arpproxy.Gateway:  "answered: it is the gateway, which the router itself is",
 	arpproxy.Own:      "answered: it is an address of this host",
 	arpproxy.Proxy:    "answered by proxy: the route to it leaves by another port",
@@ -114,14 +115,14 @@ func (x *Path) claimed(in *Port, a netip.Addr, mac packet.MAC) bool {
 // host's addresses, and nobody may claim a workload's. It takes what is said to us.
 func (x *Path) arpUplink(p *Packet, m *packet.ARPMessage, c *Consequence) Verdict {
 	if x.claimed(p.In, m.SenderIP, m.SenderMAC) {
-		c.ARP, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
+		c.Why, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
 		return consume
 	}
 	if !x.isOwn(m.TargetIP) {
 		p.note = "it is between other stations of this link"
 		return verdict.Noise(verdict.ARPIgnored)
 	}
-	c.ARP = arpproxy.Own
+	c.Why = arpproxy.Own
 	p.note = "learnt from a reply to this host"
 	if m.Op == packet.ARPRequest {
 		p.note = "learnt; the host's own stack answers"

@@ -35,8 +35,7 @@ type Action uint8
 type Consequence struct {
 	Action    Action
 	Made      Origin          // Answer: what it is
-	ARP       arpproxy.Answer // Answer to an ARP message: why, or that there is none
-	ND        ndproxy.Answer  // the same to a message of Neighbor Discovery
+	Why       arpproxy.Answer // Answer to a message of ARP or Neighbor Discovery: why, or that there is none
 	Asked     bool            // Answer: to an ARP request
 	Solicited bool            // Answer: to a neighbour solicitation; Learn: by an advertisement that was asked for
 	Override  bool            // Learn: by an advertisement, whatever is known

@@ -47,7 +47,7 @@ func flowOf(ip packet.IPv4) (addresses uint64, protocol byte, port uint32) {
 	if ip.IsFragment() {
 		return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), 0
 	}
-	if q := packet.Quoted(ip); q != nil { // turned round
+	if q := packet.IPv4(packet.Quoted(packet.IP(ip))); q != nil { // turned round
 		return bits.RotateLeft64(binary.BigEndian.Uint64(q[12:20]), 32), q.Protocol(), bits.RotateLeft32(ports(q), 16)
 	}
 	return binary.BigEndian.Uint64(ip[12:20]), ip.Protocol(), ports(ip)
@@ -78,7 +78,7 @@ func (x *Path) flowHash6(ip packet.IPv6) uint32 {
 	switch fragment := u.Fragment != 0 && packet.FragmentHeader(ip[u.Fragment:]).IsFragment(); {
 	case fragment:
 	case packet.Quotes(packet.IP(ip)):
-		if q := packet.Quoted(ip); q != nil { // turned round
+		if q := packet.IPv6(packet.Quoted(packet.IP(ip))); q != nil { // turned round
 			from, to, u = words(q[24:]), words(q[8:]), q.Upper()
 			label, port = q.FlowLabel(), bits.RotateLeft32(ports6(q, u), 16)
 		}

@@ -59,7 +59,7 @@ func (x *Path) withheld(about packet.IP, in *Port, to packet.MAC, m Meaning) Wit
 	}
 	ip := packet.IPv4(about)
 	switch {
-	case packet.IsICMPError(ip):
+	case packet.IsICMPError(about):
 		return AboutError
 	case ip.FragOffset() != 0:
 		return AboutFragment

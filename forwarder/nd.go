@@ -3,6 +3,7 @@ package forwarder
 import (
 	"net/netip"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -90,32 +91,25 @@ func (x *Path) hearND(p *Packet, m *packet.ND) Verdict {
 // ndWorkload answers for the gateway, the host and, by proxy, for what lies behind other
 // ports.
 func (x *Path) ndWorkload(p *Packet, m *packet.ND, c *Consequence) Verdict {
-	c.ND = ndproxy.Decide(m, ndproxy.Facts{
+	c.Why = ndproxy.Decide(m, arpproxy.Facts{
 		Gateway: x.Gateway6,
 		Own:     x.isRouter(p.In, m.Target),
 		Claimed: x.claimed(p.In, c.Addr, c.MAC),
 		Leaves:  x.leaves(p.In, m.Target),
 	})
-	switch c.ND {
-	case ndproxy.Ignored:
+	switch c.Why {
+	case arpproxy.Ignored:
 		p.note = whyNDIgnored(m)
 		return verdict.Noise(verdict.NDIgnored)
-	case ndproxy.Conflict:
+	case arpproxy.Conflict:
 		c.Frame, c.Made = x.Borrow(), NDAdvertisement
 		ndproxy.PutAnnouncement(c.Frame, c.Addr, p.In.MAC)
 	default:
 		c.Frame, c.Made = x.Borrow(), NDAdvertisement
-		ndproxy.PutReply(c.Frame, m, c.MAC, c.ND, p.In.LinkLocal, p.In.MAC)
+		ndproxy.PutReply(c.Frame, m, c.MAC, c.Why, p.In.LinkLocal, p.In.MAC)
 	}
-	p.note = ndNotes[c.ND]
+	p.note = answerNotes[c.Why]
 	return consume
-}
-
-var ndNotes = [ndproxy.NumAnswers]string{
-	ndproxy.Gateway:  "answered: it is the gateway, which the router itself is",
-	ndproxy.Own:      "answered: it is an address of this host",
-	ndproxy.Proxy:    "answered by proxy: the route to it leaves by another port",
-	ndproxy.Conflict: "another station claims an address of the router, which defends it once in ten seconds",
 }
 
 // whyNDIgnored says what becomes of a workload's message that gets no answer, as
@@ -137,13 +131,13 @@ func whyNDIgnored(m *packet.ND) string {
 func (x *Path) ndUplink(p *Packet, m *packet.ND, c *Consequence) Verdict {
 	switch {
 	case x.claimed(p.In, c.Addr, c.MAC):
-		c.ND, p.note = ndproxy.Conflict, "another station claims an address of this host, whose own stack answers"
+		c.Why, p.note = arpproxy.Conflict, "another station claims an address of this host, whose own stack answers"
 		return consume
 	case m.Type == packet.ICMPv6NeighborSolicitation && x.isRouter(p.In, m.Target):
-		c.ND, p.note = ndproxy.Own, "learnt; the host's own stack answers"
+		c.Why, p.note = arpproxy.Own, "learnt; the host's own stack answers"
 		return consume
 	case m.Type == packet.ICMPv6NeighborAdvertisement && x.isRouter(p.In, m.Dst):
-		c.ND, p.note = ndproxy.Own, "learnt from an answer to this host"
+		c.Why, p.note = arpproxy.Own, "learnt from an answer to this host"
 		return consume
 	}
 	p.note = "it is between other stations of this link"

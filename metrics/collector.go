@@ -14,7 +14,6 @@ import (
 	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/ipv4"
 	"github.com/vrouter/vrouter/internal/ipv6"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/share"
 	"github.com/vrouter/vrouter/internal/trace"
@@ -128,8 +127,8 @@ func collectPort(ch chan<- prometheus.Metric, p *engine.PortStats) {
 	for a := range arpproxy.NumAnswers {
 		arpRequests.value(ch, float64(p.ARPRequests[a]), p.Name, arpproxy.Answer(a).String())
 	}
-	for a := range ndproxy.NumAnswers {
-		solicitations.value(ch, float64(p.Solicitations[a]), p.Name, ndproxy.Answer(a).String())
+	for a := range arpproxy.NumAnswers {
+		solicitations.value(ch, float64(p.Solicitations[a]), p.Name, arpproxy.Answer(a).String())
 	}
 	for s := range neigh.NumStates {
 		neighbors.value(ch, float64(p.Neighbors[s]), p.Name, neigh.State(s).String())

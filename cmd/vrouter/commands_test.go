@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vrouter/vrouter/internal/filter"
 )
 
 // eachCommand visits each command that a user may type.
@@ -41,6 +43,25 @@ func TestEveryCommandHelps(t *testing.T) {
 			t.Errorf("%v: %v\n%s", words, err, out)
 		}
 	})
+}
+
+// What a filter is offered is a filter.
+func TestFilterWords(t *testing.T) {
+	for _, word := range filterWords {
+		switch word {
+		case "and", "or":
+			word = "ip " + word + " ip"
+		case "not":
+			word += " ip"
+		case "src", "dst", "host", "net":
+			word += " 10.70.1.1"
+		case "port":
+			word += " 80"
+		}
+		if _, err := filter.Parse(word); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // The words of each example are those of a command and its flags.
@@ -163,6 +184,7 @@ func TestCompletesNames(t *testing.T) {
 		"--color n":             "never",
 		"lab link 10.0.0.0/8 l": "loss",
 		"show neigh":            "neighbors",
+		"route add 10.70.2.1 via 192.168.0.12 encap v": "vxlan",
 	} {
 		if out, err := typed(append([]string{"__complete"}, strings.Fields(words)...)...); err != nil || !strings.Contains("\n"+out, "\n"+want) {
 			t.Errorf("%s: %v, without %s:\n%s", words, err, want, out)

@@ -120,7 +120,7 @@ func completeNode(cmd *cobra.Command, _ []string, typed string) ([]string, cobra
 }
 
 // filterWords are those that most filters are made of.
-var filterWords = []string{"and", "arp", "dst", "host", "icmp", "icmp6", "ip", "ip6", "net", "not", "or", "port", "src", "tcp", "udp"}
+var filterWords = []string{"and", "arp", "dst", "host", "icmp", "icmp6", "ip", "ip6", "ipip", "net", "not", "or", "port", "src", "tcp", "udp", "vxlan"}
 
 // completeFilter offers words, and addresses where one comes next.
 func (c *cli) completeFilter(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

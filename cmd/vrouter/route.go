@@ -24,7 +24,7 @@ func newRouteList(c *cli) *cobra.Command {
 		Use: "list", Aliases: listAliases, Short: "All routes, the best of each prefix first", Args: noArgs,
 		Example: "  vrouter route list\n  vrouter route list -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if c.output != "text" {
+			if c.output == "json" {
 				var list []control.Route
 				if err := c.get(cmd, "/v1/routes", &list); err != nil {
 					return err
@@ -33,15 +33,19 @@ func newRouteList(c *cli) *cobra.Command {
 			}
 			client := control.NewClient(c.socket)
 			defer client.Close()
+			width := 0
+			if c.output != "wide" {
+				width = terminalWidth(cmd.OutOrStdout())
+			}
 			out := bufio.NewWriter(cmd.OutOrStdout()) // there may be a million
 			err := client.EachRoute(cmd.Context(), func(r control.Route) bool {
-				_, err := fmt.Fprintln(out, r.Line())
+				_, err := fmt.Fprintln(out, shortened(r.Line(), width))
 				return err == nil
 			})
 			return errors.Join(err, out.Flush())
 		},
 	}
-	c.outputFlag(cmd)
+	c.outputFlag(cmd, "wide")
 	return asks(cmd)
 }
 

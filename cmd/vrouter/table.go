@@ -122,9 +122,7 @@ func (t *table) fit(width int) {
 	}
 	for _, row := range t.rows {
 		for i, cell := range row {
-			if utf8.RuneCountInString(cell) > widths[i] {
-				row[i] = string([]rune(cell)[:widths[i]-1]) + cut
-			}
+			row[i] = shortened(cell, widths[i])
 		}
 	}
 }
@@ -139,4 +137,12 @@ func (t *table) drop() {
 	for i := range t.rows {
 		t.rows[i] = slices.Delete(t.rows[i], column, column+1)
 	}
+}
+
+// shortened is a text that is not wider than that; 0: as it is.
+func shortened(text string, width int) string {
+	if width == 0 || utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:width-1]) + cut
 }

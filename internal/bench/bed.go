@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 const (
 	uplink       = "ens160"
 	gateway      = "169.254.1.1"
+	gateway6     = "fe80::ecee:eeff:feee:eeee" // of gatewayMAC
 	readyTimeout = 10 * time.Second
 )
 
@@ -27,6 +29,8 @@ type side struct {
 	host, guest workload.Namespace
 	uplink      netip.Prefix
 	address     netip.Prefix // of the workload
+	uplink6     netip.Prefix // of IPv6, if the bed has it, as the next one
+	address6    netip.Prefix
 	uplinkMAC   net.HardwareAddr
 	peer        *side
 }
@@ -34,15 +38,22 @@ type side struct {
 // bed is the tutorial's network without its routers.
 type bed struct {
 	sides   [2]*side
+	six     bool       // it has IPv6 beside IPv4
 	routers []*process // what is charged for the forwarding
 	undo    []func()
 }
 
-// newBed makes the namespaces and the cable between the hosts.
-func newBed() (*bed, error) {
-	b := &bed{sides: [2]*side{
-		{name: "a", uplink: netip.MustParsePrefix("192.168.0.11/24"), address: netip.MustParsePrefix("10.70.1.1/24")},
-		{name: "b", uplink: netip.MustParsePrefix("192.168.0.12/24"), address: netip.MustParsePrefix("10.70.2.1/24")},
+// newBed makes the namespaces and the cable between the hosts, with IPv6 if six.
+func newBed(six bool) (*bed, error) {
+	b := &bed{six: six, sides: [2]*side{
+		{
+			name: "a", uplink: netip.MustParsePrefix("192.168.0.11/24"), address: netip.MustParsePrefix("10.70.1.1/24"),
+			uplink6: netip.MustParsePrefix("fd00:192::11/64"), address6: netip.MustParsePrefix("fd00:70:1::1/128"),
+		},
+		{
+			name: "b", uplink: netip.MustParsePrefix("192.168.0.12/24"), address: netip.MustParsePrefix("10.70.2.1/24"),
+			uplink6: netip.MustParsePrefix("fd00:192::12/64"), address6: netip.MustParsePrefix("fd00:70:2::1/128"),
+		},
 	}}
 	for i, s := range b.sides {
 		s.peer = b.sides[1-i]
@@ -58,14 +69,14 @@ func newBed() (*bed, error) {
 		return b, err
 	}
 	for _, s := range b.sides {
-		if err := s.host.Do(s.setUplink); err != nil {
+		if err := s.host.Do(func() error { return s.setUplink(six) }); err != nil {
 			return b, err
 		}
 	}
 	return b, nil
 }
 
-// namespace makes one without IPv6, whose announcements would be traffic too.
+// namespace makes one without IPv6, whose announcements would be traffic too, unless the bed has it.
 func (b *bed) namespace(name string) (workload.Namespace, error) {
 	n, err := workload.Create(name)
 	if err != nil {
@@ -73,8 +84,10 @@ func (b *bed) namespace(name string) (workload.Namespace, error) {
 	}
 	b.undo = append(b.undo, func() { _ = n.Delete() })
 	return n, n.Do(func() error {
-		_ = sysctl("ipv6/conf/all/disable_ipv6", "1")
-		_ = sysctl("ipv6/conf/default/disable_ipv6", "1")
+		for _, conf := range []string{"all", "default"} {
+			_ = sysctl("ipv6/conf/"+conf+"/disable_ipv6", map[bool]string{false: "1", true: "0"}[b.six])
+			_ = sysctl("ipv6/conf/"+conf+"/accept_dad", "0") // an address is of use at once
+		}
 		_ = sysctl("ipv4/tcp_no_metrics_save", "1") // else what one measurement has lost slows the next one down
 		return sysctl("ipv4/ip_forward", "0")
 	})
@@ -101,7 +114,10 @@ func (b *bed) close() {
 // ready waits until the workloads reach each other.
 func (b *bed) ready() error {
 	for deadline := time.Now().Add(readyTimeout); ; {
-		_, err := roundTrips(b.sides[0], 1, 100*time.Millisecond)
+		_, err := roundTrips(b.sides[0], false, 1, 100*time.Millisecond)
+		if err == nil && b.six {
+			_, err = roundTrips(b.sides[0], true, 1, 100*time.Millisecond)
+		}
 		if err == nil {
 			return nil
 		}
@@ -117,18 +133,29 @@ func (b *bed) ready() error {
 	}
 }
 
-func (s *side) setUplink() error {
+func (s *side) setUplink(six bool) error {
 	l, err := netlink.LinkByName(uplink)
 	if err != nil {
 		return err
 	}
 	s.uplinkMAC = l.Attrs().HardwareAddr
+	if six {
+		return up(l, s.uplink, s.uplink6)
+	}
 	return up(l, s.uplink)
 }
 
+// of is the workload's address of a family.
+func (s *side) of(six bool) netip.Addr {
+	if six {
+		return s.address6.Addr()
+	}
+	return s.address.Addr()
+}
+
 // plug gives the workload a veth instead of the router's TAP, with the
-// tutorial's address and routes. The host's end is called veth1.
-func (s *side) plug() error {
+// tutorial's addresses and routes. The host's end is called veth1.
+func (s *side) plug(six bool) error {
 	if err := addVeth(s.guest, "eth0", s.host, "veth1", gatewayMAC); err != nil {
 		return err
 	}
@@ -146,7 +173,10 @@ func (s *side) plug() error {
 		if err := addRoute("eth0", gateway+"/32", ""); err != nil {
 			return err
 		}
-		return addRoute("eth0", "0.0.0.0/0", gateway)
+		if err := addRoute("eth0", "0.0.0.0/0", gateway); err != nil || !six {
+			return err
+		}
+		return errors.Join(up(l, s.address6), addRoute("eth0", "::/0", gateway6))
 	})
 }
 
@@ -173,10 +203,12 @@ func upByName(name string) error {
 	return netlink.LinkSetUp(l)
 }
 
-func up(l netlink.Link, a netip.Prefix) error {
-	ip := &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), 32)}
-	if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ip}); err != nil {
-		return err
+func up(l netlink.Link, addresses ...netip.Prefix) error {
+	for _, a := range addresses {
+		ip := &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}
+		if err := netlink.AddrAdd(l, &netlink.Addr{IPNet: ip}); err != nil {
+			return err
+		}
 	}
 	return netlink.LinkSetUp(l)
 }

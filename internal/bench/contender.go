@@ -8,10 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -23,28 +25,36 @@ type contender struct {
 	// missing says what it needs that is not here; "" if it can run.
 	missing func() string
 	start   func(*bed) error
+	six     bool // it is measured in both families
+	theirs  bool // what does not work is a matter of others
 }
 
 const (
-	linuxName = "linux"
-	ovsName   = "ovs userspace" // as it is packaged
+	vrouterName = "vrouter"
+	ipipName    = "vrouter ipip"
+	vxlanName   = "vrouter vxlan"
+	linuxName   = "linux"
+	ovsName     = "ovs userspace" // as it is packaged
+	ovsTSOName  = "ovs with tso"
 	// noRouterName is a cable between the workloads: what sender and receiver can do.
 	noRouterName = "no router"
 )
 
 var contenders = []contender{
-	{name: noRouterName, missing: nothing, start: joinGuests},
-	{name: "vrouter", missing: nothing, start: vrouter("")},
-	{name: "vrouter ipip", missing: nothing, start: vrouter("ipip: {mode: always}\n")},
+	{name: noRouterName, missing: nothing, start: joinGuests, six: true},
+	{name: vrouterName, missing: nothing, start: vrouter(""), six: true},
+	{name: ipipName, missing: nothing, start: vrouter("ipip: {mode: always}\n"), six: true},
+	{name: vxlanName, missing: nothing, start: vrouter("vxlan: {mode: always}\n"), six: true},
 	{name: "vrouter offload off", missing: nothing, start: vrouter("offload: false\n")},
 	{name: "vrouter traced", missing: nothing, start: traced("host 203.0.113.1")},
 	{name: "vrouter sampled", missing: nothing, start: traced("--sample", "1/1000")},
 	{name: "vrouter recorded", missing: nothing, start: traced()},
-	{name: linuxName, missing: nothing, start: startLinux},
-	{name: ovsName, missing: missingOVS, start: ovs(false)},
-	{name: "ovs with tso", missing: missingOVS, start: ovs(true)},
-	{name: "pasta (one hop)", missing: missingProgram("pasta"), start: oneHop("pasta", "--foreground", "--runas", "0", "--config-net", "--no-map-gw", "--netns-only", "--netns")},
-	{name: "slirp4netns (one hop)", missing: missingProgram("slirp4netns"), start: oneHop("slirp4netns", "--configure", "--mtu=65520", "--netns-type=path")},
+	{name: linuxName, missing: nothing, start: startLinux(routeByKernel), six: true},
+	{name: "linux vxlan", missing: nothing, start: startLinux(routeByVXLAN)},
+	{name: ovsName, missing: missingOVS, start: ovs(false), theirs: true},
+	{name: ovsTSOName, missing: missingOVS, start: ovs(true), theirs: true},
+	{name: "pasta (one hop)", missing: missingProgram("pasta"), theirs: true, start: oneHop("pasta", "--foreground", "--runas", "0", "--config-net", "--no-map-gw", "--netns-only", "--netns")},
+	{name: "slirp4netns (one hop)", missing: missingProgram("slirp4netns"), theirs: true, start: oneHop("slirp4netns", "--configure", "--mtu=65520", "--netns-type=path")},
 }
 
 func nothing() string { return "" }
@@ -69,7 +79,10 @@ func joinGuests(b *bed) error {
 			if err != nil {
 				return err
 			}
-			return errors.Join(up(l, s.address), addRoute("eth0", s.peer.address.Addr().String()+"/32", ""))
+			if err := errors.Join(up(l, s.address), addRoute("eth0", s.peer.address.Addr().String()+"/32", "")); err != nil || !b.six {
+				return err
+			}
+			return errors.Join(up(l, s.address6), addRoute("eth0", s.peer.address6.String(), ""))
 		}); err != nil {
 			return err
 		}
@@ -109,13 +122,21 @@ func names(list []contender) []string {
 	return all
 }
 
-// vrouter starts one on each host, with some more lines of configuration.
+// vrouter starts one on each host, with some more lines of configuration. Tunnels are IPv4's, and IPv6 goes by them too.
 func vrouter(more string) func(*bed) error {
 	return func(b *bed) error {
 		for _, s := range b.sides {
+			addresses, routes := s.address.String(), fmt.Sprintf("{to: %s, via: %s}", s.peer.address.Addr(), s.peer.uplink.Addr())
+			if b.six {
+				via := s.peer.uplink6.Addr()
+				if strings.Contains(more, "mode: always") {
+					via = s.peer.uplink.Addr()
+				}
+				addresses, routes = fmt.Sprintf(`%s, "%s"`, addresses, s.address6), fmt.Sprintf(`%s, {to: "%s", via: "%s"}`, routes, s.peer.address6.Addr(), via)
+			}
 			config := fmt.Sprintf("node: %s\nuplink: {interface: %s}\n"+
-				"workloads: [{name: ns1, address: %s, namespace: %s}]\nroutes: [{to: %s, via: %s}]\ncontrol: {socket: %s}\n%s",
-				s.name, uplink, s.address, s.guest, s.peer.address.Addr(), s.peer.uplink.Addr(), s.socket(), more)
+				"workloads: [{name: ns1, addresses: [%s], namespace: %s}]\nroutes: [%s]\ncontrol: {socket: %s}\n%s",
+				s.name, uplink, addresses, s.guest, routes, s.socket(), more)
 			file := filepath.Join(scratch, s.name+".yaml")
 			if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 				return err
@@ -179,19 +200,22 @@ func (s *side) waitForTrace() error {
 }
 
 // startLinux makes the hosts' kernels the routers, as the tutorial and Calico do.
-func startLinux(b *bed) error {
-	for _, s := range b.sides {
-		if err := s.plug(); err != nil {
-			return err
+func startLinux(route func(s *side, six bool) error) func(*bed) error {
+	return func(b *bed) error {
+		for _, s := range b.sides {
+			if err := s.plug(b.six); err != nil {
+				return err
+			}
+			if err := s.host.Do(func() error { return errors.Join(s.forwardByKernel(b.six), route(s, b.six)) }); err != nil {
+				return err
+			}
 		}
-		if err := s.host.Do(s.routeByKernel); err != nil {
-			return err
-		}
+		return nil
 	}
-	return nil
 }
 
-func (s *side) routeByKernel() error {
+// forwardByKernel has a host forward, and say to its workload that it does.
+func (s *side) forwardByKernel(six bool) error {
 	for _, c := range [][2]string{
 		{"ipv4/ip_forward", "1"},
 		{"ipv4/conf/veth1/proxy_arp", "1"},
@@ -204,9 +228,50 @@ func (s *side) routeByKernel() error {
 	if err := addRoute("veth1", s.address.Addr().String()+"/32", ""); err != nil {
 		return err
 	}
-	if err := addRoute(uplink, s.peer.address.Addr().String()+"/32", s.peer.uplink.Addr().String()); err != nil {
-		return err
+	if six {
+		if err := errors.Join(sysctl("ipv6/conf/all/forwarding", "1"), addRoute("veth1", s.address6.String(), "")); err != nil {
+			return err
+		}
 	}
 	// Proxy ARP answers for 169.254.1.1 only if a route leads there.
 	return addRoute(uplink, "0.0.0.0/0", s.peer.uplink.Addr().String())
+}
+
+func routeByKernel(s *side, six bool) error {
+	err := addRoute(uplink, s.peer.address.Addr().String()+"/32", s.peer.uplink.Addr().String())
+	if err != nil || !six {
+		return err
+	}
+	return addRoute(uplink, s.peer.address6.String(), s.peer.uplink6.Addr().String())
+}
+
+// routeByVXLAN has the hosts' kernels route by a vxlan device, as Calico has them.
+func routeByVXLAN(s *side, _ bool) error {
+	const name, vni, port, overhead = "vxlan.bench", 4096, 4789, 50
+	own, peer := vxlanAddress(s), vxlanAddress(s.peer)
+	if err := netlink.LinkAdd(&netlink.Vxlan{
+		LinkAttrs: netlink.LinkAttrs{Name: name, MTU: 1500 - overhead}, VxlanId: vni, Port: port,
+		SrcAddr: s.uplink.Addr().AsSlice(), Group: s.peer.uplink.Addr().AsSlice(),
+	}); err != nil {
+		return err
+	}
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(up(l, own), addRoute(name, s.peer.address.Addr().String()+"/32", peer.Addr().String()),
+		s.guest.Do(func() error {
+			l, err := netlink.LinkByName("eth0")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(l, 1500-overhead)
+		}))
+}
+
+// vxlanAddress is what a host's vxlan device has.
+func vxlanAddress(s *side) netip.Prefix {
+	a := s.uplink.Addr().As4()
+	a[2] = 99
+	return netip.PrefixFrom(netip.AddrFrom4(a), 24)
 }

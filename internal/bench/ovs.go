@@ -30,7 +30,7 @@ func missingOVS() string {
 func ovs(tso bool) func(*bed) error {
 	return func(b *bed) error {
 		for _, s := range b.sides {
-			if err := s.plug(); err != nil {
+			if err := s.plug(false); err != nil {
 				return err
 			}
 			if err := s.guest.Do(knowGateway); err != nil {

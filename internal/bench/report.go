@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +17,8 @@ type column struct {
 	Contender string               `json:"contender"`
 	Missing   string               `json:"missing,omitempty"` // what it needs that is not installed
 	Medians   map[string]float64   `json:"medians"`
-	Samples   map[string][]float64 `json:"samples"` // of each measure, one a round
+	Samples   map[string][]float64 `json:"samples"`          // of each measure, one a round
+	Failed    map[string]int       `json:"failed,omitempty"` // how often it could not be taken
 }
 
 type report struct {
@@ -31,7 +30,7 @@ type report struct {
 func newReport(o options) *report {
 	r := &report{options: o, load: loadAverage()}
 	for _, c := range o.only {
-		r.columns = append(r.columns, &column{Contender: c.name, Missing: c.missing(), Samples: map[string][]float64{}})
+		r.columns = append(r.columns, &column{Contender: c.name, Missing: c.missing(), Samples: map[string][]float64{}, Failed: map[string]int{}})
 	}
 	return r
 }
@@ -48,7 +47,6 @@ func (r *report) column(name string) *column {
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s; load average before the start %s.\nMedian of %d rounds, %v a measurement; in parentheses the ratio to %s / to %s, or \"ends\" where sender and receiver make no more.\n\n",
 		machine(), r.load, r.options.rounds, r.options.measure, linuxName, ovsName)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	heading := []string{"measure"}
 	for _, c := range r.columns {
 		heading = append(heading, c.Contender)
@@ -59,37 +57,28 @@ func (r *report) print(w io.Writer) {
 		for _, c := range r.columns {
 			row = append(row, r.cell(c, m))
 		}
-		rows = append(rows, row)
-	}
-	rows = slices.Insert(rows, 1, rule(rows))
-	for _, row := range rows {
-		fmt.Fprintf(t, "| %s |\n", strings.Join(row, "\t| "))
-	}
-	t.Flush()
-}
-
-// rule is the line below the heading, as Markdown wants it.
-func rule(rows [][]string) []string {
-	line := make([]string, len(rows[0]))
-	for i := range line {
-		width := 0
-		for _, row := range rows {
-			width = max(width, utf8.RuneCountInString(row[i]))
+		if slices.ContainsFunc(row[1:], func(cell string) bool { return cell != "-" }) {
+			rows = append(rows, row)
 		}
-		line[i] = strings.Repeat("-", width)
 	}
-	return line
+	writeTable(w, rows)
+	r.printGoals(w)
 }
 
 func (r *report) cell(c *column, measure string) string {
 	switch {
 	case c.Missing != "":
 		return "not installed"
+	case len(c.Samples[measure]) == 0 && c.Failed[measure] > 0:
+		return "failed"
 	case len(c.Samples[measure]) == 0:
 		return "-"
 	}
 	v := median(c.Samples[measure])
 	text := short(v)
+	if n := c.Failed[measure]; n > 0 {
+		text = fmt.Sprintf("failed in %d of %d rounds, else %s", n, n+len(c.Samples[measure]), text)
+	}
 	if c.Contender == linuxName || c.Contender == noRouterName {
 		return text
 	}
@@ -118,7 +107,7 @@ const limitShare = 0.9
 // limited says whether a value is one of the ends, not of what is between them.
 func (r *report) limited(v float64, measure string) bool {
 	c := r.column(noRouterName)
-	return c != nil && slices.Contains(generated, measure) && v >= limitShare*median(c.Samples[measure])
+	return c != nil && slices.Contains(generated, strings.TrimPrefix(measure, six(""))) && v >= limitShare*median(c.Samples[measure])
 }
 
 // short has three digits that count, or more before the point.

@@ -44,7 +44,7 @@ func measureScale(o options, w io.Writer) error {
 }
 
 func (s scale) measure(d time.Duration) (line string, err error) {
-	b, err := newBed()
+	b, err := newBed(false)
 	defer b.close()
 	if err != nil {
 		return "", err
@@ -59,11 +59,11 @@ func (s scale) measure(d time.Duration) (line string, err error) {
 	if err != nil {
 		return "", err
 	}
-	times, err := roundTrips(b.sides[0], exchanges, time.Second)
+	times, err := roundTrips(b.sides[0], false, exchanges, time.Second)
 	if err != nil {
 		return "", err
 	}
-	tcp, err := measureTCP(b, s.streams, d)
+	tcp, err := measureTCP(b, false, s.streams, d)
 	if err != nil {
 		return "", err
 	}

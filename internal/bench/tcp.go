@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,13 +34,13 @@ var dialer = net.Dialer{
 	},
 }
 
-// startTCP connects the streams and sends on each as fast as it takes it.
-func startTCP(b *bed, streams int) (*tcpFlow, error) {
+// startTCP connects the streams by a family and sends on each as fast as it takes it.
+func startTCP(b *bed, six bool, streams int) (*tcpFlow, error) {
 	f := &tcpFlow{}
 	from, to := b.sides[0], b.sides[1]
 	var l net.Listener
 	if err := to.guest.Do(func() (err error) {
-		l, err = net.Listen("tcp4", net.JoinHostPort(to.address.Addr().String(), "0"))
+		l, err = net.Listen("tcp", netip.AddrPortFrom(to.of(six), 0).String())
 		return err
 	}); err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func startTCP(b *bed, streams int) (*tcpFlow, error) {
 	for range streams {
 		var out net.Conn
 		if err := from.guest.Do(func() (err error) {
-			out, err = dialer.Dial("tcp4", l.Addr().String())
+			out, err = dialer.Dial("tcp", l.Addr().String())
 			return err
 		}); err != nil {
 			f.close()
@@ -96,8 +97,8 @@ func (f *tcpFlow) read(c net.Conn) {
 type tcpResult struct{ bytes, seconds, cpu float64 }
 
 // measureTCP looks at what arrives, once the streams have found their speed.
-func measureTCP(b *bed, streams int, d time.Duration) (r tcpResult, err error) {
-	f, err := startTCP(b, streams)
+func measureTCP(b *bed, six bool, streams int, d time.Duration) (r tcpResult, err error) {
+	f, err := startTCP(b, six, streams)
 	if err != nil {
 		return r, err
 	}

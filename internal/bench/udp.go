@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -76,16 +77,20 @@ func (m *messages) call(trap uintptr, fd, n, flags int) (int, error) {
 	return int(k), nil
 }
 
-// openUDP makes a flow of small datagrams, or of messages that are datagrams in a row.
-func openUDP(b *bed, segmented bool) (f *udpFlow, err error) {
+// openUDP makes a flow of small datagrams by a family, or of messages that are datagrams in a row.
+func openUDP(b *bed, six, segmented bool) (f *udpFlow, err error) {
 	f = &udpFlow{in: -1, out: -1, payload: smallPayload, each: 1, done: make(chan struct{}), messages: newMessages(batch, smallPayload)}
 	if segmented {
 		f.payload, f.each, f.messages = segmentPayload, segments, newMessages(segmentBatch, segmentPayload*segments)
 	}
 	from, to := b.sides[0], b.sides[1]
+	family := unix.AF_INET
+	if six {
+		family = unix.AF_INET6
+	}
 	var at unix.Sockaddr
 	if err = to.guest.Do(func() (err error) {
-		if f.in, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		if f.in, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
 		if err := unix.SetsockoptInt(f.in, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
@@ -96,7 +101,7 @@ func openUDP(b *bed, segmented bool) (f *udpFlow, err error) {
 				return err
 			}
 		}
-		if err := unix.Bind(f.in, &unix.SockaddrInet4{Addr: to.address.Addr().As4()}); err != nil {
+		if err := unix.Bind(f.in, sockaddr(netip.AddrPortFrom(to.of(six), 0))); err != nil {
 			return err
 		}
 		at, err = unix.Getsockname(f.in)
@@ -106,7 +111,7 @@ func openUDP(b *bed, segmented bool) (f *udpFlow, err error) {
 		return nil, err
 	}
 	if err = from.guest.Do(func() (err error) {
-		if f.out, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		if f.out, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			return err
 		}
 		if segmented {

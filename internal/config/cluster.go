@@ -96,6 +96,29 @@ func (c *checker) checkBlocks(raw []rawHost, hosts []Host) {
 	for i := range hosts {
 		c.checkReach(raw, hosts, i)
 	}
+	c.checkVXLAN(raw, hosts)
+}
+
+// checkVXLAN refuses hosts that would not understand each other's VXLAN.
+func (c *checker) checkVXLAN(raw []rawHost, hosts []Host) {
+	first := -1
+	for i := range hosts {
+		v := &hosts[i].VXLAN
+		if raw[i].routes.list != nil || v.Mode == IPIPNever {
+			continue
+		}
+		if first < 0 {
+			first = i
+			continue
+		}
+		o := &hosts[first]
+		if v.VNI != o.VXLAN.VNI {
+			c.fail(raw[i].vxlan.vni.place, "%s has the network identifier %d and %s %d, so neither takes what the other sends: give all hosts one", hosts[i].Node, v.VNI, o.Node, o.VXLAN.VNI)
+		}
+		if v.Port != o.VXLAN.Port {
+			c.fail(raw[i].vxlan.port.place, "%s has port %d and %s %d, so neither takes what the other sends: give all hosts one", hosts[i].Node, v.Port, o.Node, o.VXLAN.Port)
+		}
+	}
 }
 
 // checkReach refuses a block that others have no next hop for.
@@ -133,6 +156,23 @@ func (l *Lab) enterRoutes(i int) {
 					h.enterRoute(netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), o)
 				}
 			}
+		}
+	}
+	if h.VXLAN.Mode == IPIPNever && h.VXLAN.Peers == nil {
+		h.hearVXLAN(l.Hosts)
+	}
+}
+
+// hearVXLAN has a host that sends none take that of others who do.
+func (h *Host) hearVXLAN(hosts []Host) {
+	for i := range hosts {
+		o := &hosts[i]
+		if !o.Derived || o.VXLAN.Mode == IPIPNever {
+			continue
+		}
+		h.VXLAN.VNI, h.VXLAN.Port = o.VXLAN.VNI, o.VXLAN.Port
+		for _, a := range o.Uplink.Addresses {
+			h.VXLAN.Peers = append(h.VXLAN.Peers, VTEP{Address: a.Addr()})
 		}
 	}
 }

@@ -77,6 +77,32 @@ func TestDerivedRoutes(t *testing.T) {
 	}
 }
 
+// A host that sends none takes the VXLAN of those who do; who would not understand each other is told before.
+func TestVXLANOfClusters(t *testing.T) {
+	vxlan := func(b, c string) string {
+		return strings.NewReplacer("ipip: {mode: cross-subnet}\n  - node: c", "vxlan: {mode: cross-subnet"+b+"}\n  - node: c", "ipip: {mode: always}", "vxlan: {mode: always"+c+"}").Replace(clusterFile)
+	}
+	a, err := loadNode(t, vxlan(", vni: 7, port: 8472", ", vni: 7, port: 8472"), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(a.VXLAN.Peers), "[{192.168.0.12 } {fd00:192::12 } {192.168.7.13 }]"; got != want || a.VXLAN.VNI != 7 || a.VXLAN.Port != 8472 {
+		t.Errorf("a hears %s, want %s, of network %d at port %d", got, want, a.VXLAN.VNI, a.VXLAN.Port)
+	}
+	b, err := loadNode(t, vxlan("", ""), "b")
+	if err != nil || b.VXLAN.Peers != nil || !slices.Contains(routeTexts(b), "fd00:70:3::/64 192.168.7.13 vxlan") {
+		t.Errorf("b: %v, peers %v, routes %q", err, b.VXLAN.Peers, routeTexts(b))
+	}
+	for text, want := range map[string]string{
+		vxlan(", vni: 7", ""):     "hosts[2].vxlan.vni: c has the network identifier 4096 and b 7",
+		vxlan("", ", port: 8472"): "hosts[2].vxlan.port: c has port 8472 and b 4789",
+	} {
+		if _, err := loadNode(t, text, "a"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestErrorsOfClusters(t *testing.T) {
 	for _, c := range []struct{ was, is, node, want string }{
 		{"", "", "d", `no host is called "d": it has a, b, c; give one of them as --node`},

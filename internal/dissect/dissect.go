@@ -22,7 +22,6 @@ type Field struct {
 
 const (
 	etherVLAN = 0x8100
-	portVXLAN = 4789
 	// maxHeaders bounds the headers one in the other that are named.
 	maxHeaders = 24
 )

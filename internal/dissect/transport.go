@@ -1,8 +1,9 @@
 package dissect
 
 import (
-	"encoding/binary"
 	"fmt"
+
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // tcp is RFC 9293.
@@ -56,18 +57,19 @@ func (r *reader) options(end int) {
 	}
 }
 
-// udp is RFC 768; to port 4789 there is VXLAN in it, RFC 7348.
+// udp is RFC 768; by all appearances there is VXLAN in it (RFC 7348), whatever its port.
 func (r *reader) udp() {
 	if !r.enter("UDP") {
 		return
 	}
+	begin := r.at
 	r.take(2, "source port", decimal)
-	to := r.take(2, "destination port", decimal)
+	r.take(2, "destination port", decimal)
 	r.take(2, "length", decimal)
 	if r.take(2, "checksum", hex) == nil {
 		return
 	}
-	if binary.BigEndian.Uint16(to) == portVXLAN {
+	if packet.VXLAN(r.b[begin:]).Inner() != nil {
 		r.vxlan()
 	}
 }

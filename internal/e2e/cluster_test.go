@@ -40,8 +40,8 @@ const thirdHost = `  - node: n3
 func TestClusterFile(t *testing.T) {
 	for _, mode := range []string{plain, "ipip: {mode: always}", "ipip: {mode: cross-subnet}", "vxlan: {mode: always}"} {
 		t.Run(mode, func(t *testing.T) {
-			hosts := labUp(t, clusterText(mode, ""))
-			for _, to := range []string{"10.70.2.1", "fd00:70:2::1", "10.80.0.2"} {
+			hosts := labUp(t, clusterText(mode, thirdHost)) // which sends plainly, and takes what comes
+			for _, to := range []string{"10.70.2.1", "fd00:70:2::1", "10.80.0.2", "10.80.0.3"} {
 				wantEcho(t, hosts[0].ns1, to, 62)
 			}
 			wantEcho(t, hosts[1].ns1, "10.80.0.1", 62)
@@ -78,13 +78,13 @@ func TestClusterFileOnHosts(t *testing.T) {
 	plan := func(text, node string) result {
 		return vrouter(t, "--socket", sockets[0], "plan", "--config", file(t, "next.yaml", text), "--node", node)
 	}
-	if out := plan(clusterText("never", ""), "n1").wantOK(t); out != "nothing changes\n" {
+	if out := plan(clusterText(plain, ""), "n1").wantOK(t); out != "nothing changes\n" {
 		t.Errorf("the plan of the file in force: %s", out)
 	}
-	if out := plan(clusterText("never", thirdHost), "n1").wantOK(t); !strings.Contains(out, "route  add 10.70.3.0/24 via 192.168.0.13") {
+	if out := plan(clusterText(plain, thirdHost), "n1").wantOK(t); !strings.Contains(out, "route  add 10.70.3.0/24 via 192.168.0.13") {
 		t.Errorf("the plan of a host more: %s", out)
 	}
-	plan(clusterText("never", ""), "n9").wantError(t, 1, `no host is called "n9": it has n1, n2`)
+	plan(clusterText(plain, ""), "n9").wantError(t, 1, `no host is called "n9": it has n1, n2`)
 	examined := vrouter(t, "lab", "exec", "n1", "--", program, "doctor", "--config", path, "--node", "n1")
 	if !strings.Contains(examined.out, path+" can be read") || !strings.Contains(examined.out, " uplink         it is up") {
 		t.Errorf("doctor --node: %s%s", examined.out, examined.err)

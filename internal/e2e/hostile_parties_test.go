@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -53,10 +54,10 @@ var parties = []party{
 		return errors.Join(err, stay())
 	}},
 	{"2,000 datagrams a second into a slow stack of its own", 1, func(x *hostile) error {
-		return errors.Join(burden(x.Here), x.drip(2000, x.datagram(x.Own)))
+		return errors.Join(burden(x.Here, x.Own), x.drip(2000, x.datagram(x.Own)))
 	}},
 	{"2,000 datagrams a second into the other host's slow stack", 2, func(x *hostile) error {
-		return errors.Join(burden(x.There), x.drip(2000, x.datagram(x.Its)))
+		return errors.Join(burden(x.There, x.Its), x.drip(2000, x.datagram(x.Its)))
 	}},
 }
 
@@ -127,7 +128,18 @@ func (x *hostile) frame(compose func(a *attacker) (packet.Offload, []byte)) func
 }
 
 func (x *hostile) datagram(to string) func() ([]byte, error) {
-	return x.frame(func(a *attacker) (packet.Offload, []byte) { return packet.Offload{}, a.udp(a.own, to) })
+	return x.frame(func(a *attacker) (packet.Offload, []byte) { return packet.Offload{}, a.datagram(x.Own, to) })
+}
+
+// isSix says whether an address is one of IPv6.
+func isSix(address string) bool { return netip.MustParseAddr(address).Is6() }
+
+// datagram is one of UDP, of the family of its addresses.
+func (x *attacker) datagram(src, dst string) []byte {
+	if isSix(dst) {
+		return x.udp6(src, dst)
+	}
+	return x.udp(src, dst)
 }
 
 // superframe is TCP with so much data, of which each segment is to carry size bytes.
@@ -138,10 +150,15 @@ func (x *hostile) superframe(data, size int) func() ([]byte, error) {
 		binary.BigEndian.PutUint16(segment[2:], 7001)
 		segment[12] = packet.TCPMinLen / 4 << 4
 		segment[13] = 0x10 // ACK
-		const transport = packet.EthernetLen + packet.IPv4MinLen
-		return packet.Offload{
-			Flags: 1, GSOType: packet.GSOTCPv4, GSOSize: uint16(size), HeaderLen: transport + packet.TCPMinLen, CsumStart: transport, CsumOffset: 16,
-		}, a.ip(a.own, x.Its, packet.ProtocolTCP, segment, nil)
+		o := packet.Offload{Flags: 1, GSOType: packet.GSOTCPv4, GSOSize: uint16(size), CsumStart: packet.EthernetLen + packet.IPv4MinLen, CsumOffset: 16}
+		if isSix(x.Its) {
+			o.GSOType, o.CsumStart = packet.GSOTCPv6, packet.EthernetLen+packet.IPv6MinLen
+		}
+		o.HeaderLen = o.CsumStart + packet.TCPMinLen
+		if isSix(x.Its) {
+			return o, a.ip6(x.Own, x.Its, packet.ProtocolTCP, segment, nil)
+		}
+		return o, a.ip(x.Own, x.Its, packet.ProtocolTCP, segment, nil)
 	})
 }
 
@@ -180,7 +197,11 @@ func (x *hostile) drip(rate int, frame func() ([]byte, error)) error {
 // burden has a workload's own stack work for milliseconds on each packet that it gets, until
 // this process ends: many packet sockets, each with a filter as long as one may be. A
 // hundred thousand nftables rules do the same, but take longer to make.
-func burden(ns workload.Namespace) error {
+func burden(ns workload.Namespace, address string) error {
+	protocol := binary.NativeEndian.Uint16([]byte{0x08, 0x00}) // ETH_P_IP, in network order
+	if isSix(address) {
+		protocol = binary.NativeEndian.Uint16([]byte{0x86, 0xdd})
+	}
 	const sockets, instructions = 512, 4096
 	filter := make([]unix.SockFilter, instructions)
 	for i := range filter {
@@ -198,7 +219,7 @@ func burden(ns workload.Namespace) error {
 			if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program); err != nil {
 				return err
 			}
-			if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0008 /* ETH_P_IP: what comes in, alone */}); err != nil {
+			if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol /* what comes in, alone */}); err != nil {
 				return err
 			}
 		}
@@ -221,10 +242,10 @@ func withMSS(mss int) func(_, _ string, c syscall.RawConn) error {
 
 func listenMSS(address string, mss int) (net.Listener, error) {
 	c := net.ListenConfig{Control: withMSS(mss)}
-	return c.Listen(context.Background(), "tcp4", net.JoinHostPort(address, "0"))
+	return c.Listen(context.Background(), "tcp", net.JoinHostPort(address, "0"))
 }
 
 func dialMSS(address string, mss int) (net.Conn, error) {
 	d := net.Dialer{Timeout: patience, Control: withMSS(mss)}
-	return d.Dial("tcp4", address)
+	return d.Dial("tcp", address)
 }

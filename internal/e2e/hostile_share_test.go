@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	shareModes   = flag.String("hostile.modes", "plain,ipip,cut", "modes in which the shares are measured: plain, ipip, cut (offload: false)")
+	shareModes   = flag.String("hostile.modes", "plain,ipip,cut,plain6,6in4", "modes in which the shares are measured: plain, ipip, cut (offload: false), plain6 and 6in4 (the same in IPv6, and by a tunnel of IPv4)")
 	shareWorkers = flag.String("hostile.workers", "1,2", "numbers of workers with which the shares are measured")
 )
 
@@ -37,31 +37,41 @@ const (
 type field struct {
 	hosts []host
 	w     [2][]workload.Namespace
+	six   bool // all of it is IPv6
 }
 
 // address of a workload, both counted from 0.
-func (f *field) address(host, w int) string { return fmt.Sprintf("10.70.%d.%d", host+1, w+1) }
+func (f *field) address(host, w int) string {
+	if f.six {
+		return fmt.Sprintf("fd00:70:%d::%d", host+1, w+1)
+	}
+	return fmt.Sprintf("10.70.%d.%d", host+1, w+1)
+}
 
 // takeField brings the hosts up in a mode.
 func takeField(t *testing.T, mode string, workers string) *field {
 	t.Helper()
 	more := "    workers: " + workers + "\n"
 	switch mode {
-	case "ipip":
+	case "ipip", "6in4":
 		more += "    ipip: {mode: always}\n"
 	case "cut":
 		more += "    offload: false\n"
 	}
+	via6 := "fd00:192::1%d"
+	if mode == "6in4" {
+		via6 = "192.168.0.1%d"
+	}
 	one := func(n, peer int) string {
 		var b strings.Builder
-		fmt.Fprintf(&b, "  - node: h%d\n    uplink: {address: 192.168.0.1%d/24}\n    workloads:\n", n, n)
+		fmt.Fprintf(&b, "  - node: h%d\n    uplink: {addresses: [192.168.0.1%d/24, \"fd00:192::1%d/64\"]}\n    workloads:\n", n, n, n)
 		for w := range 3 {
-			fmt.Fprintf(&b, "      - {name: w%d, address: 10.70.%d.%d/24}\n", w+1, n, w+1)
+			fmt.Fprintf(&b, "      - {name: w%d, addresses: [10.70.%d.%d/24, \"fd00:70:%d::%d/128\"]}\n", w+1, n, w+1, n, w+1)
 		}
-		fmt.Fprintf(&b, "    routes: [{to: 10.70.%d.0/24, via: 192.168.0.1%d}]\n", peer, peer)
+		fmt.Fprintf(&b, "    routes: [{to: 10.70.%d.0/24, via: 192.168.0.1%d}, {to: \"fd00:70:%d::/48\", via: \""+via6+"\"}]\n", peer, peer, peer, peer)
 		return b.String() + more
 	}
-	f := &field{hosts: labUp(t, "hosts:\n"+one(1, 2)+one(2, 1))}
+	f := &field{hosts: labUp(t, "hosts:\n"+one(1, 2)+one(2, 1)), six: strings.Contains(mode, "6")}
 	for i, h := range f.hosts {
 		for _, w := range h.Workloads {
 			f.w[i] = append(f.w[i], workload.Named(w.Namespace))

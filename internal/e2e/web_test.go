@@ -18,6 +18,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/vrouter/vrouter/internal/compare"
 	"github.com/vrouter/vrouter/internal/timeline"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/walk"
@@ -160,9 +161,7 @@ func TestWebOfALab(t *testing.T) {
 
 	// A ping appears, and its steps are those of lab trace.
 	tracing := start(t, command(t, "lab", "trace", "-o", "json", "-c", "1", "icmp"), outsideOfAll)
-	eventually(t, "both listen", func() bool {
-		return strings.Contains(hosts[2].ask(t, "show", "ports").wantOK(t), uplink) && len(traces(t, hosts)) == 3
-	})
+	eventually(t, "both listen", func() bool { return listening(t, hosts, 2) == 3 })
 	b.do(t, pingAcross)
 	e := b.await(t, "packet", `"reply":"arrived"`)
 	saved := b.ask(t, "GET", "/v1/ways/"+e.id, "")
@@ -229,15 +228,15 @@ func TestWebOfALab(t *testing.T) {
 	wantEcho(t, hosts[0].ns1, "10.70.3.1", 62)
 }
 
-// traces are the hosts whose router makes records for two at least.
-func traces(t *testing.T, hosts []host) (list []string) {
+// listening is how many routers make records for so many at least.
+func listening(t *testing.T, hosts []host, many float64) (n int) {
 	t.Helper()
 	for _, h := range hosts {
-		if n := scrape(t, h.ns)[key("trace_listeners")]; n >= 2 {
-			list = append(list, h.Name)
+		if scrape(t, h.ns)[key("trace_listeners")] >= many {
+			n++
 		}
 	}
-	return list
+	return n
 }
 
 // The demo's page shows a ping by itself, and leaves nothing when it ends.
@@ -251,6 +250,47 @@ func TestDemoWeb(t *testing.T) {
 	b.send(t, syscall.SIGINT)
 	if r := b.wait(t); r.status != 0 || r.err != "" {
 		t.Errorf("status %d, %q", r.status, r.err)
+	}
+}
+
+// Routers that are no lab's are shown the same, as far as they say who they are; nothing is done there.
+func TestWebOfHosts(t *testing.T) {
+	hosts := labUp(t, "")
+	b := openPage(t, "icmp", "web", "--hosts", hosts[0].Socket+","+hosts[1].Socket)
+	b.await(t, "topology", `"name":"`+hosts[0].Name+`".*"name":"`+hosts[1].Name+`".*"id":"192\.168\.0\.0/24","kind":"link"`)
+	eventually(t, "the page listens", func() bool { return listening(t, hosts, 1) == len(hosts) })
+	wantEcho(t, hosts[0].ns1, there, 62)
+	e := b.await(t, "packet", `"reply":"arrived"`)
+	if way := fromJSON[web.Way](t, b.ask(t, "GET", "/v1/ways/"+e.id, "")); len(way.Hosts) != 2 {
+		t.Errorf("%+v", way)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(b.request(t, "POST", "/v1/deeds", "{}"))
+	if err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a deed: %v %v", resp, err)
+	}
+	b.send(t, syscall.SIGINT)
+	if r := b.wait(t); r.status != 0 || r.err != "" {
+		t.Errorf("status %d, %q", r.status, r.err)
+	}
+}
+
+// Beside a way the page says what the kernel makes of the same packet, where the lab has one.
+func TestWebBesideTheKernel(t *testing.T) {
+	leavesNothing(t)
+	t.Cleanup(func() { vrouter(t, "lab", "down").wantOK(t) })
+	vrouter(t, "lab", "up", "--twin").wantOK(t)
+	b := openPage(t, "icmp", "lab", "web", "--write")
+	b.do(t, `{"do":"ping","from":"k8s-master-1/ns1","to":"k8s-node-1/ns1","count":1}`)
+	e := b.await(t, "packet", `icmp echo request.*"reply":"arrived"`)
+	for _, q := range []string{`{"id":` + e.id + `}`, `{"packet":"icmp 10.70.1.1 > 10.70.2.1"}`} {
+		r := fromJSON[compare.Result](t, b.ask(t, "POST", "/v1/twin", q))
+		if len(r.Kernel) == 0 || len(r.Vrouter) == 0 || !r.Explained() || !strings.Contains(fmt.Sprint(r.Kernel), "k8s-node-1") {
+			t.Errorf("%s: %+v", q, r)
+		}
+	}
+	b.send(t, syscall.SIGINT)
+	if r := b.wait(t); r.status != 0 {
+		t.Error(r.err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 )
@@ -59,12 +58,12 @@ func (w *worker) carryOut(t *transit) {
 // solicitation is counted by how it is answered, even by silence.
 func (w *worker) answer(t *transit, c *forwarder.Consequence) {
 	if c.Asked {
-		t.in.arpRequests[c.ARP].Add(1)
+		t.in.arpRequests[c.Why].Add(1)
 	}
 	if c.Solicited {
-		t.in.solicitations[c.ND].Add(1)
+		t.in.solicitations[c.Why].Add(1)
 	}
-	if isClaim(c) {
+	if c.Why == arpproxy.Conflict {
 		w.complain(t, c)
 		if c.Frame != nil && !t.in.defence.allow(w.now(), defenceRate, 1) {
 			c.Withheld = forwarder.TooSoon
@@ -74,11 +73,6 @@ func (w *worker) answer(t *transit, c *forwarder.Consequence) {
 	if c.Withheld == forwarder.NotWithheld {
 		w.cause(t, c)
 	}
-}
-
-// isClaim says whether it is about another station that claims an address of the router.
-func isClaim(c *forwarder.Consequence) bool {
-	return c.ARP == arpproxy.Conflict || c.ND == ndproxy.Conflict
 }
 
 // complain tells of a claim to an address of the router (RFC 5227 2.4 (c)): of the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -214,7 +215,7 @@ func (d *DryRun) list(t *transit, when string) {
 				c.Withheld = forwarder.RateLimited
 			}
 		case forwarder.Answer:
-			if isClaim(&c) && c.Frame != nil && !t.in.defence.allows(time.Now(), defenceRate, 1) {
+			if c.Why == arpproxy.Conflict && c.Frame != nil && !t.in.defence.allows(time.Now(), defenceRate, 1) {
 				c.Withheld = forwarder.TooSoon
 			}
 		case forwarder.Learn:

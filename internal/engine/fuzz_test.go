@@ -203,7 +203,7 @@ func FuzzICMPQuote(f *testing.F) {
 		b.ns1.Send(in)
 		if out := b.ns1.Sent(); len(out) > 0 { // it is limited, and not due about an error or a fragment
 			tellsOf(11, 0)(t, in, out[0])
-			if ip := packet.IPv4(in.Payload()); ip.FragOffset() != 0 || packet.IsICMPError(ip) {
+			if ip := packet.IPv4(in.Payload()); ip.FragOffset() != 0 || packet.IsICMPError(packet.IP(ip)) {
 				t.Error("an error about an error, or about a fragment")
 			}
 		}

@@ -126,7 +126,7 @@ func TestMultipathOwnErrors(t *testing.T) {
 	tells := func(b *bed, f *packet.Frame) packet.MAC {
 		b.uplink.Send(f)
 		out := one(b.t, b.uplink)
-		if !packet.IsICMPError(packet.IPv4(out.Payload())) {
+		if !packet.IsICMPError(packet.IP(out.Payload())) {
 			b.t.Fatalf("%s is no error", decode(out))
 		}
 		return out.DstMAC()

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/rib"
@@ -301,7 +301,7 @@ func TestSolicitationsAreCounted(t *testing.T) {
 	dual(b)
 	b.ns1.Send(solicits(ns1MAC, ns1IP6, gateway6, packet.MAC{}), solicits(ns1MAC, ns1IP6, farIP6, packet.MAC{}), solicits(ns1MAC, ns1IP6, hostIP6, packet.MAC{}),
 		solicits(ns1MAC, "::", ns1IP6, packet.MAC{}), advertises(ns1MAC, ns1IP6, gateway6, gatewayMAC, true, true))
-	want := [ndproxy.NumAnswers]uint64{ndproxy.Ignored: 1, ndproxy.Gateway: 1, ndproxy.Own: 1, ndproxy.Proxy: 1}
+	want := [arpproxy.NumAnswers]uint64{arpproxy.Ignored: 1, arpproxy.Gateway: 1, arpproxy.Own: 1, arpproxy.Proxy: 1}
 	if got := b.sentBy("ns1").Solicitations; got != want {
 		t.Errorf("%v, want %v", got, want)
 	}

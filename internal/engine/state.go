@@ -7,7 +7,6 @@ import (
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/link"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/internal/verdict"
 )
@@ -34,7 +33,7 @@ type portState struct {
 	late          ledger           // of packets that came in here and had to wait
 	tx            txCounters
 	arpRequests   [arpproxy.NumAnswers]atomic.Uint64
-	solicitations [ndproxy.NumAnswers]atomic.Uint64
+	solicitations [arpproxy.NumAnswers]atomic.Uint64
 	limiter       limiter // of ICMP errors about what comes in here
 	defence       limiter // of the router's addresses, against who claims them here
 	conflicts     atomic.Uint64

@@ -7,7 +7,6 @@ import (
 
 	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/forwarder"
-	"github.com/vrouter/vrouter/internal/ndproxy"
 	"github.com/vrouter/vrouter/internal/neigh"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/verdict"
@@ -41,7 +40,7 @@ type PortStats struct {
 	Slow          bool   // it is written by the slow lane
 	SlowLost      uint64 // packets that the slow lane took and could not write
 	ARPRequests   [arpproxy.NumAnswers]uint64
-	Solicitations [ndproxy.NumAnswers]uint64 // of neighbours
+	Solicitations [arpproxy.NumAnswers]uint64 // of neighbours
 	Neighbors     [neigh.NumStates]int
 	Queues        []QueueStats
 }

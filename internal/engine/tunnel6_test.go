@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -533,6 +534,22 @@ func split6(f *packet.Frame, mtu int) (parts []*packet.Frame) {
 		return parts[len(parts)-1]
 	})
 	return append([]*packet.Frame{f}, parts...)
+}
+
+// What a workload sends to this host's port of VXLAN is a datagram as any other, even from an address that is a peer's.
+func TestWorkloadsOwnVXLAN(t *testing.T) {
+	for _, peer := range []string{peerIP, ns1IP} {
+		b := newBed(t)
+		b.resolve()
+		b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096, Peers: []netip.Addr{addr(peer)}}
+		b.router.Configure(b.settings)
+		k := tunnelKind{"4inVXLAN", false, peerIP, hostIP, rib.VXLAN}
+		in := k.around(ns1IP, hostIP, k.in(), 0)
+		in.SetEthernet(gatewayMAC, ns1MAC, packet.EtherTypeIPv4)
+		b.ns1.Send(in)
+		tellsOf(3, 3)(t, in, one(t, b.ns1))
+		b.dropsAre("ns1", "local_unsupported", 1)
+	}
 }
 
 // T5: the kernel numbers the segments of a superframe in VXLAN one after the other. What is said of

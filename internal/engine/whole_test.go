@@ -8,6 +8,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // carries has superframes in tunnels leave by the uplink whole, or not.
@@ -22,14 +23,30 @@ func (b *bed) carries(carries bool) {
 	}
 }
 
-// tunnelBed has a tunnel by an uplink that carries so many bytes.
-func tunnelBed(t *testing.T, mtu int, carries bool) *bed {
+// tunnelBed has a tunnel by an uplink that carries so many bytes, and its outer headers.
+func tunnelBed(t *testing.T, e rib.Encap, mtu int, carries bool) *bed {
 	b := newBed(t)
 	b.resolve()
-	tunnel(b)
-	b.setMTU("ens160", mtu)
+	tunnelIn(b, e)
+	b.setMTU("ens160", mtu+forwarder.OuterLen(e, addr(peerIP)))
 	b.carries(carries)
 	return b
+}
+
+// tunnelIn is tunnel, by any encapsulation.
+func tunnelIn(b *bed, e rib.Encap) {
+	b.via("10.70.3.0/24", peerIP, e)
+	if e == rib.VXLAN {
+		b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096, Peers: b.settings.Peers, Ends: b.settings.Peers}
+		b.router.Configure(b.settings)
+	}
+}
+
+// inEachTunnel runs a test for each encapsulation.
+func inEachTunnel(t *testing.T, test func(*testing.T, rib.Encap)) {
+	for _, e := range []rib.Encap{rib.IPIP, rib.VXLAN} {
+		t.Run(e.String(), func(t *testing.T) { test(t, e) })
+	}
 }
 
 // cutFrames are the packets that frames stand for, without what numbers their outer headers; the numbers apart.
@@ -48,6 +65,9 @@ func cutFrames(t *testing.T, frames []*packet.Frame) (all [][]byte, ids []uint16
 			ids = append(ids, packet.IPv4(b[14:]).ID())
 			copy(b[18:], []byte{0, 0})
 			copy(b[24:], []byte{0, 0})
+			if b[23] == packet.ProtocolUDP { // from a port that only this router knows
+				copy(b[34:], []byte{0, 0})
+			}
 			all = append(all, b)
 		}
 	}
@@ -66,8 +86,10 @@ func tunnelStats(b *bed) engine.TunnelStats {
 
 // What leaves whole is, once it is cut, what would have been cut here, but for the outer number; books, counters and
 // the trace say where it is cut.
-func TestSuperframeIntoTunnelWhole(t *testing.T) {
-	cut, whole := tunnelBed(t, 1520, false), tunnelBed(t, 1520, true)
+func TestSuperframeIntoTunnelWhole(t *testing.T) { inEachTunnel(t, superframeIntoTunnelWhole) }
+
+func superframeIntoTunnelWhole(t *testing.T, e rib.Encap) {
+	cut, whole := tunnelBed(t, e, 1500, false), tunnelBed(t, e, 1500, true)
 	for _, b := range []*bed{cut, whole} {
 		b.ns1.Send(fromNS1(tunnelIP))
 	}
@@ -81,7 +103,7 @@ func TestSuperframeIntoTunnelWhole(t *testing.T) {
 		t.Fatalf("%d packets, and %d cut here", len(got), len(want))
 	}
 	for i := range want {
-		if !bytes.Equal(got[i], want[i]) || ids[i] != ids[0]+uint16(i) || wantIDs[i] != wantIDs[0]+uint16(i) {
+		if !bytes.Equal(got[i], want[i]) || ids[i] != ids[0]+uint16(i) || e == rib.IPIP && wantIDs[i] != wantIDs[0]+uint16(i) {
 			t.Fatalf("packet %d, of number %d from %d, is\n%x\nwant\n%x", i, ids[i], ids[0], got[i], want[i])
 		}
 	}
@@ -117,10 +139,12 @@ func inWords(t *testing.T, b *bed, f *packet.Frame) string {
 }
 
 // What no device could cut right, or no outer header could speak of, is cut here though the uplink carries superframes.
-func TestSuperframeIntoTunnelCut(t *testing.T) {
+func TestSuperframeIntoTunnelCut(t *testing.T) { inEachTunnel(t, superframeIntoTunnelCut) }
+
+func superframeIntoTunnelCut(t *testing.T, e rib.Encap) {
 	long := fromNS1(tunnelIP)
 	long.Trim(20 + 32 + segment*segments)
-	long = grown(long, packet.IPv4MaxLen-19)
+	long = grown(long, packet.IPv4MaxLen+1-forwarder.OuterLen(e, addr(peerIP)))
 	reduced := fromNS1(tunnelIP)
 	reduced.Buf[reduced.Off+14+20+13] |= 0x80 // CWR, which counts (RFC 9768)
 	for _, x := range []struct {
@@ -131,7 +155,7 @@ func TestSuperframeIntoTunnelCut(t *testing.T) {
 		{"CWR in each segment", "no device could cut it", reduced},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			b := tunnelBed(t, 1520, true)
+			b := tunnelBed(t, e, 1500, true)
 			if text := inWords(t, b, x.f.Clone()); !strings.Contains(text, "is cut here: ") || !strings.Contains(text, x.why) {
 				t.Errorf("%q is not in\n%s", x.why, text)
 			}
@@ -159,8 +183,10 @@ func grown(f *packet.Frame, n int) *packet.Frame {
 }
 
 // A segment that does not fit is refused as ever: the outer header counts.
-func TestSuperframeTooBigForTunnel(t *testing.T) {
-	b := tunnelBed(t, 1500, true)
+func TestSuperframeTooBigForTunnel(t *testing.T) { inEachTunnel(t, superframeTooBigForTunnel) }
+
+func superframeTooBigForTunnel(t *testing.T, e rib.Encap) {
+	b := tunnelBed(t, e, 1480, true)
 	in := fromNS1(tunnelIP)
 	b.ns1.Send(in)
 	silent(t, b.uplink)
@@ -168,11 +194,13 @@ func TestSuperframeTooBigForTunnel(t *testing.T) {
 }
 
 // A superframe that waits for its next hop is cut if, meanwhile, the uplink carries it no longer.
-func TestSuperframeWaitsForNeighbor(t *testing.T) {
+func TestSuperframeWaitsForNeighbor(t *testing.T) { inEachTunnel(t, superframeWaitsForNeighbor) }
+
+func superframeWaitsForNeighbor(t *testing.T, e rib.Encap) {
 	for _, carries := range []bool{true, false} {
 		b := newBed(t)
-		tunnel(b)
-		b.setMTU("ens160", 1520)
+		tunnelIn(b, e)
+		b.setMTU("ens160", 1500+forwarder.OuterLen(e, addr(peerIP)))
 		b.carries(true)
 		b.ns1.Send(fromNS1(tunnelIP))
 		b.uplink.Sent() // it is asked for
@@ -189,8 +217,10 @@ func TestSuperframeWaitsForNeighbor(t *testing.T) {
 }
 
 // Without Don't Fragment each packet has a number of the tunnel's: a superframe takes as many as it has segments.
-func TestSuperframeTakesNumbers(t *testing.T) {
-	b := tunnelBed(t, 1520, true)
+func TestSuperframeTakesNumbers(t *testing.T) { inEachTunnel(t, superframeTakesNumbers) }
+
+func superframeTakesNumbers(t *testing.T, e rib.Encap) {
+	b := tunnelBed(t, e, 1500, true)
 	var last uint16
 	for i := range 3 {
 		b.ns1.Send(edited(fromNS1(tunnelIP), func(ip packet.IPv4) { ip[6] &^= 0x40 }))

@@ -36,22 +36,23 @@ func table(ifname string) *nftables.Table {
 // of one that was killed. device is what the interface is called at present; own
 // are the addresses that the host itself answers for. The rules change as a whole.
 //
+//	ether type ip, meta pkttype host, ip daddr not in own     drop
 //	ether type ip, ip protocol 4                              drop
 //	ether type ip, ip protocol udp, udp dport VXLAN           drop      where the router speaks it: by the port vxlan
-//	ether type ip, meta pkttype host, ip daddr not in own     drop
 //
 // and for a router that speaks IPv6, as else the host's IPv6 is none of its business:
 //
+//	ether type ip6, meta pkttype host, ip6 daddr not in fe80::/10, nor in own6       drop
 //	ether type ip, ip protocol 41                                                    drop
 //	ether type ip6, ip6 nexthdr 4                                                    drop
 //	ether type ip6, ip6 nexthdr 41                                                   drop
 //	ether type ip6, ip6 nexthdr udp, udp dport VXLAN                                 drop
-//	ether type ip6, meta pkttype host, ip6 daddr not in fe80::/10, nor in own6       drop
 //
 // What is link-local, Neighbor Discovery above all, is the host's own stack's.
 //
-// Every packet of the uplink passes here, so the rules do as little as they can:
-// they do not count, as the router has counted each packet already.
+// Every packet of the uplink passes here, so the rules do as little as they can: those that most
+// packets meet come first, of either family, and none counts, as the router has counted each
+// packet already.
 func Set(ifname, device string, own []netip.Addr, six bool, vxlan uint16) error {
 	c, err := nftables.New()
 	if err != nil {
@@ -65,7 +66,8 @@ func Set(ifname, device string, own []netip.Addr, six bool, vxlan uint16) error 
 		Name: chainName, Table: t, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookIngress, Priority: nftables.ChainPriorityFilter, Device: device,
 	})
-	for _, f := range familiesOf(t, own, six, vxlan) {
+	families := familiesOf(t, own, six, vxlan)
+	for _, f := range families {
 		var elements []nftables.SetElement
 		for _, a := range f.own {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
@@ -73,9 +75,9 @@ func Set(ifname, device string, own []netip.Addr, six bool, vxlan uint16) error 
 		if err := c.AddSet(f.set, elements); err != nil {
 			return fmt.Errorf("guard on %s: %w", ifname, err)
 		}
-		for _, exprs := range f.rules {
-			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs})
-		}
+	}
+	for _, exprs := range rulesOf(families) {
+		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: exprs})
 	}
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("guard on %s: nftables: %w", ifname, err)
@@ -103,12 +105,9 @@ func Intact(ifname string, own []netip.Addr, six bool, vxlan uint16) (bool, erro
 		return false, fmt.Errorf("guard on %s: %w", ifname, err)
 	}
 	t := table(ifname)
-	families, want := familiesOf(t, own, six, vxlan), [][]expr.Any(nil)
-	for _, f := range families {
-		want = append(want, f.rules...)
-	}
+	families := familiesOf(t, own, six, vxlan)
 	rules, err := c.GetRules(t, &nftables.Chain{Name: chainName, Table: t})
-	if err != nil || !slices.EqualFunc(rules, want, func(r *nftables.Rule, exprs []expr.Any) bool { return same(r.Exprs, exprs) }) {
+	if err != nil || !slices.EqualFunc(rules, rulesOf(families), func(r *nftables.Rule, exprs []expr.Any) bool { return same(r.Exprs, exprs) }) {
 		return false, absent(ifname, err)
 	}
 	for _, f := range families {
@@ -127,9 +126,21 @@ func Intact(ifname string, own []netip.Addr, six bool, vxlan uint16) (bool, erro
 
 // family is what the guard has of one.
 type family struct {
-	own   []netip.Addr
-	set   *nftables.Set
-	rules [][]expr.Any
+	own     []netip.Addr
+	set     *nftables.Set
+	transit []expr.Any
+	tunnels [][]expr.Any
+}
+
+// rulesOf are the rules in their order.
+func rulesOf(families []family) (rules [][]expr.Any) {
+	for _, f := range families {
+		rules = append(rules, f.transit)
+	}
+	for _, f := range families {
+		rules = append(rules, f.tunnels...)
+	}
+	return rules
 }
 
 func familiesOf(t *nftables.Table, own []netip.Addr, both bool, vxlan uint16) []family {
@@ -141,16 +152,17 @@ func familiesOf(t *nftables.Table, own []netip.Addr, both bool, vxlan uint16) []
 			six.own = append(six.own, a)
 		}
 	}
-	four.rules = [][]expr.Any{tunnelled(packet.ProtocolIPIP), transit(four.set)}
+	four.transit, four.tunnels = transit(four.set), [][]expr.Any{tunnelled(packet.ProtocolIPIP)}
 	if vxlan != 0 {
-		four.rules = append(four.rules, toPort(packet.EtherTypeIPv4, 9, vxlan))
+		four.tunnels = append(four.tunnels, toPort(packet.EtherTypeIPv4, 9, vxlan))
 	}
 	if !both {
 		return []family{four}
 	}
-	six.rules = [][]expr.Any{tunnelled(packet.ProtocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(packet.ProtocolIPv6), transit6(six.set)}
+	six.transit = transit6(six.set)
+	six.tunnels = [][]expr.Any{tunnelled(packet.ProtocolIPv6), tunnelled6(packet.ProtocolIPIP), tunnelled6(packet.ProtocolIPv6)}
 	if vxlan != 0 {
-		six.rules = append(six.rules, toPort(packet.EtherTypeIPv6, 6, vxlan))
+		six.tunnels = append(six.tunnels, toPort(packet.EtherTypeIPv6, 6, vxlan))
 	}
 	return []family{four, six}
 }

@@ -20,21 +20,21 @@ func TestRulesOfTwoFamilies(t *testing.T) {
 	for _, a := range []string{"192.168.0.11", "fd00:192::11", "fe80::1", "fd00:192::11"} {
 		own = append(own, netip.MustParseAddr(a))
 	}
-	const four = "ip protocol ipencap drop\nmeta pkttype host ip daddr != @own drop\n"
-	const six = "ip protocol ipv6 drop\nip6 nexthdr ipencap drop\nip6 nexthdr ipv6 drop\n" +
-		"meta pkttype host ip6 daddr != fe80::/10 ip6 daddr != @own6 drop\n"
+	const four, six = "meta pkttype host ip daddr != @own drop\n", "meta pkttype host ip6 daddr != fe80::/10 ip6 daddr != @own6 drop\n"
+	const in4, in6 = "ip protocol ipencap drop\n", "ip protocol ipv6 drop\nip6 nexthdr ipencap drop\nip6 nexthdr ipv6 drop\n"
+	const vxlan4, vxlan6 = "ip protocol udp udp dport 4789 drop\n", "ip6 nexthdr udp udp dport 4789 drop\n"
 	for _, c := range []struct {
 		own         []netip.Addr
 		six         bool
 		vxlan       uint16
 		rules, sets string
 	}{
-		{own[:1], false, 0, four, "elements = { 192.168.0.11 }\n"},
-		{own[:1], true, 0, four + six, "elements = { 192.168.0.11 }\n"},
-		{own, true, 0, four + six, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
-		{own[:1], false, 4789, four + "ip protocol udp udp dport 4789 drop\n", "elements = { 192.168.0.11 }\n"},
-		{own[1:], true, 4789, four + "ip protocol udp udp dport 4789 drop\n" + six + "ip6 nexthdr udp udp dport 4789 drop\n", "elements = { fd00:192::11,\nfe80::1 }\n"},
-		{own[1:], true, 0, four + six, "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, 0, four + in4, "elements = { 192.168.0.11 }\n"},
+		{own[:1], true, 0, four + six + in4 + in6, "elements = { 192.168.0.11 }\n"},
+		{own, true, 0, four + six + in4 + in6, "elements = { 192.168.0.11 }\nelements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[:1], false, 4789, four + in4 + vxlan4, "elements = { 192.168.0.11 }\n"},
+		{own[1:], true, 4789, four + six + in4 + vxlan4 + in6 + vxlan6, "elements = { fd00:192::11,\nfe80::1 }\n"},
+		{own[1:], true, 0, four + six + in4 + in6, "elements = { fd00:192::11,\nfe80::1 }\n"},
 	} {
 		if err := Set("ens160", "ens160", c.own, c.six, c.vxlan); err != nil {
 			t.Fatal(err)

@@ -31,7 +31,8 @@ var layers = [][]string{
 	{"internal/trace", "internal/link"},
 	{"internal/capture", "internal/dissect", "internal/filter", "internal/impair", "internal/sketch", "internal/tunnelgso"},
 	{"forwarder"},
-	{"arpproxy", "internal/ndproxy", "internal/neigh", "rib"},
+	{"internal/ndproxy"},
+	{"arpproxy", "internal/neigh", "rib"},
 	{"internal/ipv4", "internal/ipv6"},
 	{"internal/packet", "internal/verdict"},
 	{"examples", "internal/ethtool", "internal/ping", "internal/rights", "internal/sandbox", "internal/service", "internal/share"}, // on their own

@@ -37,8 +37,9 @@ type AFPacket struct {
 	lost  atomic.Uint64
 	msgs  []mmsghdr // of Read, one for each frame
 	iovs  []unix.Iovec
-	tails []byte // one for each frame
-	big          // what is longer than a frame may be
+	tails []byte        // one for each frame
+	big                 // what is longer than a frame may be, or to be taken apart
+	vxlan atomic.Uint32 // the port of VXLAN; 0: there is none
 	// senders are what Write needs for one call; several workers write at once.
 	senders sync.Pool
 	carrier atomic.Pointer[carrier] // of superframes in tunnels; nil: there is none
@@ -158,6 +159,7 @@ func (p *AFPacket) SetOwn(own []netip.Addr, vxlan uint16) error {
 		return err
 	}
 	defer p.release()
+	p.vxlan.Store(uint32(vxlan))
 	return attachFilter(fd, own, vxlan)
 }
 
@@ -210,7 +212,7 @@ func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
 // that the caller gets.
 func (p *AFPacket) took(frames []packet.Frame, from, to int) int {
 	for i := from; i < to; i++ {
-		if p.parse(&frames[i], i); frames[i].Len > mostRead {
+		if p.parse(&frames[i], i); frames[i].Len > mostRead || p.joins(&frames[i]) {
 			p.hold(frames, i, to)
 			return i + p.handOver(frames[i:])
 		}

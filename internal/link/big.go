@@ -8,7 +8,8 @@ import (
 
 // big is what a packet socket keeps of superframes that are longer than an IP packet
 // can be (BIG TCP: gro_ipv4_max_size, gso_ipv4_max_size): they are cut into several
-// that are not, which wait, with all that came behind them, until they are asked for.
+// that are not, which wait, with all that came behind them, until they are asked for. So are
+// datagrams of VXLAN that came as one frame.
 type big struct {
 	whole []byte          // a frame with its tail
 	held  []*packet.Frame // to be handed over
@@ -24,11 +25,23 @@ func (p *AFPacket) hold(frames []packet.Frame, from, to int) {
 			p.split(f, p.tails[i*tailLen:][:f.Len-mostRead])
 			continue
 		}
+		if p.joins(f) {
+			packet.Segment(f, p.next)
+			continue
+		}
 		g := p.next()
 		g.Reset(f.Len)
 		copy(g.Bytes(), f.Bytes())
 		g.Offload = f.Offload
 	}
+}
+
+// joins says whether a frame is several datagrams of VXLAN, each of which is to be unpacked by itself: an interface joins
+// those that have a checksum (rx-udp-gro-forwarding). No kernel joins more than it can cut.
+func (p *AFPacket) joins(f *packet.Frame) bool {
+	const most = 128 // UDP_MAX_SEGMENTS
+	port := p.vxlan.Load()
+	return port != 0 && f.Offload.GSOType == packet.GSOUDPL4 && f.Admit() && f.JoinedTo(uint16(port)) && f.Segments() <= most
 }
 
 // split holds the pieces of a frame that ends in a tail.

@@ -324,6 +324,32 @@ func TestSuperframeThatLooksLikeVXLAN(t *testing.T) {
 	}
 }
 
+// Datagrams of VXLAN that the interface has joined come as what they are, each with a checksum that is right; others, and those
+// to another port, in one frame.
+func TestJoinedVXLAN(t *testing.T) {
+	near, far, _ := pair(t)
+	datagrams := func() *packet.Frame {
+		f := tunnelled(t, false, 4, vxlan, 4)
+		f.Offload.CsumStart = packet.EthernetLen + packet.IPv4MinLen
+		if !f.Admit() {
+			t.Fatal("no superframe")
+		}
+		return f
+	}
+	want := onWire(datagrams())
+	for port, frames := range map[uint16]int{0: 1, packet.VXLANPort + 1: 1, packet.VXLANPort: len(want)} {
+		if err := far.SetOwn(nil, port); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := near.Write([]*packet.Frame{datagrams()}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if got, n := arrive(t, far, len(want)); n != frames || !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Errorf("port %d: %d frames, other packets than were sent: %v", port, n, !slices.EqualFunc(got, want, bytes.Equal))
+		}
+	}
+}
+
 // What others send by the interface is none of the program's business, not even a superframe in a tunnel.
 func TestSuperframesOfOthers(t *testing.T) {
 	near, _, index := pair(t)

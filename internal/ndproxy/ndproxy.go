@@ -10,36 +10,9 @@ package ndproxy
 import (
 	"net/netip"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 )
-
-// Answer is why a solicitation is answered, or that it is not.
-type Answer uint8
-
-const (
-	Ignored  Answer = iota // silence
-	Gateway                // for the gateway address
-	Own                    // for an address of the host
-	Proxy                  // for an address behind another port (RFC 4861 7.2.8)
-	Conflict               // the sender claims an address of the router's own, which is defended (RFC 4861 7.2.6)
-	numAnswers
-)
-
-// NumAnswers is the number of answers.
-const NumAnswers = int(numAnswers)
-
-var words = [NumAnswers]string{Ignored: "ignored", Gateway: "gateway", Own: "own", Proxy: "proxy", Conflict: "conflict"}
-
-// String is the word of the metrics.
-func (a Answer) String() string { return words[a] }
-
-// Facts are what the answer depends on besides the message.
-type Facts struct {
-	Gateway netip.Addr
-	Own     bool // the target is an address of the host
-	Claimed bool // another station says that it has an address of the router's
-	Leaves  bool // a unicast route to the target leaves by another port than the asking one
-}
 
 // Decide says how to answer a well-formed message.
 //
@@ -50,32 +23,20 @@ type Facts struct {
 // is right if the packet that follows could be forwarded, and leaves by another
 // port (RFC 4861 7.2.8, as Linux does it); so a workload never hears a claim to
 // its own address or to one on its own link, be it link-local or not.
-func Decide(m *packet.ND, f Facts) Answer {
-	switch {
-	case f.Claimed:
-		return Conflict
-	case m.Type != packet.ICMPv6NeighborSolicitation:
-		return Ignored
-	case m.Target == f.Gateway:
-		return Gateway
-	case f.Own:
-		return Own
-	case m.IsProbe(), m.Target == m.Src, m.Target.IsLinkLocalUnicast(), !f.Leaves:
-		return Ignored
-	}
-	return Proxy
+func Decide(m *packet.ND, f arpproxy.Facts) arpproxy.Answer {
+	return f.Decide(m.Type == packet.ICMPv6NeighborSolicitation, m.Target, m.IsProbe() || m.Target == m.Src || m.Target.IsLinkLocalUnicast())
 }
 
 // PutReply writes the answer to m, which to sent, as an Ethernet frame into f, from and
 // about the hardware address mac. An owner speaks as the address itself, a proxy by the
 // router's own, and lets any other answer stand (RFC 4861 7.2.8). To who has no address
 // yet it goes by way of all (7.2.4).
-func PutReply(f *packet.Frame, m *packet.ND, to packet.MAC, why Answer, own netip.Addr, mac packet.MAC) {
+func PutReply(f *packet.Frame, m *packet.ND, to packet.MAC, why arpproxy.Answer, own netip.Addr, mac packet.MAC) {
 	reply := packet.ND{
 		Type: packet.ICMPv6NeighborAdvertisement, Src: m.Target, Dst: m.Src, Target: m.Target, MAC: mac,
 		Router: true, Solicited: true, Override: true,
 	}
-	if why == Proxy {
+	if why == arpproxy.Proxy {
 		reply.Src, reply.Override = own, false
 	}
 	if m.IsProbe() {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/vrouter/vrouter/arpproxy"
 	"github.com/vrouter/vrouter/internal/packet"
 )
 
@@ -25,30 +26,30 @@ func TestDecide(t *testing.T) {
 		typ            byte
 		sender, target netip.Addr
 		own, leaves    bool
-		want           Answer
+		want           arpproxy.Answer
 	}{
-		{"gateway", ask, workload, gateway, false, false, Gateway},
-		{"gateway, whatever the routes", ask, workload, gateway, false, true, Gateway},
-		{"gateway that is the host's too", ask, near, gateway, true, false, Gateway},
-		{"host", ask, workload, other, true, false, Own},
-		{"host, with a route", ask, workload, other, true, true, Own},
-		{"host's link-local address", ask, workload, near, true, false, Own},
-		{"proxy", ask, workload, other, false, true, Proxy},
-		{"no route, or one back", ask, workload, other, false, false, Ignored},
-		{"what is on the link alone", ask, workload, near, false, true, Ignored},
-		{"the asker's own", ask, workload, workload, false, true, Ignored},
-		{"probe for the gateway", ask, nobody, gateway, false, false, Gateway},
-		{"probe for the host", ask, nobody, other, true, true, Own},
-		{"probe, never by proxy", ask, nobody, other, false, true, Ignored},
-		{"probe for itself", ask, nobody, workload, false, false, Ignored},
-		{"advertisement about the gateway", tell, workload, gateway, false, true, Ignored},
-		{"advertisement to the host", tell, workload, other, true, true, Ignored},
-		{"router solicitation", packet.ICMPv6RouterSolicitation, near, netip.Addr{}, false, false, Ignored},
-		{"redirect", packet.ICMPv6Redirect, near, other, true, true, Ignored},
+		{"gateway", ask, workload, gateway, false, false, arpproxy.Gateway},
+		{"gateway, whatever the routes", ask, workload, gateway, false, true, arpproxy.Gateway},
+		{"gateway that is the host's too", ask, near, gateway, true, false, arpproxy.Gateway},
+		{"host", ask, workload, other, true, false, arpproxy.Own},
+		{"host, with a route", ask, workload, other, true, true, arpproxy.Own},
+		{"host's link-local address", ask, workload, near, true, false, arpproxy.Own},
+		{"proxy", ask, workload, other, false, true, arpproxy.Proxy},
+		{"no route, or one back", ask, workload, other, false, false, arpproxy.Ignored},
+		{"what is on the link alone", ask, workload, near, false, true, arpproxy.Ignored},
+		{"the asker's own", ask, workload, workload, false, true, arpproxy.Ignored},
+		{"probe for the gateway", ask, nobody, gateway, false, false, arpproxy.Gateway},
+		{"probe for the host", ask, nobody, other, true, true, arpproxy.Own},
+		{"probe, never by proxy", ask, nobody, other, false, true, arpproxy.Ignored},
+		{"probe for itself", ask, nobody, workload, false, false, arpproxy.Ignored},
+		{"advertisement about the gateway", tell, workload, gateway, false, true, arpproxy.Ignored},
+		{"advertisement to the host", tell, workload, other, true, true, arpproxy.Ignored},
+		{"router solicitation", packet.ICMPv6RouterSolicitation, near, netip.Addr{}, false, false, arpproxy.Ignored},
+		{"redirect", packet.ICMPv6Redirect, near, other, true, true, arpproxy.Ignored},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := packet.ND{Type: c.typ, Src: c.sender, MAC: workloadMAC, Target: c.target}
-			if got := Decide(&m, Facts{Gateway: gateway, Own: c.own, Leaves: c.leaves}); got != c.want {
+			if got := Decide(&m, arpproxy.Facts{Gateway: gateway, Own: c.own, Leaves: c.leaves}); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
@@ -59,8 +60,8 @@ func TestDecideClaims(t *testing.T) {
 	for _, typ := range []byte{packet.ICMPv6NeighborSolicitation, packet.ICMPv6NeighborAdvertisement} {
 		for _, target := range []netip.Addr{gateway, workload, other} {
 			m := packet.ND{Type: typ, Src: gateway, MAC: workloadMAC, Target: target}
-			if got := Decide(&m, Facts{Gateway: gateway, Claimed: true, Own: true, Leaves: true}); got != Conflict {
-				t.Errorf("type %d about %s: %s, want %s", typ, target, got, Conflict)
+			if got := Decide(&m, arpproxy.Facts{Gateway: gateway, Claimed: true, Own: true, Leaves: true}); got != arpproxy.Conflict {
+				t.Errorf("type %d about %s: %s, want %s", typ, target, got, arpproxy.Conflict)
 			}
 		}
 	}
@@ -72,13 +73,13 @@ func TestPutReply(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		sender netip.Addr
-		why    Answer
+		why    arpproxy.Answer
 		to     packet.MAC
 		want   packet.ND
 	}{
-		{"gateway", workload, Gateway, workloadMAC, packet.ND{Src: gateway, Dst: workload, Solicited: true, Override: true}},
-		{"proxy", workload, Proxy, workloadMAC, packet.ND{Src: near, Dst: workload, Solicited: true}},
-		{"probe", nobody, Own, packet.MAC{0x33, 0x33, 0, 0, 0, 1}, packet.ND{Src: gateway, Dst: packet.AllNodes, Override: true}},
+		{"gateway", workload, arpproxy.Gateway, workloadMAC, packet.ND{Src: gateway, Dst: workload, Solicited: true, Override: true}},
+		{"proxy", workload, arpproxy.Proxy, workloadMAC, packet.ND{Src: near, Dst: workload, Solicited: true}},
+		{"probe", nobody, arpproxy.Own, packet.MAC{0x33, 0x33, 0, 0, 0, 1}, packet.ND{Src: gateway, Dst: packet.AllNodes, Override: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := packet.ND{Type: packet.ICMPv6NeighborSolicitation, Src: c.sender, Dst: packet.SolicitedNode(gateway), Target: gateway}
@@ -102,15 +103,5 @@ func TestPutAnnouncement(t *testing.T) {
 	got, ok := packet.ParseND(packet.IPv6(f.Payload()))
 	if !ok || got != want || f.DstMAC() != (packet.MAC{0x33, 0x33, 0, 0, 0, 1}) || f.SrcMAC() != gatewayMAC {
 		t.Errorf("%s > %s: %+v, want %+v", f.SrcMAC(), f.DstMAC(), got, want)
-	}
-}
-
-func TestAnswerWords(t *testing.T) {
-	seen := map[string]bool{}
-	for a := range Answer(NumAnswers) {
-		if a.String() == "" || seen[a.String()] {
-			t.Errorf("answer %d is called %q", a, a)
-		}
-		seen[a.String()] = true
 	}
 }

@@ -86,7 +86,7 @@ func fuzzFragment(fr *Frame) {
 		return
 	}
 	fr.Trim(ip.TotalLen())
-	IsICMPError(ip)
+	IsICMPError(IP(ip))
 	if fr.IPLen() > 68 && Fragmentable(ip, 68) {
 		Fragment(fr, 68, func() *Frame { return &Frame{Buf: make([]byte, Headroom+EthernetLen+68)} })
 	}
@@ -124,8 +124,8 @@ func FuzzIPv6(f *testing.F) {
 			t.Errorf("%+v in %d bytes", u, len(b))
 		}
 		Transport(IP(ip))
-		IsICMPError(ip)
-		if q := Quoted(ip); q != nil && (!Quotes(IP(ip)) || !IsICMPError(ip) || len(q) < IPv6MinLen || len(q) > ip.end()-u.At-ICMPHeaderLen) {
+		IsICMPError(IP(ip))
+		if q := Quoted(IP(ip)); q != nil && (!Quotes(IP(ip)) || !IsICMPError(IP(ip)) || len(q) < IPv6MinLen || len(q) > ip.end()-u.At-ICMPHeaderLen) {
 			t.Errorf("a quote of %d bytes in %d", len(q), len(b))
 		}
 		m, ok := ParseND(ip)

@@ -34,8 +34,8 @@ const minExtended = 128
 // IsICMPError says whether a packet is an ICMP error, about which no other
 // may be sent (RFC 1812 4.3.2.7). What is cut before its type counts as one; so
 // does a type that we do not know, as RFC 1122 3.2.2 asks for caution.
-func IsICMPError[P ~[]byte](ip P) bool {
-	if IP(ip).Version() == 6 {
+func IsICMPError(ip IP) bool {
+	if ip.Version() == 6 {
 		return isICMPv6Error(IPv6(ip))
 	}
 	return isICMPv4Error(IPv4(ip))
@@ -70,11 +70,11 @@ func quotes(ip IP) bool {
 // Quoted is the packet that an ICMP error is about, as far as the error quotes it:
 // its whole header at least (RFC 792), of the same family; nil if there is none. Of a
 // fragmented error the first fragment has it.
-func Quoted[P ~[]byte](ip P) P {
-	if IP(ip).Version() == 6 {
-		return P(quotedV6(IPv6(ip)))
+func Quoted(ip IP) IP {
+	if ip.Version() == 6 {
+		return IP(quotedV6(IPv6(ip)))
 	}
-	return P(quotedV4(IPv4(ip)))
+	return IP(quotedV4(IPv4(ip)))
 }
 
 func quotedV4(ip IPv4) IPv4 {

@@ -79,7 +79,7 @@ func TestIsICMPError(t *testing.T) {
 			ip := IPv4(append(make([]byte, 20), c.payload...))
 			PutIPv4(ip, &Header{TotalLen: len(ip), TTL: 1, Protocol: c.protocol, Src: netip.IPv4Unspecified(), Dst: netip.IPv4Unspecified()})
 			ip[7] = c.offset
-			if got := IsICMPError(ip); got != c.want {
+			if got := IsICMPError(IP(ip)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})

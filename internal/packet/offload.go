@@ -217,6 +217,13 @@ func (f *Frame) Plain() bool {
 	return false
 }
 
+// JoinedTo says whether an admitted frame is several datagrams to a port of UDP.
+func (f *Frame) JoinedTo(port uint16) bool {
+	protocol, at := f.outer()
+	return f.Offload.GSOType == GSOUDPL4 && protocol == ProtocolUDP && int(f.Offload.CsumStart) == at &&
+		binary.BigEndian.Uint16(f.Bytes()[at+2:]) == port
+}
+
 // InTunnel says whether the first IP header of a superframe that the steps are done with is an outer one: what the
 // device is to finish is not what follows it.
 func (f *Frame) InTunnel() bool {

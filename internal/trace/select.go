@@ -40,6 +40,8 @@ func innermost(b []byte) packet.IP {
 		switch {
 		case protocol == packet.ProtocolIPIP, protocol == packet.ProtocolIPv6:
 			b = b[at:]
+		case protocol == packet.ProtocolUDP && packet.VXLAN(b[at:]).Inner() != nil:
+			b = packet.VXLAN(b[at:]).Inner()
 		case isError(ip, protocol, b[at:]):
 			b = b[at+packet.ICMPHeaderLen:]
 		default:

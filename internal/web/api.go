@@ -39,6 +39,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/ways/{id}", s.way)
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/read", read)
+	mux.HandleFunc("POST /v1/twin", s.twin)
 	mux.HandleFunc("GET /v1/deeds", s.deeds.listAll)
 	mux.HandleFunc("POST /v1/deeds", s.deeds.start)
 	mux.HandleFunc("DELETE /v1/deeds/{id}", s.deeds.undoOne)

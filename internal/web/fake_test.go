@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ type fake struct {
 	t      *testing.T
 	socket string
 	http   *http.Server
+
+	quiet atomic.Bool // it answers nobody any more
 
 	mu      sync.Mutex
 	options []string // of the traces so far
@@ -55,7 +58,7 @@ func (f *fake) start() {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) })
 	}
 	mux.HandleFunc("GET /v1/top", func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
+		for r.Context().Err() == nil && !f.quiet.Load() {
 			_ = json.NewEncoder(w).Encode(control.Rates{Host: "a", Ports: []control.PortRate{{Port: "ns1", RxPPS: 7}}, Drops: []control.DropRate{{Reason: "rpf_failed", PPS: 1, Packets: 3}, {Reason: "no_route", Packets: 2}}})
 			_ = http.NewResponseController(w).Flush()
 			select {
@@ -63,9 +66,16 @@ func (f *fake) start() {
 			case <-r.Context().Done():
 			}
 		}
+		<-r.Context().Done()
 	})
 	mux.HandleFunc("GET /v1/trace", f.trace)
-	f.http = &http.Server{Handler: mux}
+	f.http = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.quiet.Load() {
+			<-r.Context().Done()
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})}
 	go f.http.Serve(l)
 }
 

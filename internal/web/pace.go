@@ -7,9 +7,11 @@ import (
 
 const (
 	// recordRate is how many records a second a router makes for the page at most, whatever comes.
-	recordRate = 2000
-	// wantedRate is about how many packets a second are listened to; of more, one in so many, the same ones at every host.
-	wantedRate = 200
+	recordRate = 500
+	// fewEnough packets a second are all listened to. Of more it is one in so many, the same ones at every host, which makes
+	// at most wantedRate: a record takes a router some 100 µs, and nobody reads more.
+	fewEnough  = 400
+	wantedRate = 30
 	// shownRate is how many ways a second are shown at most.
 	shownRate = 200
 	// paceTime is over how long packets are counted before the pace changes.
@@ -33,10 +35,10 @@ func (p *pace) begin(now time.Time) { p.counts, p.began = map[string]uint64{}, n
 func (p *pace) count(host string, n uint64, now time.Time) bool {
 	p.counts[host] += n
 	took := now.Sub(p.began)
-	if p.counts[host] < 2*wantedRate || took > paceTime {
+	if p.counts[host] < fewEnough || took > paceTime {
 		return false
 	}
-	return p.set(float64(p.counts[host]) / max(took, paceTime/4).Seconds())
+	return p.set(float64(p.counts[host]) / max(took, paceTime/50).Seconds())
 }
 
 // slower says whether the pace has changed as packets are fewer, and counts anew.

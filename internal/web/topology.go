@@ -24,6 +24,7 @@ type Topology struct {
 	Hosts    []*Host   `json:"hosts"`
 	Cables   []*Cable  `json:"cables"`
 	Gateways []Gateway `json:"gateways"`
+	Twin     bool      `json:"twin"` // the lab has kernels beside its routers
 }
 
 // Host is one of them.
@@ -35,7 +36,6 @@ type Host struct {
 	Router    Box        `json:"router"`
 	Workloads []Workload `json:"workloads"`
 	Routes    []NextHop  `json:"routes"`
-	Twin      bool       `json:"twin"`
 
 	link string  // that its uplink is on
 	plug []point // line of its uplink
@@ -196,6 +196,7 @@ func drawing(o *Options, all []*known) *Topology {
 	}
 	if o.Lab != nil {
 		t.linksOf(o.Lab)
+		t.Twin = len(o.Lab.Twins) > 0
 	}
 	for _, h := range t.Hosts {
 		t.link(h.link).Hosts = append(t.link(h.link).Hosts, h.Name)

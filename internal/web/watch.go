@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,7 +164,7 @@ func (ws *watches) find(id uint64) *timeline.Way {
 	defer ws.mu.Unlock()
 	for _, w := range ws.list {
 		w.mu.Lock()
-		i, ok := slices.BinarySearchFunc(w.ring, id, func(s seen, id uint64) int { return int(int64(s.brief.ID) - int64(id)) })
+		i, ok := slices.BinarySearchFunc(w.ring, id, func(s seen, id uint64) int { return cmp.Compare(s.brief.ID, id) })
 		var way *timeline.Way
 		if ok {
 			way = w.ring[i].way
@@ -367,7 +368,7 @@ func brief(way *timeline.Way) Brief {
 func (w *watch) since(id uint64) (list []Brief, lost int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(w.ring, id+1, func(s seen, id uint64) int { return int(int64(s.brief.ID) - int64(id)) })
+	i, _ := slices.BinarySearchFunc(w.ring, id+1, func(s seen, id uint64) int { return cmp.Compare(s.brief.ID, id) })
 	for _, s := range w.ring[i:] {
 		list = append(list, s.brief)
 	}

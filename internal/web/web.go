@@ -53,6 +53,7 @@ type Server struct {
 	streams  share.Places
 	watches  watches
 	deeds    *deeds
+	beside   beside
 	farewell chan struct{} // closed when the page ends
 }
 

@@ -1,7 +1,7 @@
 // The page against a program that means no good, or is in trouble: node alone.mjs.
 
 import assert from 'node:assert/strict';
-import { current, eventually, press, withPage } from './browser.mjs';
+import { current, eventually, isRed, press, withPage } from './browser.mjs';
 import { network, packet, serve, wayOf } from './stub.mjs';
 
 // Whatever things are called, it stays text.
@@ -29,6 +29,33 @@ async function hostileNames() {
         assert.ok((await page.textContent(place)).includes('<img src=x') || place === '[data-host]', `${place} has it as text`);
       }
       assert.equal(await page.$$eval('img, script', (list) => list.length), 2, 'the logo and the page\'s own module, and no other');
+    });
+  } finally {
+    server.close();
+  }
+}
+
+// The kernel beside it, where the lab has one: what differs is marked.
+async function beside() {
+  const twin = {
+    vrouter: [{ at: 'b/ns1', summary: 'icmp ttl 62' }], kernel: [],
+    differences: [{ field: 'TTL', at: 'b/ns1', vrouter: '62', kernel: '61', reason: '' }, { field: 'IP ID', at: 'b/ns1', vrouter: '1', kernel: '2', reason: 'each counts by itself' }],
+  };
+  const server = await serve({ way: wayOf(1, 'icmp', 'a'), '/v1/twin': twin, '/v1/deeds': { faults: [], deeds: [] } }, (say) => {
+    say('hello', {});
+    say('topology', { ...network('a', 'ns1'), twin: true, write: true });
+    say('packet', packet(1, 'icmp', 'a'), 1);
+  });
+  try {
+    await withPage(server.url, async (page) => {
+      await page.click('#packets [data-id]');
+      await page.waitForSelector('#way [aria-current=step]');
+      await page.click('#kernel');
+      await eventually('it is said', async () => /2 differences, 1 of them without a known reason/.test(await page.textContent('#twin')));
+      await page.keyboard.press('End');
+      assert.match(await page.textContent('#explain .twin'), /kernelnothing came out/);
+      assert.ok(await isRed(page.locator('#explain .unknown')));
+      assert.ok(!(await isRed(page.locator('#explain .known'))));
     });
   } finally {
     server.close();
@@ -147,6 +174,7 @@ async function contrast() {
 }
 
 await hostileNames();
+await beside();
 await brokenStream();
 await flood();
 await contrast();

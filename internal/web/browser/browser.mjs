@@ -62,5 +62,5 @@ export async function eventually(what, yes) {
 
 // picture takes one of the page for the documentation, where that is wanted.
 export async function picture(page, name) {
-  if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}/${name}.png` });
+  if (process.env.PICTURES) await page.screenshot({ path: `${process.env.PICTURES}/${name}.png`, animations: 'disabled' });
 }

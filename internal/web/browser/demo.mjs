@@ -63,10 +63,10 @@ await withPage(process.argv[2], async (page) => {
   await drop.click();
   assert.match(await page.textContent('#explain'), /ttl_exceeded/);
   await picture(page, 'whatif');
-  await page.fill('#packet', 'icmp nonsense');
+  await page.fill('#whatif', 'icmp nonsense');
   page.expected.push(/400 \(Bad Request\)/);
-  await page.press('#packet', 'Enter');
-  await page.waitForSelector('#packet-error:not(:empty)');
+  await page.press('#whatif', 'Enter');
+  await page.waitForSelector('#whatif-error:not(:empty)');
 
   // The filter says at the word what is wrong.
   await page.fill('#filter', 'icmp and hots 10.70.2.1');
@@ -77,7 +77,7 @@ await withPage(process.argv[2], async (page) => {
   await page.waitForSelector('#packets [data-id]');
 
   // A fault planted: a drop that is red, with its reason, in the list and in the picture; then mended.
-  await page.fill('#packet', '');
+  await page.fill('#whatif', '');
   await press(page, 'Escape', 2); // out of the box, then out of the way
   assert.ok(await page.isHidden('#journey'));
   await page.keyboard.press('d');

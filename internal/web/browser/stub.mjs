@@ -17,7 +17,7 @@ export async function serve(answers, events) {
       events(say, request, response);
       return;
     }
-    const answer = pathname.startsWith('/v1/ways/') ? answers.way : answers[pathname];
+    const answer = answers[pathname] ?? (pathname.startsWith('/v1/ways/') ? answers.way : undefined);
     if (answer) {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       response.end(JSON.stringify(answer));

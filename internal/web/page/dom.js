@@ -31,3 +31,6 @@ export function text(element, words) {
   element.textContent = words;
   element.hidden = !words;
 }
+
+// pair is a name, and what there is to say.
+export const pair = (name, ...words) => el('p', { class: 'pair' }, el('b', {}, name), el('span', {}, words));

@@ -1,7 +1,8 @@
 // What was decided at a step, and why.
 
-import { by, el } from './dom.js';
+import { by, el, pair } from './dom.js';
 import { rfcs } from './rfc.js';
+import { twin } from './twin.js';
 import { micro, time } from './units.js';
 
 const VERDICTS = {
@@ -32,20 +33,6 @@ export function explain(stop, way) {
   by('explain').replaceChildren(...parts.filter(Boolean));
 }
 
-const pair = (name, ...words) => el('p', { class: 'pair' }, el('b', {}, name), el('span', {}, words));
-
 // consequence is what else is done because of the packet.
 const consequence = (c) => pair(c.action.replace('_', ' '), c.detail,
   c.withheld && ` (not done: ${c.withheld})`, c.when && ` (if ${c.when})`);
-
-// twin is what the kernel beside the router made of the same packet.
-export function twin(t) {
-  const out = (list) => (list?.length ? list.map((o) => `${o.at}: ${o.summary}`).join('; ') : 'nothing came out');
-  return el('section', { class: 'twin' },
-    el('h4', {}, 'The kernel beside it'),
-    pair('vrouter', out(t.vrouter)),
-    pair('kernel', out(t.kernel)),
-    t.differences?.length ? el('ul', {}, t.differences.map((d) =>
-      el('li', { class: d.reason ? 'known' : 'unknown' }, el('b', {}, d.field), ` vrouter ${d.vrouter}, kernel ${d.kernel}`,
-        d.reason ? `: ${d.reason}` : ': no reason is known'))) : el('p', {}, 'no difference'));
-}

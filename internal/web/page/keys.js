@@ -14,6 +14,8 @@ const KEYS = [
   ['w', 'to “What if”'],
   ['d', 'to what can be done, where that is allowed'],
   ['p', 'hold the list, let it go on'],
+  ['z', 'look near, at the host of the step; or at all of them'],
+  ['k', 'send it again, into the kernel beside the router too, and compare'],
   ['x', 'bytes as fields, or as a dump'],
   ['s  o', 'save this way as a file; open one'],
   ['e', 'save the picture as SVG'],

@@ -50,6 +50,12 @@ export class Lit {
     return this.picture.topology.hosts.find((h) => h.name === host)?.uplink;
   }
 
+  // cable is that of a host's port, from its outer end to the router; undefined where none is drawn.
+  #cable(host, port) {
+    const { topology } = this.picture;
+    return port && port === this.#uplink(host) ? plug(topology, host)?.toReversed() : stub(topology, host, port);
+  }
+
   // step puts the packet where it is at a step.
   step(stop) {
     const { packet, step, first, last } = stop;
@@ -59,12 +65,17 @@ export class Lit {
     const router = topology.hosts.find((h) => h.name === packet.host)?.router;
     if (!router) return;
     const inside = [router.x + router.width / 2, router.y + router.height / 2];
-    const come = stub(topology, packet.host, packet.in) ?? (packet.in ? plug(topology, packet.host)?.toReversed() : undefined);
-    const go = (stub(topology, packet.host, packet.out) ?? plug(topology, packet.host)?.toReversed())?.toReversed();
+    const come = this.#cable(packet.host, packet.in);
+    const go = this.#cable(packet.host, packet.out)?.toReversed();
     let way = [];
-    if (first && come) way = packet.from ? [...road(topology, packet.from, packet.host), inside] : [...come, inside];
-    if (last && step.verdict !== 'drop' && packet.out && go) way = [inside, ...go];
-    this.#move(way, step.verdict);
+    let stays = false;
+    if (first && packet.from) way = [...road(topology, packet.from, packet.host), inside];
+    else if (first && come) way = [...come, inside];
+    if (last && step.verdict !== 'drop' && go) {
+      way = [inside, ...go];
+      stays = true;
+    }
+    this.#move(way, step.verdict, stays);
   }
 
   #writeStep(stop) {
@@ -76,15 +87,12 @@ export class Lit {
     }
   }
 
-  // move takes the dot along a line. In a router, whose step stands there, it is not drawn.
-  #move(way, verdict) {
+  // move takes the dot along a line, at whose end it stays or, in a router, whose step stands there, is gone.
+  #move(way, verdict, stays) {
     cancelAnimationFrame(this.#moving);
-    if (way.length < 2) {
-      this.picture.lit.querySelector('.dot')?.remove();
-      return;
-    }
-    const dot = this.picture.lit.querySelector('.dot') ?? this.picture.lit.appendChild(svg('circle', { class: 'dot', r: 9 }));
-    dot.setAttribute('class', `dot ${verdict}`);
+    this.picture.lit.querySelector('.dot')?.remove();
+    if (way.length < 2 || (calm.matches && !stays)) return;
+    const dot = this.picture.lit.appendChild(svg('circle', { class: `dot ${verdict}`, r: 9 }));
     const put = ([x, y]) => { dot.setAttribute('cx', x); dot.setAttribute('cy', y); };
     if (calm.matches) {
       put(way.at(-1));
@@ -95,6 +103,7 @@ export class Lit {
       const part = Math.min(1, Math.max(0, (now - begin) / MOVE));
       put(along(way, part));
       if (part < 1) this.#moving = requestAnimationFrame(frame);
+      else if (!stays) dot.remove();
     };
     put(way[0]);
     this.#moving = requestAnimationFrame(frame);

@@ -3,10 +3,12 @@
 import './theme.js';
 import { json, said } from './api.js';
 import * as bytes from './bytes.js';
+import { Camera } from './camera.js';
 import * as card from './card.js';
 import { Deeds } from './deeds.js';
 import { by, text } from './dom.js';
 import { explain } from './explain.js';
+import { inShort } from './twin.js';
 import { watchFilter } from './filter.js';
 import { watchKeys } from './keys.js';
 import { List } from './list.js';
@@ -20,6 +22,7 @@ import { suggest, watchWhatIf } from './whatif.js';
 
 let picture = null;
 let lit = null;
+let camera = null;
 let state = null;
 let sampled = 1;
 let live = false;
@@ -28,6 +31,7 @@ const list = new List(open);
 const deeds = new Deeds();
 const way = new Way((stop) => {
   lit?.step(stop);
+  camera?.step(stop, picture.topology.hosts);
   explain(stop, way.way);
   bytes.show(stop);
 });
@@ -72,7 +76,8 @@ function status() {
 function drawn(topology) {
   picture = draw(by('topology'), topology, (name) => card.toggle(name, picture.topology, state));
   lit = new Lit(picture);
-  text(by('title'), topology.title ? `· ${topology.title}` : '');
+  camera = new Camera(picture.root, topology);
+  text(by('title'), topology.title ? `· ${topology.title.replace(/^vrouter /, '')}` : '');
   suggest(topology);
   deeds.begin(topology);
   if (state) showRates(picture, state);
@@ -80,6 +85,7 @@ function drawn(topology) {
   if (way.way) {
     lit.way(way.way);
     lit.step(way.current);
+    camera.step(way.current, topology.hosts);
   }
 }
 
@@ -95,10 +101,27 @@ function show(w) {
   lit?.way(w);
   way.show(w);
   text(by('warning'), '');
+  text(by('twin'), w.twin ? inShort(w.twin) : '');
+  by('kernel').hidden = !asksKernel(w);
+}
+
+// asksKernel says whether the kernel's twin can be sent the packet of a way: that is doing, not looking.
+const asksKernel = (w) => picture?.topology.twin && picture.topology.write && Boolean(w.line || (w.kind === 'way' && w.id));
+
+// beside sends the packet of the way into the lab and its twin, and shows what differs.
+async function beside() {
+  const w = way.way;
+  if (!w || !asksKernel(w)) return;
+  text(by('twin'), 'The kernel beside it is asked …');
+  w.twin = await json('/v1/twin', { method: 'POST', body: w.line ? { packet: w.line } : { id: w.id } }).catch((error) => ({ error: said(error) }));
+  if (way.way !== w) return;
+  text(by('twin'), inShort(w.twin));
+  explain(way.current, w);
 }
 
 function close() {
   lit?.clear();
+  camera?.whole();
   way.hide();
   list.select('');
 }
@@ -111,6 +134,7 @@ by('forward').addEventListener('click', () => way.by(1));
 by('close').addEventListener('click', close);
 by('save').addEventListener('click', () => save(way.way));
 by('export').addEventListener('click', picked);
+by('kernel').addEventListener('click', beside);
 by('do').addEventListener('click', () => deeds.toggle());
 
 watchWhatIf((w) => { list.select(''); show(w); });
@@ -128,9 +152,11 @@ watchKeys({
   Escape: close,
   l: () => (document.querySelector('#packets [data-id]') ?? by('packets')).focus(),
   f: () => by('filter').select(),
-  w: () => by('packet').select(),
+  w: () => by('whatif').select(),
   d: () => deeds.toggle(),
   p: () => list.pause(),
+  k: beside,
+  z: () => camera?.toggle(),
   x: () => { bytes.toggle(); if (way.current) bytes.show(way.current); },
   s: () => { if (way.way) save(way.way); },
   o: () => by('open').click(),

@@ -20,6 +20,7 @@ function host(picture, g, h) {
   g.setAttribute('data-state', h.state);
   const place = picture.topology.hosts.find((t) => t.name === h.name);
   const lost = (h.drops ?? []).filter((d) => d.packets_per_second > (d.noise_packets_per_second ?? 0));
+  g.classList.toggle('dropping', lost.length > 0);
   const words = h.state === 'up' ? lost.map((d) => `${d.reason} ${rate(d.packets_per_second)}`) : [`its router is ${h.state}`];
   const more = words.length - SHOWN_DROPS;
   const lines = words.slice(0, SHOWN_DROPS);

@@ -46,14 +46,14 @@ export function saveSVG(root, way) {
     }
     for (const a of ['class', 'tabindex', 'role']) e.removeAttribute(a);
   });
-  const [, , width, height] = root.getAttribute('viewBox').split(' ').map(Number);
+  const [left, top, width, height] = root.getAttribute('viewBox').split(' ').map(Number); // as one looks at it
   const page = getComputedStyle(document.body);
-  const line = (y, size, text) => svg('text', { x: width / 2, y, 'text-anchor': 'middle', fill: page.color, 'font-family': page.fontFamily, 'font-size': size }, text);
-  copy.setAttribute('viewBox', `0 0 ${width} ${height + 70}`);
+  const line = (y, size, text) => svg('text', { x: left + width / 2, y: top + height + y, 'text-anchor': 'middle', fill: page.color, 'font-family': page.fontFamily, 'font-size': size }, text);
+  copy.setAttribute('viewBox', `${left} ${top} ${width} ${height + 70}`);
   copy.setAttribute('width', width);
   copy.setAttribute('height', height + 70);
-  copy.prepend(svg('rect', { width, height: height + 70, fill: page.backgroundColor }));
-  copy.append(line(height + 18, 17, way?.summary ?? ''), line(height + 44, 14, way?.verdict ?? ''));
+  copy.prepend(svg('rect', { x: left, y: top, width, height: height + 70, fill: page.backgroundColor }));
+  copy.append(line(18, 17, way?.summary ?? ''), line(44, 14, way?.verdict ?? ''));
   const text = new XMLSerializer().serializeToString(copy);
   download(new Blob([text, '\n'], { type: 'image/svg+xml' }), `${way ? name(way) : 'network'}.svg`);
 }

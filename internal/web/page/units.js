@@ -7,8 +7,9 @@ export function rate(perSecond) {
 }
 
 // bits a second.
-export const bits = (perSecond) => `${short(perSecond)}bit/s`;
+export const bits = (perSecond) => `${short(perSecond ?? 0).replace(/(\D?)$/, ' $1')}bit/s`;
 
+// short has three digits and a letter.
 function short(n) {
   for (const [unit, size] of [['G', 1e9], ['M', 1e6], ['k', 1e3]]) {
     if (n >= size) return (n / size).toPrecision(3).replace(/\.?0+$/, '') + unit;

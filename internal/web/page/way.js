@@ -61,7 +61,7 @@ export class Way {
       return el('li', {}, element);
     });
     const ports = [packet.in || 'made here', packet.out].filter(Boolean).join(' › ');
-    return el('li', { class: `record ${packet.part}` },
+    return el('li', { class: `record ${packet.part === 'error' ? 'caused' : packet.part}` },
       el('h3', {}, el('b', {}, packet.host), el('span', {}, ports), timed(this.way) && el('small', {}, `+${time(packet.at_ns)}`)),
       packet.part !== 'packet' && el('p', { class: 'of' }, packet.summary),
       el('ol', {}, steps),
