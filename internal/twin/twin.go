@@ -40,8 +40,6 @@ type Route struct {
 	Type   string // unicast, blackhole, unreachable, prohibit
 	Dev    string // ""; the kernel looks for it
 	Metric int    // 0: the default
-	MTU    int    // 0: the device's
-	Lock   bool   // the MTU
 	Tunnel bool   // to Via, by IPv4
 	Onlink bool   // Via is on Dev, whatever the table says
 }
