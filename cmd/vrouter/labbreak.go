@@ -38,7 +38,7 @@ func newLabBreak(c *cli) *cobra.Command {
 				return c.printFaults(cmd)
 			}
 			if _, err := lab.FaultNamed(args[0]); err != nil {
-				return usageError{err}
+				return usagef("%w%s", err, meant(faultNames(), args[0]))
 			}
 			l, err := lab.Load()
 			if err != nil {
@@ -48,10 +48,7 @@ func newLabBreak(c *cli) *cobra.Command {
 			return l.Break(cmd.Context(), args[0])
 		},
 		ValidArgsFunction: func(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-			var list []string
-			for i := range lab.Faults {
-				list = append(list, lab.Faults[i].Name)
-			}
+			list := faultNames()
 			if len(args) > 0 {
 				list = nil
 			}
@@ -60,6 +57,13 @@ func newLabBreak(c *cli) *cobra.Command {
 	}
 	c.outputFlag(cmd, "wide")
 	return cmd
+}
+
+func faultNames() (names []string) {
+	for i := range lab.Faults {
+		names = append(names, lab.Faults[i].Name)
+	}
+	return names
 }
 
 func (c *cli) printFaults(cmd *cobra.Command) error {

@@ -53,7 +53,7 @@ func (t *tracing) together(cmd *cobra.Command, sources []follow.Source) error {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	run, err := follow.Listen(ctx, sources, follow.Options{
-		Filter: t.Filter, Within: t.within, Wanted: t.Keeps,
+		Filter: t.Filter, Within: t.within, Wanted: t.Keeps, Hash: t.Every, // every host takes the same
 		Warn: func(err error) {
 			fmt.Fprintln(cmd.ErrOrStderr(), "vrouter: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 		},

@@ -14,10 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/internal/verdict"
 )
 
 // tracing is what the words of a trace say.
@@ -95,8 +97,8 @@ func (t *tracing) run(cmd *cobra.Command, args []string) error {
 		return usagef("--inner and --outer exclude each other")
 	case t.file != "" && (t.Filter != "" || t.hosts != nil || t.Outer || t.Every > 1 || t.Rate > 0 || t.duration > 0):
 		return usagef("--read takes neither a filter nor --hosts, --outer, --sample, --rate or --duration: it prints what the file has")
-	case t.hosts != nil && (t.Outer || t.Every > 1 || t.Rate > 0):
-		return usagef("--outer, --sample and --rate are for one router: one of --hosts would show a packet that another one leaves out")
+	case t.hosts != nil && (t.Outer || t.Rate > 0):
+		return usagef("--outer and --rate are for one router: one of --hosts would show a packet that another one leaves out")
 	}
 	if err := errors.Join(t.several.check(cmd), t.check()); err != nil {
 		return err
@@ -141,10 +143,12 @@ func checkTrace(o *control.TraceOptions) error {
 		return err
 	}
 	if _, err := control.ParseStep(o.Step); err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, meant(wordsOf(forwarder.Steps()), o.Step))
 	}
-	_, err := control.ParseReason(o.Reason)
-	return err
+	if _, err := control.ParseReason(o.Reason); err != nil {
+		return fmt.Errorf("%w%s", err, meant(wordsOf(verdict.Reasons()), o.Reason))
+	}
+	return nil
 }
 
 // parseSample reads "1/1000" as 1000.

@@ -241,7 +241,7 @@ func TestTraceHostsWords(t *testing.T) {
 		{"--hosts https://a:1 --cert /none --key /none --ca /none", 2, "--cert /none, --key /none: open /none: no such file"},
 		{"--hosts ssh://root:secret@a", 2, "no password in an address"},
 		{"--hosts ssh://-oProxyCommand=x", 2, "ssh://"},
-		{"--hosts /a,/b --outer", 2, "--outer, --sample and --rate are for one router"},
+		{"--hosts /a,/b --outer", 2, "--outer and --rate are for one router"},
 		{"--hosts /a,/b --within 0s", 2, "--within 0s"},
 		{"--cert x icmp", 2, "are for --hosts https://"},
 	} {

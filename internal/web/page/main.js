@@ -74,7 +74,9 @@ function status() {
 }
 
 function drawn(topology) {
+  const focused = document.activeElement?.dataset?.host;
   picture = draw(by('topology'), topology, (name) => card.toggle(name, picture.topology, state));
+  picture.hosts.get(focused)?.focus();
   lit = new Lit(picture);
   camera = new Camera(picture.root, topology);
   text(by('title'), topology.title ? `· ${topology.title.replace(/^vrouter /, '')}` : '');
