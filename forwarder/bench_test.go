@@ -45,6 +45,9 @@ func BenchmarkForward(b *testing.B) {
 			if c.name[:4] == "ipv6" {
 				dualPath(b, path)
 			}
+			if strings.HasSuffix(c.name, "vxlan") {
+				path.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096}
+			}
 			protocol, data := byte(17), make([]byte, 18)
 			if c.inner != nil {
 				protocol, data = 4, c.inner
@@ -132,7 +135,6 @@ func hostPath(b *testing.B) *forwarder.Path {
 			Settings: forwarder.Settings{
 				Gateway: addr("169.254.1.1"), Own: []netip.Addr{addr("192.168.0.11")}, RPF: true,
 				Uplink: []forwarder.Subnet{{Prefix: prefix("192.168.0.0/24"), Address: addr("192.168.0.11")}},
-				VXLAN:  forwarder.VXLAN{Port: packet.VXLANPort, VNI: 4096},
 			},
 			Ports: []*forwarder.Port{
 				port(0, "ns1", forwarder.Workload, mac(0xee), addr("10.70.1.1")), port(1, "ns2", forwarder.Workload, mac(0xee), addr("10.70.1.2")),

@@ -30,7 +30,7 @@ func (x *Path) decap(p *Packet) Verdict {
 	}
 	ip := packet.IPv4(p.IP)
 	protocol := ip.Protocol()
-	if protocol == packet.ProtocolUDP {
+	if protocol == packet.ProtocolUDP && x.VXLAN.Port != 0 {
 		return x.decapVXLAN(p, ip.HeaderLen(), ip.IsFragment())
 	}
 	if protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6 || p.In.Kind != Uplink || !x.isOwn(ip.Dst()) {
@@ -48,7 +48,7 @@ func (x *Path) decap6(p *Packet) Verdict {
 	switch {
 	case p.In.Kind != Uplink:
 		return pass
-	case ip.NextHeader() == packet.ProtocolUDP:
+	case ip.NextHeader() == packet.ProtocolUDP && x.VXLAN.Port != 0:
 		return x.decapVXLAN(p, packet.IPv6MinLen, false)
 	case ip.IsPlain():
 		return pass

@@ -7,9 +7,11 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// recentRoutes is how many routes are remembered, a power of 2: those of some flows and the ends of
-// their tunnels.
-const recentRoutes = 8
+// recentRoutes is how many routes are remembered: those of some flows and the ends of their tunnels.
+const (
+	recentBits   = 4
+	recentRoutes = 1 << recentBits
+)
 
 // recent is what was lately found in the snapshots: of packets that follow each other most go the
 // same way, and a walk through the routes of IPv6 has up to sixteen steps. It holds for one FIB, and
@@ -34,7 +36,8 @@ func (x *Path) lookup(dst netip.Addr) *rib.Route {
 		clear(c.routes[:])
 	}
 	b := dst.As16()
-	r := &c.routes[b[15]%recentRoutes]
+	a := words(b[:])
+	r := &c.routes[(a.hi^a.lo)*0x9e3779b97f4a7c15>>(64-recentBits)]
 	if r.dst != dst {
 		r.dst, r.route = dst, x.FIB.Lookup(dst)
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/vrouter/vrouter/rib"
 )
 
-// What was found lately is what would be found now: for one address alone and for some that have one
-// place, as routes come, change and go, and for an address that is none.
+// What was found lately is what would be found now: for one address alone and for several that
+// take turns, as routes come, change and go, and for an address that is none.
 func TestRecentIsNeverOld(t *testing.T) {
 	table := rib.NewTable()
 	all, addresses := &Path{}, []netip.Addr{{}}
-	for _, a := range []string{"10.70.1.1", "10.70.2.1", "10.70.2.9", "fd00:70:1::1", "fd00:70:2::1", "::", "::ffff:10.70.1.1"} {
+	for _, a := range []string{"10.70.1.1", "10.70.2.1", "10.70.2.9", "fd00:70:1::1", "fd00:70:2::1", "::", "::ffff:10.70.1.1", "10.70.3.1", "10.70.3.2", "10.70.3.3",
+		"10.70.3.4", "10.70.3.5", "fd00:70:1::2", "fd00:70:1::3", "fd00:70:1::4", "fd00:70:1::5", "fd00:70:1::6", "fd00:70:1::7"} {
 		addresses = append(addresses, netip.MustParseAddr(a))
 	}
 	alone := make([]Path, len(addresses))

@@ -127,6 +127,10 @@ func randomPayload(rng *rand.Rand, s *shot, mtu int) {
 		if n >= 8 {
 			copy(b, udp(uint16(rng.Uint32()), uint16(40000+rng.IntN(100)), b[8:])[:8])
 		}
+		if n >= 58 && rng.IntN(4) == 0 { // somebody's VXLAN, which is nothing but datagrams to who speaks none
+			inner := ipPacket{src: farIP, dst: ns1IP, data: b[58:]}.bytes()
+			copy(b, udp(50000, 4789, append([]byte{8, 0, 0, 0, 0, 16, 0, 0}, eth(peerVTEP, hostVTEP, typeIPv4, inner)...)))
+		}
 	case 3, 4: // echo
 		s.ip.proto = protoICMP
 		b = icmp(pick(rng, []byte{8, 8, 8, 8, 0}), 0, id|rng.Uint32()&0xffff, b[min(n, 8):])

@@ -2,11 +2,8 @@ package conformance
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -29,54 +26,6 @@ func (b *Bench) quiet6() error {
 
 // disable6 takes IPv6 from an interface at which the test speaks itself.
 func disable6(name string) error { return sysctl("ipv6/conf/"+name+"/disable_ipv6", "1") }
-
-// forward6 makes the host's kernel an IPv6 router that knows its neighbours.
-func (b *Bench) forward6() error {
-	return errors.Join(sysctl("ipv6/conf/all/forwarding", "1"), addNeighbor("ens160", peerIP6, peerMAC))
-}
-
-// addVeth6 adds to a veth pair what Calico has of IPv6: a host route to the workload. The
-// gateway's address is the one that the host's end gives itself.
-func (b *Bench) addVeth6(name string, ns workload.Namespace, address string) error {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
-	}
-	var m mac
-	if err := ns.Do(func() error {
-		eth0, err := netlink.LinkByName("eth0")
-		if err == nil {
-			m = mac(eth0.Attrs().HardwareAddr)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := hasLinkLocal(l); err != nil {
-		return err
-	}
-	return errors.Join(
-		netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{IP: netip.MustParseAddr(address).AsSlice(), Mask: net.CIDRMask(128, 128)}}),
-		addNeighbor(name, address, m), addNeighbor(name, linkLocal(m), m),
-	)
-}
-
-// hasLinkLocal waits until a link has given itself its address, which it does some time after it
-// is up.
-func hasLinkLocal(l netlink.Link) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		list, err := netlink.AddrList(l, unix.AF_INET6)
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 }) {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s has no link-local address", l.Attrs().Name)
-		}
-	}
-}
 
 // proxies lets the host's kernel speak for an address at a workload's port.
 func (b *Bench) proxies(name, address string) {

@@ -47,9 +47,6 @@ func (x *looker) play() error {
 	if i < 0 {
 		return fmt.Errorf("nobody knows how to look by %q", x.Look)
 	}
-	if err := beLast(); err != nil {
-		return err
-	}
 	looks[i].do(x)
 	select {}
 }

@@ -164,6 +164,12 @@ func TestCommandLineInALab(t *testing.T) {
 	if list, bare := hosts[0].ask(t, "route", "list").wantOK(t), hosts[0].ask(t, "route").wantOK(t); list != bare || hosts[0].ask(t, "show", "routes").wantOK(t) != list {
 		t.Errorf("list %q, alone %q", list, bare)
 	}
+	// From one host to the other, each command asks the router of where it runs.
+	within := vrouter(t, "lab", "exec", "a", "--", "vrouter", "lab", "exec", "b", "--", "vrouter", "route", "list").wantOK(t)
+	if list := hosts[1].ask(t, "route", "list").wantOK(t); within != list {
+		t.Errorf("on b, from a:\n%s, want\n%s", within, list)
+	}
+	vrouter(t, "lab", "exec", "a", "--", "vrouter", "why", "10.70.1.1", "10.70.2.1").wantOK(t)
 }
 
 // What no router and no counter knows, pings show: a switch in the middle that sends what is for one host elsewhere.

@@ -113,3 +113,21 @@ func TestTracedForwardedIsRecordedWithItsTimes(t *testing.T) {
 		t.Errorf("kept %q, want %q", got, want)
 	}
 }
+
+// What is recalled has the frame as it left alone: what it went into is read there, what it came in is not known any more.
+func TestForwardedByVXLANAreRecorded(t *testing.T) {
+	inTime(t, "both ways", func(b *bed) {
+		k := tunnelKinds[3]
+		b.resolve()
+		dual(b)
+		k.setup(b)
+		b.ns1.Send(ping(tunnelIP))
+		b.uplink.Send(k.around(peerIP, hostIP, fromPeer(), 0))
+		got := strings.Join(b.passed(), "")
+		for _, line := range []string{"  encap  edit " + strings.Repeat(" ", 62) + "RFC 7348 5\n", "  decap  edit\n"} {
+			if !strings.Contains(got, line) {
+				t.Errorf("no %q in\n%s", line, got)
+			}
+		}
+	})
+}

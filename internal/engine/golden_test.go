@@ -140,7 +140,7 @@ var goldens = []struct {
   rx     +0.0µs  pass  ns1  02:00:00:00:01:01 > ee:ee:ee:ee:ee:ee
   check  +0.0µs  pass
   route  +0.0µs  drop  prohibit: prohibit 10.99.0.0/16 proto static         RFC 1812 5.2.7.1
-  dropped  prohibit: remove the prohibit route if it is not meant
+  dropped  prohibit: remove the route ` + "`prohibit 10.99.0.0/16 proto static`" + ` if it is not meant
 #2 k8s-master-1  vrouter > ns1  icmp administratively prohibited 192.168.0.11 > 10.70.1.1  66 bytes  because of #1
   route  +0.0µs  pass  10.70.1.1/32 dev ns1 proto workload scope link
   ttl    +0.0µs  pass  the router's own packet

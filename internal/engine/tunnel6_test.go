@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/engine"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/trace"
 	"github.com/vrouter/vrouter/rib"
 )
 
@@ -581,4 +583,27 @@ func TestVXLANSegmentNumbers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The trace tells the headers around the packet, and the rule that is VXLAN's own.
+func TestTraceTextOfVXLAN(t *testing.T) {
+	inTime(t, "both ways", func(b *bed) {
+		k := tunnelKinds[3]
+		b.resolve()
+		dual(b)
+		k.setup(b)
+		l := b.listen(trace.Options{}, "")
+		b.ns1.Send(ping(tunnelIP))
+		b.uplink.Send(k.around(peerIP, hostIP, fromPeer(), 0))
+		got := text(t, records(l))
+		for _, line := range []string{
+			`  encap  \+0.0µs  edit  192\.168\.0\.11:\d{5} > 192\.168\.0\.12:4789 vxlan vni 4096 ttl 64, 88 bytes, for 02:76:c0:a8:00:0c  RFC 7348 5\n`,
+			`#2 .* vxlan 192\.168\.0\.12 > 192\.168\.0\.11 vni 4096 / .*\n`,
+			`  decap  \+0.0µs  edit  from 192\.168\.0\.12: 10\.70\.2\.1 > 10\.70\.1\.1 ttl 64, \d+ bytes  RFC 7348 5, RFC 6040 4\.2\n`,
+		} {
+			if !regexp.MustCompile(line).MatchString(got) {
+				t.Errorf("no %s in\n%s", line, got)
+			}
+		}
+	})
 }

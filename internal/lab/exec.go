@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -36,7 +37,8 @@ func (l *Lab) Exec(where string, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w; install it, or give its path", err)
 	}
-	env := os.Environ()
+	// Of two values the first one counts, as that of a host where this command runs.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "VROUTER_SOCKET=") })
 	if h.Socket != "" {
 		env = append(env, "VROUTER_SOCKET="+h.Socket)
 	}

@@ -25,7 +25,35 @@ func (r *Record) mend() string {
 			return what + ", which is between others on this link: nothing is wrong"
 		}
 	}
+	if here := r.mendHere(last); here != "" {
+		return here
+	}
 	return v.Reason.Info().Mend
+}
+
+// mendHere is the advice that names what it is about: the next hop, the route, the peer; "" where nothing is known of it.
+func (r *Record) mendHere(last *step) string {
+	switch reason := r.Outcome.Reason; reason {
+	case verdict.NeighborUnresolved:
+		if last.facts.Addr.IsValid() {
+			return fmt.Sprintf("is %s up, and on this link? vrouter show neighbors", last.facts.Addr)
+		}
+	case verdict.Blackhole, verdict.UnreachableRoute, verdict.ProhibitRoute:
+		if last.facts.Route != nil {
+			return fmt.Sprintf("remove the route `%s` if it is not meant", last.facts.Route)
+		}
+	case verdict.IPIPUnknownPeer, verdict.VXLANUnknownPeer:
+		if b := r.frame(0); len(b) >= packet.EthernetLen+packet.IPv6MinLen {
+			if ip := packet.IP(b[packet.EthernetLen:]); ip.Version() == 4 || ip.Version() == 6 {
+				list := "ipip.peers"
+				if reason == verdict.VXLANUnknownPeer {
+					list = "vxlan.peers"
+				}
+				return fmt.Sprintf("add %s to `%s` if it is a host of yours", ip.Src(), list)
+			}
+		}
+	}
+	return ""
 }
 
 // foreign says what to do about a frame that the router was sent and does not speak.

@@ -181,12 +181,23 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 		info := st.verdict.Reason.Info()
 		s.RFC = ofFamily(r.frame(0), info.RFC, info.RFC6)
 	case verdict.Edit:
-		s.RFC = ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
-		if outer := map[*forwarder.Step][]byte{forwarder.Encap: after, forwarder.Decap: before}[st.step]; isVXLAN(outer) {
-			s.RFC = st.step.RFCVXLAN
-		}
+		s.RFC = r.rfcOf(st, before, after)
 	}
 	return s
+}
+
+// rfcOf is where it is written what a step has changed. Of a packet that is recalled there is only the frame as it was at the
+// end: what it came in is gone.
+func (r *Record) rfcOf(st *step, before, after []byte) string {
+	recalled := st.ns == 0
+	switch {
+	case st.step == forwarder.Encap && (isVXLAN(after) || recalled && isVXLAN(r.frame(0))),
+		st.step == forwarder.Decap && isVXLAN(before) && !recalled:
+		return st.step.RFCVXLAN
+	case st.step == forwarder.Decap && recalled:
+		return ""
+	}
+	return ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
 }
 
 // isVXLAN says whether the outermost packet in a frame is one of VXLAN.

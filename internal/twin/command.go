@@ -193,13 +193,6 @@ func (c *commands) route(r Route) {
 	if r.Metric != 0 {
 		words = append(words, fmt.Sprintf("metric %d", r.Metric))
 	}
-	if r.MTU != 0 {
-		lock := ""
-		if r.Lock {
-			lock = "lock "
-		}
-		words = append(words, fmt.Sprintf("mtu %s%d", lock, r.MTU))
-	}
 	c.add(r.add, "%s", strings.Join(words, " "))
 }
 
@@ -207,7 +200,7 @@ func (c *commands) route(r Route) {
 func (r *Route) link() bool { return r.Dev != "" && !r.Via.IsValid() && r.To.Addr().Is4() }
 
 func (r *Route) add() error {
-	k := netlink.Route{Dst: ipNet(r.To), Type: kinds[r.Type], Protocol: unix.RTPROT_BOOT, Priority: r.Metric, MTU: r.MTU, MTULock: r.Lock}
+	k := netlink.Route{Dst: ipNet(r.To), Type: kinds[r.Type], Protocol: unix.RTPROT_BOOT, Priority: r.Metric}
 	if r.Dev != "" {
 		l, err := netlink.LinkByName(r.Dev)
 		if err != nil {

@@ -16,7 +16,7 @@ type Host struct {
 	Uplink    string
 	Addresses []netip.Prefix // of the uplink
 	MTU       int            // of the uplink; tunnels raise it (UplinkMTU)
-	Gateway   netip.Addr     // of the workloads; a route of the host's is to lead there, or proxy ARP is silent
+	Gateway   netip.Addr     // of the workloads; a route of the host's leads there, or proxy ARP is silent. Invalid: they get no routes
 	Gateway6  netip.Addr
 	MAC       string // of the gateway
 	Strict    bool   // rp_filter, towards the workloads
@@ -40,8 +40,6 @@ type Route struct {
 	Type   string // unicast, blackhole, unreachable, prohibit
 	Dev    string // ""; the kernel looks for it
 	Metric int    // 0: the default
-	MTU    int    // 0: the device's
-	Lock   bool   // the MTU
 	Tunnel bool   // to Via, by IPv4
 	Onlink bool   // Via is on Dev, whatever the table says
 }
@@ -143,11 +141,11 @@ func (h *Host) attach(c *commands, w *Workload) {
 		in.address(w.Interface, a)
 	}
 	in.up(w.Interface)
-	if w.has(netip.Addr.Is4) {
+	if w.has(netip.Addr.Is4) && h.Gateway.IsValid() {
 		in.route(Route{To: netip.PrefixFrom(h.Gateway, 32), Dev: w.Interface})
 		in.route(Route{To: netip.MustParsePrefix("0.0.0.0/0"), Via: h.Gateway, Dev: w.Interface})
 	}
-	if w.six() {
+	if w.six() && h.Gateway6.IsValid() {
 		in.route(Route{To: netip.MustParsePrefix("::/0"), Via: h.Gateway6, Dev: w.Interface})
 	}
 	c.list = append(c.list, in.list...)

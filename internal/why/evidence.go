@@ -66,7 +66,7 @@ func (q *inquiry) drops() (bool, error) {
 				r, _ := verdict.ReasonNamed(p.Reason)
 				q.answer.Reaches = false
 				return q.is(Cause(p.Reason), name, q.on(name, fmt.Sprintf("show packets %d", p.ID)), "%s dropped such a packet %s ago, %s: %s (%s)%s",
-					name, q.Now.Sub(p.Time).Round(100*time.Millisecond), p.Summary, r.Info().Help, p.Reason, mend(r))
+					name, max(0, q.Now.Sub(p.Time)).Round(100*time.Millisecond), p.Summary, r.Info().Help, p.Reason, mend(r))
 			}
 		}
 	}
@@ -82,7 +82,7 @@ func (q *inquiry) seen() {
 				continue
 			}
 			told[p.Out] = true
-			q.answer.Seen = append(q.answer.Seen, fmt.Sprintf("%s passed it on from %s to %s, %s ago: %s", name, p.In, p.Out, q.Now.Sub(p.Time).Round(100*time.Millisecond), p.Summary))
+			q.answer.Seen = append(q.answer.Seen, fmt.Sprintf("%s passed it on from %s to %s, %s ago: %s", name, p.In, p.Out, max(0, q.Now.Sub(p.Time)).Round(100*time.Millisecond), p.Summary))
 		}
 	}
 }
