@@ -105,6 +105,11 @@ func TestBadRequests(t *testing.T) {
 			{"workload with an unknown field", "POST", "/v1/workloads", `{"name":"ns3","colour":"red"}`, 400, control.Failure{Field: "colour", Reason: "there is no such field"}},
 			{"too big a body", "POST", "/v1/workloads", `{"name":"` + strings.Repeat("n", 2<<20) + `"}`, 413, control.Failure{Field: "body", Reason: "more than the 1048576 bytes"}},
 			{"too big a question", "POST", "/v1/explain", `{"packet":"` + strings.Repeat("n", 2<<20) + `"}`, 413, control.Failure{Field: "body", Reason: "more than the 1048576 bytes"}},
+			{"stop before no step", "POST", "/v1/stops", `{"step":"rx","seconds":5}`, 400, control.Failure{Field: "step", Reason: "give one of arp"}},
+			{"stop for ever", "POST", "/v1/stops", `{"step":"ttl","seconds":61}`, 400, control.Failure{Field: "seconds", Reason: "at most 60"}},
+			{"stop for no time", "POST", "/v1/stops", `{"step":"ttl"}`, 400, control.Failure{Field: "seconds", Reason: "above 0"}},
+			{"stop by no filter", "POST", "/v1/stops", `{"step":"ttl","filter":"icmp and","seconds":5}`, 400, control.Failure{Field: "filter", Reason: "column"}},
+			{"no such stop", "DELETE", "/v1/stops/7", "", 404, control.Failure{Message: `there is no stop "7"`}},
 			{"no such workload", "DELETE", "/v1/workloads/a%2Fb", "", 404, control.Failure{Field: "name", Reason: `there is no workload "a/b"`}},
 		} {
 			t.Run(c.name, func(t *testing.T) {

@@ -362,6 +362,8 @@ func wantLookOnly(t *testing.T, a *authority) error {
 		{http.MethodPost, "/v1/routes", `[{"op": "del", "to": "10.70.1.1"}]`, 403},
 		{http.MethodPost, "/v1/workloads", `{"name": "ns3", "address": "10.70.2.3/24"}`, 403},
 		{http.MethodDelete, "/v1/workloads/ns1", "", 403},
+		{http.MethodGet, "/v1/stops", "", 200},
+		{http.MethodPost, "/v1/stops", `{"step": "ttl", "seconds": 5}`, 403},
 		{http.MethodPost, "/v1/reload", "", 403},
 	} {
 		status, body, err := a.ask(c.method, c.path, c.body, true)

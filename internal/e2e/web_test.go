@@ -198,8 +198,22 @@ func TestWebOfALab(t *testing.T) {
 		t.Errorf("%s\nlab explain: %s", v.Verdict, said.Verdict)
 	}
 
+	// A packet that is stopped before a step waits there, and goes its way when it is let go.
+	id := b.do(t, `{"do":"hold","host":"host-1","step":"ttl","filter":"icmp and dst 10.70.2.1","seconds":60}`)
+	b.await(t, "deed", `timers run on`)
+	b.do(t, pingAcross)
+	b.await(t, "state", `"name":"host-1".*"stop":{[^}]*"packets":1,`)
+	if out := hosts[0].ask(t, "show", "held").wantOK(t); !hasLine(out, []string{"stopped", "before", "ttl", "ns1", "to be let go"}) {
+		t.Errorf("show held prints\n%s", out)
+	}
+	b.undo(t, id)
+	b.await(t, "packet", `"reply":"arrived"`)
+	if out := hosts[0].ask(t, "show", "held").wantOK(t); strings.Contains(out, "stopped") {
+		t.Errorf("show held prints\n%s", out)
+	}
+
 	// A route that is taken away: the packet is dropped for it, and goes again when that is undone.
-	id := b.do(t, `{"do":"route","host":"host-1","prefix":"10.70.2.0/24"}`)
+	id = b.do(t, `{"do":"route","host":"host-1","prefix":"10.70.2.0/24"}`)
 	b.do(t, pingAcross)
 	b.await(t, "packet", `"outcome":"dropped","reason":"no_route".*"at":"host-1"`)
 	b.undo(t, id)

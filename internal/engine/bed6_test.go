@@ -70,7 +70,10 @@ func (b *bed) reachable6(mac packet.MAC, a string) {
 }
 
 // run6 runs rows on a bed with both families.
-func run6(t *testing.T, rows []row) {
+func run6(t *testing.T, rows []row) { run(t, onBoth(rows)) }
+
+// onBoth has rows played on such a bed.
+func onBoth(rows []row) []row {
 	for i := range rows {
 		setup := rows[i].setup
 		rows[i].setup = func(b *bed) {
@@ -80,7 +83,7 @@ func run6(t *testing.T, rows []row) {
 			}
 		}
 	}
-	run(t, rows)
+	return rows
 }
 
 // packet6 is an IPv6 packet in a frame: to the router, if it is from ns1 or the other host.

@@ -43,6 +43,7 @@ func TestNumbersInDocs(t *testing.T) {
 		fmt.Sprintf("| packets that wait for one neighbour | %d |", neigh.MaxQueue),
 		fmt.Sprintf("| memory of packets that wait, all neighbours | %d MiB |", neigh.MaxWaitingBytes/MiB),
 		fmt.Sprintf("| records of packets that wait, for a neighbour or other fragments, while somebody traces | %s, %.1f MiB |", thousands(trace.MaxHeld), float64(trace.MaxHeld*trace.RecordSize)/MiB),
+		fmt.Sprintf("| packets that are stopped | %d, for %d s;", MaxStopped, seconds(MaxStopTime)),
 		fmt.Sprintf("| ARP requests for one target | %d a second, %d tries |", time.Second/neigh.RetransTime, neigh.Tries),
 		fmt.Sprintf("| ICMP errors about what comes in by one port | %s a second, bursts of %d |", thousands(icmpRate), icmpBurst),
 		fmt.Sprintf("| length of an ICMP error | %d bytes |", ipv4.ErrorMax),

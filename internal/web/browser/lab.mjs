@@ -58,6 +58,17 @@ await withPage(url, async (page) => {
   await undoLast(page);
   await eventually('it is as it was', async () => / {2}delay 1ms$/.test(await cable.textContent()));
 
+  // A packet stopped before a step, and let go.
+  await page.selectOption('#deeds select[aria-label=host]', 'host-1');
+  await page.selectOption('#deeds select[aria-label=before]', 'ttl');
+  await page.click('text=Stop it there');
+  await page.waitForSelector('.deed[data-state=running] >> text=timers run on');
+  await page.click('#deeds >> text="Ping"');
+  await eventually('the picture says so', async () => /[1-9] held before ttl, \d+ s/.test(await page.textContent('[data-host=host-1]')));
+  await page.click('#deeds >> text="let go"');
+  await page.waitForSelector('.deed[data-state=undone]');
+  await eventually('it is gone', async () => !/held before/.test(await page.textContent('[data-host=host-1]')));
+
   // A route taken away: a drop that is red and says why; and given back.
   await page.selectOption('#deeds select[aria-label=route]', 'host-1 10.70.3.0/24');
   await page.click('text=Take it away');

@@ -23,6 +23,7 @@ export function update(topology, state) {
   card.replaceChildren(
     el('h3', {}, h.name, el('button', { type: 'button', 'aria-label': 'Close', onclick: () => toggle(shown, topology, state) }, '×')),
     el('p', {}, now?.state === 'up' || !now ? (h.addresses ?? []).join(', ') : `${now.state}: ${now.why}`),
+    ...(now?.stop ? [el('p', { class: 'held' }, `${count(now.stop.packets, 'packet')} held before ${now.stop.step}, for ${Math.ceil(now.stop.left_seconds)} s more. Timers run on${now.stop.passed ? `; ${now.stop.passed} went on, as no more are held` : ''}.`)] : []),
     ...table('Next hops', (h.routes ?? []).slice(0, ROUTES).map((r) => [r.prefix, r.via || `dev ${r.dev}`, r.encap && r.encap !== 'none' ? r.encap : ''])),
     ...table('Ports', (now?.ports ?? []).map((p) => [p.port, `in ${rate(p.rx_packets_per_second) || 0}  ${bits(p.rx_bits_per_second)}`, `out ${rate(p.tx_packets_per_second) || 0}  ${bits(p.tx_bits_per_second)}`])),
     ...(now?.drops ?? []).map((d) => el('div', { class: 'drop' },

@@ -15,12 +15,12 @@ export class Deeds {
   async begin(topology) {
     by('do').hidden = !topology.write;
     if (!topology.write) return;
-    const { faults, deeds } = await json('/v1/deeds').catch(() => ({ faults: [], deeds: [] }));
-    this.#build(topology, faults ?? []);
+    const { faults, steps, deeds } = await json('/v1/deeds').catch(() => ({}));
+    this.#build(topology, faults ?? [], steps ?? []);
     (deeds ?? []).forEach((d) => this.tell(d));
   }
 
-  #build(topology, faults) {
+  #build(topology, faults, steps) {
     const ends = topology.hosts.flatMap((h) => (h.workloads ?? []).flatMap((w) => w.folded ?? [w.name]).map((w) => `${h.name}/${w}`));
     const links = topology.cables.filter((c) => c.kind === 'link' && c.changeable).map((c) => c.id);
     const routes = topology.hosts.flatMap((h) => (h.routes ?? []).filter((r) => r.via).map((r) => [`${h.name} ${r.prefix}`, `${h.name}: ${r.prefix} via ${r.via}`]));
@@ -31,6 +31,10 @@ export class Deeds {
     const link = choice('cable', links);
     const harm = el('input', { type: 'text', 'aria-label': 'How bad', value: valueOf('How bad') ?? 'loss 20% delay 50ms', spellcheck: 'false', list: 'harms' });
     const route = choice('route', routes);
+    const host = choice('host', topology.hosts.map((h) => h.name));
+    const step = choice('before', steps, 'ttl');
+    const which = el('input', { type: 'text', 'aria-label': 'Which packets', value: valueOf('Which packets') ?? 'icmp', spellcheck: 'false' });
+    const seconds = el('input', { type: 'number', 'aria-label': 'Seconds', value: valueOf('Seconds') ?? 20, min: 1, max: 60 });
     const fault = choice('fault', faults.map((f) => [f.name, `${f.name}: ${f.shows}`]));
     by('deeds').replaceChildren(...[
       ends.length > 1 && group('Traffic', el('label', {}, 'from', from), el('label', {}, 'to', to),
@@ -42,6 +46,8 @@ export class Deeds {
       routes.length > 0 && group('A route less', route,
         act('Take it away', () => ({ do: 'route', host: route.value.split(' ')[0], prefix: route.value.split(' ')[1] }))),
       faults.length > 0 && group('A fault', fault, act('Plant it', () => ({ do: 'fault', fault: fault.value }))),
+      steps.length > 0 && group('Stop here', el('label', {}, 'at', host), el('label', {}, 'before', step), el('label', {}, 'filter', which), el('label', {}, 'seconds', seconds),
+        act('Stop it there', () => ({ do: 'hold', host: host.value, step: step.value, filter: which.value, seconds: Number(seconds.value) }))),
       this.#error, this.#output].filter(Boolean));
   }
 

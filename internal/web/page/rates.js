@@ -1,5 +1,5 @@
 // What the network does just now, written onto the picture: rates on the cables, drops in red with
-// their reason, and who is dead or silent.
+// their reason, where packets are stopped, and who is dead or silent.
 
 import { svg } from './dom.js';
 import { rate } from './units.js';
@@ -26,9 +26,11 @@ function host(picture, g, h) {
   const lines = words.slice(0, SHOWN_DROPS);
   if (more > 0) lines[SHOWN_DROPS - 1] += `  +${more}`;
   const below = place.y + place.height + 17;
-  g.querySelector('.drops').replaceChildren(...lines.map((line, i) => {
+  const stopped = h.stop ? [`${h.stop.packets} held before ${h.stop.step}, ${Math.ceil(h.stop.left_seconds)} s`] : [];
+  g.classList.toggle('stopped', stopped.length > 0);
+  g.querySelector('.drops').replaceChildren(...stopped.concat(lines).map((line, i) => {
     const text = line.length > place.width / 7.6 ? `${line.slice(0, place.width / 7.6 - 1)}…` : line;
-    return svg('text', { x: place.x + 2, y: below + 17 * i }, svg('title', {}, h.why || words.join('\n')), text);
+    return svg('text', { x: place.x + 2, y: below + 17 * i, class: i < stopped.length && 'held' }, svg('title', {}, h.why || stopped.concat(words).join('\n')), text);
   }));
   for (const p of h.ports ?? []) {
     const id = `${h.name}/${p.port}`;
