@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -73,7 +74,7 @@ func (b *bed) tally() []string {
 	s := b.router.Stats()
 	all := []string{fmt.Sprint(b.books()), fmt.Sprint(b.ways()), fmt.Sprint(b.byRoute())}
 	for _, t := range s.Tunnels {
-		all = append(all, fmt.Sprint(t.Peer, t.Tx, t.Rx, t.Refused))
+		all = append(all, fmt.Sprint(t.Peer, t.Tx, t.Rx, t.Refused, t.Superframes))
 	}
 	for _, p := range s.Ports {
 		all = append(all, fmt.Sprint(p.Name, p.TxPackets, p.TxBytes, p.ARPRequests))
@@ -271,5 +272,31 @@ func (b *bed) leave(ids ...uint16) {
 	}
 	if !slices.Equal(got, ids) {
 		b.t.Errorf("%v have left, want %v", got, ids)
+	}
+}
+
+// So it is with a superframe, wherever it is cut, in a tunnel or not.
+func TestStoppedSuperframe(t *testing.T) { inEachTunnel(t, stoppedSuperframe) }
+
+func stoppedSuperframe(t *testing.T, e rib.Encap) {
+	for _, step := range forwarder.Steps()[1:] {
+		for _, whole := range []bool{true, false} {
+			for _, to := range []string{tunnelIP, farIP} {
+				plain, b := tunnelBed(t, e, 1500, whole), tunnelBed(t, e, 1500, whole)
+				plain.ns1.Send(fromNS1(to))
+				s := b.stop(step, "tcp", time.Minute)
+				b.ns1.Send(fromNS1(to))
+				b.silent("ens160")
+				b.router.LetGo(s.ID)
+				want, _ := cutFrames(t, plain.uplink.Sent())
+				got, _ := cutFrames(t, b.uplink.Sent())
+				if len(got) != segments || !slices.EqualFunc(want, got, bytes.Equal) {
+					t.Errorf("before %s, whole %v, to %s: %d packets have left, or others than if it had not been stopped", step, whole, to, len(got))
+				}
+				if d := cmp.Diff(plain.tally(), b.tally()); d != "" {
+					t.Errorf("before %s, whole %v, to %s: counted (-not stopped +stopped):\n%s", step, whole, to, d)
+				}
+			}
+		}
 	}
 }
