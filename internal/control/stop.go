@@ -26,7 +26,7 @@ type NewStop struct {
 
 // Stop is one that is in force.
 type Stop struct {
-	ID uint64 `json:"id"`
+	ID uint32 `json:"id"`
 	NewStop
 	Left    float64 `json:"left_seconds"`
 	Packets int     `json:"packets"` // that wait
@@ -97,8 +97,8 @@ func StopSteps() (words []string) {
 }
 
 func (s *Server) deleteStop(r *http.Request) (any, error) {
-	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
-	if err != nil || !s.node.Router.LetGo(id) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 32)
+	if err != nil || !s.node.Router.LetGo(uint32(id)) {
 		return nil, notFound{fmt.Errorf("there is no stop %q: it may be over; GET /v1/stops lists what there is", r.PathValue("id"))}
 	}
 	return struct{}{}, nil

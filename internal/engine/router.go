@@ -58,7 +58,7 @@ type Router struct {
 	gone     ledger                                                    // of ports that were removed: what was counted stays counted
 
 	stopped atomic.Pointer[stop] // where packets are stopped; nil: nowhere
-	stops   atomic.Uint64        // so far
+	stops   atomic.Uint32        // so far
 
 	recorded time.Time     // when housekeeping last had packets recorded
 	marks    atomic.Uint64 // how often it had

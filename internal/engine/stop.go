@@ -20,7 +20,7 @@ const (
 // Stop is where received packets wait, so that somebody can look: before a step, for some time.
 // Nothing else waits with them, timers run on.
 type Stop struct {
-	ID      uint64
+	ID      uint32
 	Before  *forwarder.Step
 	Filter  *filter.Filter // which packets, as they came in
 	Time    time.Duration  // from its beginning on
@@ -34,7 +34,7 @@ var ErrStopped = errors.New("packets are stopped already")
 
 // stop is the one that is in force.
 type stop struct {
-	id     uint64
+	id     uint32 // not 0
 	before *forwarder.Step
 	filter *filter.Filter
 	since  time.Time
@@ -67,7 +67,7 @@ func (r *Router) Stopped() *Stop {
 }
 
 // LetGo ends a stop: the packets go on. It says whether there was one of that number.
-func (r *Router) LetGo(id uint64) bool {
+func (r *Router) LetGo(id uint32) bool {
 	s := r.stopped.Load()
 	if s == nil || s.id != id {
 		return false
@@ -127,8 +127,9 @@ func (s *stop) take(which func(*transit) bool) (taken []*transit) {
 
 // stopHere keeps a packet that has come to where it is to wait, if it still is to and there is room.
 func (w *worker) stopHere(t *transit) {
-	if !t.stop.hold(t) {
-		t.stop = nil
+	s := w.router.stopped.Load()
+	if s == nil || s.id != t.stop || !s.hold(t) {
+		t.stop = 0
 		w.goOn(t)
 	}
 }
@@ -154,7 +155,7 @@ func (s *stop) hold(t *transit) bool {
 // letGo takes packets on that were stopped, with the ports as they are now.
 func (w *worker) letGo(packets []*transit) {
 	for _, t := range packets {
-		t.stop, t.In = nil, w.portNow(t.In)
+		t.stop, t.In = 0, w.portNow(t.In)
 		if t.Out != nil {
 			t.Out = w.portNow(t.Out)
 		}

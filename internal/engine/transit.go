@@ -32,7 +32,8 @@ type books struct {
 	waits   uint8          // what it waits for, or has waited for: ForNeighbor, ForFragments or ForStop
 	failed  verdict.Reason // why a frame of it was not sent
 	sampled bool           // its steps are timed
-	stop    *stop          // that it is to wait at; nil: at none
+	before  uint8          // the number of the step before which it is to be stopped
+	stop    uint32         // that it is to wait at; 0: none
 }
 
 // watch has the steps timed, or recorded.
@@ -54,7 +55,7 @@ func (t *transit) Judged(_ *forwarder.Packet, s *forwarder.Step, v verdict.Verdi
 		t.rec.Add(s, v, now.Nanoseconds(), t.factsOf(s), t.Frame)
 	}
 	t.last = time.Since(t.start) // the recording itself is not the next step's time
-	return t.stop != nil && t.stop.before.Number() == s.Number()+1
+	return t.stop != 0 && int(t.before) == s.Number()+1
 }
 
 // note records a consequence for those who watch.
@@ -170,7 +171,7 @@ func (t *transit) countTunnels(r *Router, from, into *forwarder.Tunnel) {
 func (t *transit) keep(waits uint8, hub *trace.Hub) *transit {
 	q := &transit{t.Keep(), t.books}
 	q.waits = waits
-	if q.rec = hub.Hold(t.rec); q.rec != nil || q.stop != nil {
+	if q.rec = hub.Hold(t.rec); q.rec != nil || q.stop != 0 {
 		q.Watch = q
 	}
 	switch {

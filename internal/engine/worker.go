@@ -219,9 +219,9 @@ func (w *worker) watch(t *transit, listeners *trace.Listeners, stop *stop) {
 		}
 	}
 	if stop != nil && stop.filter.MatchInner(t.Frame.Bytes()) {
-		t.stop = stop
+		t.stop, t.before = stop.id, uint8(stop.before.Number())
 	}
-	if t.sampled || t.rec != nil || t.stop != nil {
+	if t.sampled || t.rec != nil || t.stop != 0 {
 		t.watch()
 	}
 }
