@@ -24,10 +24,12 @@ const (
 	maxList    = 256 << 20
 )
 
-// badRequest is an error of the one who asked; notFound one about what is not there.
+// badRequest is an error of the one who asked; notFound one about what is not there, conflict
+// one about what cannot be beside what is there.
 type (
 	badRequest struct{ error }
 	notFound   struct{ error }
+	conflict   struct{ error }
 )
 
 // decodeBody reads the one JSON value that a body is to be.

@@ -33,9 +33,6 @@ type Stop struct {
 	Passed  uint64  `json:"passed"`  // that went on, as too many wait
 }
 
-// conflict is an error about what cannot be beside something that there is.
-type conflict struct{ error }
-
 // stopOf is one as it is told; nil: none.
 func stopOf(s *engine.Stop) *Stop {
 	if s == nil {
