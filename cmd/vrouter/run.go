@@ -311,7 +311,7 @@ func newDown() *cobra.Command {
 				return fmt.Errorf("%w; stop it first", err)
 			}
 			if n == 0 && err == nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "vrouter: nothing is recorded of a router by %s\n", c.Uplink.Interface)
+				fmt.Fprintf(cmd.OutOrStdout(), "nothing is recorded of a router by %s\n", c.Uplink.Interface)
 			}
 			return err
 		},
