@@ -26,7 +26,7 @@ function host(picture, g, h) {
   const lines = words.slice(0, SHOWN_DROPS);
   if (more > 0) lines[SHOWN_DROPS - 1] += `  +${more}`;
   const below = place.y + place.height + 17;
-  const stopped = h.stop ? [`${h.stop.packets} held before ${h.stop.step}, ${Math.ceil(h.stop.left_seconds)} s`] : [];
+  const stopped = h.stop ? [`${h.stop.packets} held before ${h.stop.step}, ${Math.ceil(h.stop.left_seconds)} s; timers run on`] : [];
   g.classList.toggle('stopped', stopped.length > 0);
   g.querySelector('.drops').replaceChildren(...stopped.concat(lines).map((line, i) => {
     const text = line.length > place.width / 7.6 ? `${line.slice(0, place.width / 7.6 - 1)}…` : line;
