@@ -86,8 +86,7 @@ func Run(ctx context.Context, w io.Writer, o Options) (*Result, error) {
 
 // once sends one request and waits for its reply.
 func once(p socket, o Options, seq int) (*Reply, error) {
-	id := os.Getpid() & 0xffff
-	request := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, o.Data)}}
+	request := icmp.Message{Type: p.request, Body: &icmp.Echo{ID: p.id, Seq: seq, Data: make([]byte, o.Data)}}
 	b, err := request.Marshal(nil)
 	if err != nil {
 		return nil, err
@@ -109,7 +108,7 @@ func once(p socket, o Options, seq int) (*Reply, error) {
 		if err != nil || m.Type != p.reply {
 			continue
 		}
-		if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq && from.String() == o.To.String() { // else late, to an earlier run of this process
+		if e, ok := m.Body.(*icmp.Echo); ok && e.ID == p.id && e.Seq == seq && from.String() == o.To.String() { // else late
 			return &Reply{Seq: seq, TTL: ttl, RTT: time.Since(sent)}, nil
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"sync/atomic"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
@@ -17,10 +19,15 @@ type socket struct {
 	net.PacketConn
 	protocol       int // IANA's number
 	request, reply icmp.Type
+	id             int // of this run's requests, and of no other's of this process (RFC 792)
 	read           func([]byte) (n, ttl int, from net.Addr, err error)
 }
 
+// runs counts those of this process.
+var runs atomic.Uint32
+
 func open(to netip.Addr) (s socket, err error) {
+	s.id = (os.Getpid() + int(runs.Add(1))) & 0xffff
 	network, any := "ip4:icmp", "0.0.0.0"
 	if to.Is6() {
 		network, any = "ip6:ipv6-icmp", "::"

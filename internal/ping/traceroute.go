@@ -72,8 +72,7 @@ func (p *socket) setHops(o Options, hops int) error {
 
 // probe sends one request, and waits for what is said of it.
 func (p *socket) probe(o Options, seq int) (from net.Addr, e ending, took time.Duration, err error) {
-	id := os.Getpid() & 0xffff
-	b, err := (&icmp.Message{Type: p.request, Body: &icmp.Echo{ID: id, Seq: seq, Data: make([]byte, dataLen)}}).Marshal(nil)
+	b, err := (&icmp.Message{Type: p.request, Body: &icmp.Echo{ID: p.id, Seq: seq, Data: make([]byte, dataLen)}}).Marshal(nil)
 	if err != nil {
 		return nil, e, 0, err
 	}
@@ -97,11 +96,11 @@ func (p *socket) probe(o Options, seq int) (from net.Addr, e ending, took time.D
 		ours := false
 		switch body := m.Body.(type) {
 		case *icmp.Echo:
-			ours, e = m.Type == p.reply && body.ID == id && body.Seq == seq && from.String() == o.To.String(), arrived
+			ours, e = m.Type == p.reply && body.ID == p.id && body.Seq == seq && from.String() == o.To.String(), arrived
 		case *icmp.TimeExceeded:
-			ours, e = quotes(body.Data, o, id, seq), onTheWay
+			ours, e = quotes(body.Data, o, p.id, seq), onTheWay
 		case *icmp.DstUnreach:
-			ours, e = quotes(body.Data, o, id, seq), unreachable
+			ours, e = quotes(body.Data, o, p.id, seq), unreachable
 		}
 		if ours {
 			return from, e, time.Since(sent), nil

@@ -35,7 +35,10 @@ await withPage(url, async (page) => {
   await page.selectOption('#deeds select[aria-label=from]', 'host-1/ns1');
   await page.selectOption('#deeds select[aria-label=to]', 'host-3/ns2');
 
-  // A ping's steps are those of the trace.
+  // A ping's steps are those of the trace. The next hop is known by then: of an ARP request to all, each of the
+  // two tells the copy of another host.
+  await page.click('#deeds >> text="Ping"');
+  await page.waitForSelector('.deed[data-state=done]');
   const way = await traced('icmp', async () => {
     await page.click('#deeds >> text="Ping"');
     await page.waitForSelector('.deed[data-state=done]');
