@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -298,5 +299,42 @@ func stoppedSuperframe(t *testing.T, e rib.Encap) {
 				}
 			}
 		}
+	}
+}
+
+// Stops that come and go under traffic, and ports that do, lose nothing.
+func TestStopsUnderTraffic(t *testing.T) {
+	b := newBed(t)
+	b.resolve()
+	const each = 300
+	var all sync.WaitGroup
+	all.Go(func() {
+		for range each {
+			b.ns1.Send(ping(farIP), ping(gateway))
+		}
+	})
+	all.Go(func() {
+		for range each {
+			b.uplink.Send(fromPeer(), withTTL(fromPeer(), 1))
+		}
+	})
+	steps := forwarder.Steps()[1:]
+	for i := range each {
+		s := b.stop(steps[i%len(steps)], "icmp", time.Minute)
+		if i%10 == 0 {
+			port := b.workload(fmt.Sprint("w", i), "10.70.1.9", packet.MAC{2, 0, 0, 0, 1, 9})
+			port.Send(withSrc(ping(farIP), "10.70.1.9"))
+			b.router.RemovePort(b.portID(fmt.Sprint("w", i)))
+			if err := b.rib.Delete(prefix("10.70.1.9/32"), rib.Workload, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !b.router.LetGo(s.ID) {
+			t.Error("the stop has gone")
+		}
+	}
+	all.Wait()
+	if k := b.books(); k.received != 4*each+each/10+1 || k.waiting != 0 {
+		t.Errorf("%+v", k)
 	}
 }
