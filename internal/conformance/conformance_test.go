@@ -167,7 +167,7 @@ func (b *Bench) try(c testCase) (why string) {
 		switch f := recover().(type) {
 		case nil:
 		case failure:
-			why = string(f)
+			why = string(f) + b.grown()
 		default:
 			panic(f)
 		}

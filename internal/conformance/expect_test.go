@@ -203,6 +203,24 @@ func (b *Bench) checkCounters() {
 	}
 }
 
+// grown is what the router has counted in a case that failed: it says where the packet is.
+func (b *Bench) grown() (said string) {
+	if b.linux || b.before == nil {
+		return ""
+	}
+	now, err := b.router.metrics()
+	if err != nil {
+		return fmt.Sprintf("\n  and the router does not tell what it has counted: %v", err)
+	}
+	for _, series := range slices.Sorted(maps.Keys(now)) {
+		family, _, _ := strings.Cut(series, "{")
+		if n := now[series] - b.before[series]; n != 0 && (slices.Contains(strict, family) || family == "vrouter_originated_packets_total" || family == "vrouter_step_packets_total") {
+			said += fmt.Sprintf("\n  %s +%v", series, n)
+		}
+	}
+	return said
+}
+
 // icmpAbout is an ICMP error from the router about a packet, with all that RFC
 // 1812 4.3.2 asks of it.
 func icmpAbout(at *port, typ, code byte, rest uint32, about []byte) want {
