@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,27 +80,18 @@ func (k *comparing) run(cmd *cobra.Command, a *compare.Arena, line string) (*com
 	case k.pcap != "":
 		return k.captured(cmd, a)
 	}
-	p, err := sketch.Parse(line)
+	from, frame, err := a.Described(line)
 	if err != nil {
 		return nil, err
 	}
-	from := p.In
-	if from == "" {
-		if from = a.From(p.Src); from == "" {
-			return nil, fmt.Errorf("no workload of the lab has %v: say which is to send it, such as `in %s`", p.Src, strings.Join(a.Workloads(), "` or `in "))
-		}
-	}
-	f, err := p.Frame(packet.MAC{}, a.Gateway())
+	r, err := a.Packet(cmd.Context(), from, frame)
 	if err != nil {
 		return nil, err
 	}
 	m := &compare.Summary{}
-	r, err := a.Packet(cmd.Context(), from, f.Bytes())
-	if err == nil {
-		m.Add(r)
-		m.Results = []*compare.Result{r}
-	}
-	return m, err
+	m.Add(r)
+	m.Results = []*compare.Result{r}
+	return m, nil
 }
 
 // captured sends the packets of a capture, each from the workload that has its source.
@@ -159,12 +148,8 @@ func sourceOf(b []byte) netip.Addr {
 }
 
 func (c *cli) printComparison(cmd *cobra.Command, m *compare.Summary) error {
-	out := cmd.OutOrStdout()
 	if c.output == "json" {
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(m)
+		return c.print(cmd, m, nil)
 	}
-	return m.Write(out)
+	return m.Write(cmd.OutOrStdout())
 }

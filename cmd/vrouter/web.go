@@ -108,7 +108,9 @@ func (p *page) demo(cmd *cobra.Command, c *config.Lab, six bool) (err error) {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	go demo.KeepPinging(ctx, up, six)
-	return p.serve(cmd, l, web.Options{Title: "vrouter demo", Kind: "demo", Sources: why.LabSources(up), Lab: up})
+	sources := why.LabSources(up)
+	defer closeAll(sources)
+	return p.serve(cmd, l, web.Options{Title: "vrouter demo", Kind: "demo", Sources: sources, Lab: up})
 }
 
 func newLabWeb(_ *cli) *cobra.Command {

@@ -48,30 +48,17 @@ func inside(ip packet.IP) packet.IP {
 	return ip
 }
 
-// vxlanLen is the length in bytes of VXLAN's header, and that of the UDP header before it.
-const (
-	vxlanLen  = 8
-	vxlanPort = 4789
-)
-
 // tunnelled is what a tunnel carries, and which kind of tunnel it is; nil where there is none.
 func tunnelled(ip packet.IP) (inner packet.IP, tunnel string) {
-	protocol, at, fragment := packet.Transport(ip)
-	if fragment || at >= len(ip) || ip.Version() != 4 {
+	protocol, _, fragment := packet.Transport(ip)
+	if fragment || ip.Version() != 4 {
 		return nil, ""
 	}
-	b := ip[at:]
-	switch {
-	case protocol == packet.ProtocolIPIP || protocol == packet.ProtocolIPv6:
-		if inner = whole(b); inner != nil && (inner.Version() == 4) == (protocol == packet.ProtocolIPIP) {
-			return trimmed(inner), map[byte]string{packet.ProtocolIPIP: "ipip", packet.ProtocolIPv6: "6in4"}[protocol]
-		}
-	case protocol == packet.ProtocolUDP && len(b) > 8+vxlanLen && binary.BigEndian.Uint16(b[2:]) == vxlanPort && b[8] == 8: // RFC 7348 5
-		if inner = ipOf(b[8+vxlanLen:]); inner != nil {
-			return trimmed(inner), "vxlan"
-		}
+	inner = whole(packet.Inside(ip))
+	if inner == nil || protocol != packet.ProtocolUDP && (inner.Version() == 4) != (protocol == packet.ProtocolIPIP) {
+		return nil, ""
 	}
-	return nil, ""
+	return trimmed(inner), map[byte]string{packet.ProtocolIPIP: "ipip", packet.ProtocolIPv6: "6in4", packet.ProtocolUDP: "vxlan"}[protocol]
 }
 
 // same says whether two are one packet, or parts of it: on the way its header keeps what names it.

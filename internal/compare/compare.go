@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
 )
 
@@ -49,9 +51,6 @@ func (r *Result) Explained() bool {
 	return !slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Reason == "" })
 }
 
-// Gateway is whom workloads send to.
-func (a *Arena) Gateway() packet.MAC { return a.mac }
-
 // Frame is an IP packet as the workload sends it to its gateway.
 func (a *Arena) Frame(ip []byte) []byte { return a.frame(int(ip[0]>>4), ip) }
 
@@ -88,16 +87,22 @@ func (a *Arena) known(from string) error {
 	return nil
 }
 
-// Kernel sends a packet into the twin alone, and says what came out.
-func (a *Arena) Kernel(ctx context.Context, from string, frame []byte) ([]Out, error) {
-	if err := a.known(from); err != nil {
-		return nil, err
-	}
-	list, err := a.kernel.send(ctx, []*shot{newShot(from, frame)}, quietFor[1])
+// Described is a packet in one line (sketch.Syntax): from the workload that has its source, or that `in HOST/WORKLOAD` names.
+func (a *Arena) Described(line string) (from string, frame []byte, err error) {
+	p, err := sketch.Parse(line)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return outs(list[0]), nil
+	if from = p.In; from == "" {
+		if from = a.From(p.Src); from == "" {
+			return "", nil, fmt.Errorf("no workload of the lab has %v: say which is to send it, such as `in %s`", p.Src, strings.Join(a.Workloads(), "` or `in "))
+		}
+	}
+	f, err := p.Frame(packet.MAC{}, a.mac)
+	if err != nil {
+		return "", nil, err
+	}
+	return from, f.Bytes(), nil
 }
 
 // Packet sends a packet from a workload into both.

@@ -107,7 +107,7 @@ func TestTunnelsAreLookedInto(t *testing.T) {
 	packet.PutIPv4(ipip, &packet.Header{TotalLen: len(ipip), TTL: 64, Protocol: packet.ProtocolIPIP, Src: host, Dst: far})
 	vxlan := append(make([]byte, packet.IPv4MinLen+16), a.Frame(inner)...)
 	packet.PutIPv4(vxlan, &packet.Header{TotalLen: len(vxlan), TTL: 64, Protocol: packet.ProtocolUDP, Src: host, Dst: far})
-	binary.BigEndian.PutUint16(vxlan[22:], vxlanPort)
+	binary.BigEndian.PutUint16(vxlan[22:], packet.VXLANPort)
 	vxlan[28] = 8
 	ours, theirs := []frame{a.at(there, ipip)}, []frame{a.at(there, vxlan)}
 	list := a.differences(ours, theirs)

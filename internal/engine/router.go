@@ -197,10 +197,7 @@ func (r *Router) StartPort(id int) error {
 func (r *Router) SetNeighbor(id int, a netip.Addr, mac packet.MAC) {
 	released := r.neighbors.SetPermanent(id, a, mac, time.Now())
 	if len(released) > 0 {
-		w := newWriter(r)
-		w.begin()
-		w.resume(released)
-		w.flush()
+		r.keepHouse(func(w *worker) { w.resume(released) })
 	}
 }
 
@@ -223,10 +220,7 @@ func (r *Router) UpdatePort(id int, c forwarder.PortConfig) {
 	changed := newPort(c, id, was.portState)
 	r.publish(func(next *state) { next.setPort(id, changed) })
 	if c.MAC != was.MAC {
-		w := newWriter(r)
-		w.begin()
-		w.announce(changed.Port)
-		w.flush()
+		r.keepHouse(func(w *worker) { w.announce(changed.Port) })
 		r.neighbors.Confirm(id)
 	}
 }
@@ -240,19 +234,11 @@ func (r *Router) RemovePort(id int) {
 	for _, q := range port.queues {
 		q.worker.release(q)
 	}
-	house := r.house
-	house.mu.Lock()
-	defer house.mu.Unlock()
-	house.begin()
-	house.letGo(r.takeStopped(port.portState))
-	house.flush()
+	r.keepHouse(func(w *worker) { w.letGo(r.takeStopped(port.portState)) })
 	r.publish(func(next *state) { next.setPort(id, nil) })
 	r.lane.remove(port.portState)
 	port.close() // a worker that still has the state before counts a tx_error
-	house.begin()
-	house.failAll(r.neighbors.RemovePort(id))
-	house.flush()
-	house.end()
+	r.keepHouse(func(w *worker) { w.failAll(r.neighbors.RemovePort(id)) })
 	r.gone.mu.Lock()
 	defer r.gone.mu.Unlock()
 	for _, q := range port.queues {
@@ -302,22 +288,29 @@ func (r *Router) tick(now time.Time) {
 	if len(asks) == 0 && len(failed) == 0 && len(late) == 0 && len(free) == 0 {
 		return
 	}
+	r.keepHouse(func(w *worker) {
+		for _, a := range asks {
+			if out := w.path.Port(a.Port); out != nil {
+				w.request(out, a)
+				w.relieve()
+			}
+		}
+		w.failAll(failed)
+		w.letGo(free)
+		for _, p := range late {
+			w.failAt(p, p.At(), verdict.ReassemblyTimeout)
+			w.relieve()
+		}
+	})
+}
+
+// keepHouse has something done that no packet of a batch causes, as a batch of its own.
+func (r *Router) keepHouse(do func(*worker)) {
 	w := r.house
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.begin()
-	for _, a := range asks {
-		if out := w.path.Port(a.Port); out != nil {
-			w.request(out, a)
-			w.relieve()
-		}
-	}
-	w.failAll(failed)
-	w.letGo(free)
-	for _, p := range late {
-		w.failAt(p, p.At(), verdict.ReassemblyTimeout)
-		w.relieve()
-	}
+	do(w)
 	w.flush()
 	w.end()
 }

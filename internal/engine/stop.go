@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,13 +73,7 @@ func (r *Router) LetGo(id uint32) bool {
 	if s == nil || s.id != id {
 		return false
 	}
-	w := r.house
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.begin()
-	w.letGo(r.endStop(s))
-	w.flush()
-	w.end()
+	r.keepHouse(func(w *worker) { w.letGo(r.endStop(s)) })
 	return true
 }
 
@@ -112,16 +107,13 @@ func (r *Router) takeStopped(p *portState) []*transit {
 
 // take returns some of the packets, which wait no longer. The stop is locked.
 func (s *stop) take(which func(*transit) bool) (taken []*transit) {
-	rest := s.held[:0]
-	for _, t := range s.held {
-		if which(t) {
+	s.held = slices.DeleteFunc(s.held, func(t *transit) bool {
+		take := which(t)
+		if take {
 			taken = append(taken, t)
-		} else {
-			rest = append(rest, t)
 		}
-	}
-	clear(s.held[len(rest):])
-	s.held = rest
+		return take
+	})
 	return taken
 }
 

@@ -79,3 +79,19 @@ func Transport(ip IP) (protocol byte, at int, fragment bool) {
 	u := IPv6(ip).Upper()
 	return u.Protocol, u.At, u.Fragment != 0 && FragmentHeader(ip[u.Fragment:]).IsFragment()
 }
+
+// Inside is the packet that one carries in IP-in-IP or, by all appearances, in VXLAN, as far as it
+// is there; nil: none. Of a fragment but the first it is not known.
+func Inside(ip IP) IP {
+	protocol, at, _ := Transport(ip)
+	if at < IPv4MinLen || at >= len(ip) {
+		return nil
+	}
+	switch protocol {
+	case ProtocolIPIP, ProtocolIPv6:
+		return ip[at:]
+	case ProtocolUDP:
+		return VXLAN(ip[at:]).Inner()
+	}
+	return nil
+}

@@ -33,35 +33,20 @@ func innermost(b []byte) packet.IP {
 			return nil
 		}
 		ip := packet.IP(b)
-		protocol, at, fragment := packet.Transport(ip)
+		_, at, fragment := packet.Transport(ip)
 		if fragment || at < packet.IPv4MinLen || at >= len(b) {
 			return ip
 		}
-		switch {
-		case protocol == packet.ProtocolIPIP, protocol == packet.ProtocolIPv6:
-			b = b[at:]
-		case protocol == packet.ProtocolUDP && packet.VXLAN(b[at:]).Inner() != nil:
-			b = packet.VXLAN(b[at:]).Inner()
-		case isError(ip, protocol, b[at:]):
-			b = b[at+packet.ICMPHeaderLen:]
-		default:
+		inner := packet.Inside(ip)
+		if inner == nil {
+			inner = packet.Quoted(ip)
+		}
+		if inner == nil {
 			return ip
 		}
+		b = inner
 	}
 	return nil
-}
-
-func isError(ip packet.IP, protocol byte, icmp []byte) bool {
-	if len(icmp) < packet.ICMPHeaderLen+packet.IPv4MinLen {
-		return false
-	}
-	switch protocol {
-	case packet.ProtocolICMP:
-		return ip.Version() == 4 && (icmp[0] == packet.ICMPUnreachable || icmp[0] == packet.ICMPTimeExceeded || icmp[0] == packet.ICMPParameterProblem)
-	case packet.ProtocolICMPv6:
-		return ip.Version() == 6 && icmp[0] >= packet.ICMPv6Unreachable && icmp[0] <= packet.ICMPv6ParameterProblem
-	}
-	return false
 }
 
 // keyOf is made of what is the same at each router, and of a packet and its answer: addresses and ports in no order, an

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -144,7 +145,7 @@ func (d *deeds) start(w http.ResponseWriter, r *http.Request) {
 	}
 	how := plans[q.Do]
 	if how == nil {
-		fail(w, http.StatusBadRequest, fmt.Errorf("there is no deed %q: there is ping, tcp, traceroute, link, route, fault, hold", q.Do))
+		fail(w, http.StatusBadRequest, fmt.Errorf("there is no deed %q: there is %s", q.Do, strings.Join(slices.Sorted(maps.Keys(plans)), ", ")))
 		return
 	}
 	p, err := how(d.server.Lab, &q)
@@ -344,6 +345,11 @@ func (d *deeds) set(x *deed, f func()) {
 func (d *deeds) copyOf(x *deed) *Deed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return x.told()
+}
+
+// told is how it is now. It is locked.
+func (x *deed) told() *Deed {
 	c := x.Deed
 	c.Lines = slices.Clone(x.Lines)
 	return &c
@@ -355,9 +361,7 @@ func (d *deeds) since(news int) (list []*Deed, last int) {
 	defer d.mu.Unlock()
 	for _, x := range d.list {
 		if x.news > news {
-			c := x.Deed
-			c.Lines = slices.Clone(x.Lines)
-			list = append(list, &c)
+			list = append(list, x.told())
 		}
 	}
 	return list, d.news

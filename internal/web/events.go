@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/share"
 )
 
@@ -41,9 +40,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	who := share.Party("page")
 	watch, err := s.watches.enter(r.URL.Query().Get("filter"))
 	if err != nil {
-		status := http.StatusServiceUnavailable
-		if _, wrong := filter.Parse(r.URL.Query().Get("filter")); wrong != nil {
-			status = http.StatusBadRequest
+		status := http.StatusBadRequest
+		if errors.Is(err, errTooManyFilters) {
+			status = http.StatusServiceUnavailable
 		}
 		fail(w, status, err)
 		return

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -133,17 +132,12 @@ func TestPaceOfPackets(t *testing.T) {
 	if e.data == `{"one_in":1}` {
 		t.Fatal(e.data)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	eventually(t, "the router is asked for fewer", func() bool {
 		f.mu.Lock()
+		defer f.mu.Unlock()
 		last := f.options[len(f.options)-1]
-		f.mu.Unlock()
-		if strings.Contains(last, "hash=") && strings.Contains(last, "rate=500") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(f.options)
-		}
-	}
+		return strings.Contains(last, "hash=") && strings.Contains(last, "rate=500")
+	})
 	await(t, c, "sampled", `{"one_in":1}`)
 }
 
@@ -154,21 +148,13 @@ func TestNobodyLooks(t *testing.T) {
 	_, end := s.hear(t, "", "")
 	f.traced()
 	end()
-	for deadline := time.Now().Add(10 * time.Second); s.watches.list[0].idleFor() == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the page is taken to look still")
-		}
-	}
 	w := s.watches.list[0]
+	eventually(t, "nobody is taken to look", func() bool { return w.idleFor() > 0 })
 	w.mu.Lock()
 	w.idle = w.idle.Add(-lingerWatch)
 	w.mu.Unlock()
 	s.watches.sweep()
-	for deadline := time.Now().Add(10 * time.Second); f.tracing() > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the trace goes on")
-		}
-	}
+	eventually(t, "the trace has ended", func() bool { return f.tracing() == 0 })
 }
 
 // So many filters at once, and no more.

@@ -217,9 +217,15 @@ func await(t *testing.T, c <-chan event, name, says string) event {
 // traced waits until the page listens.
 func (f *fake) traced() {
 	f.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); f.tracing() == 0; time.Sleep(5 * time.Millisecond) {
+	eventually(f.t, "somebody listens", func() bool { return f.tracing() > 0 })
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			f.t.Fatal("nobody listens")
+			t.Fatalf("not within 15 s: %s", what)
 		}
 	}
 }

@@ -158,14 +158,9 @@ func TestStreamsOfPagesAreBounded(t *testing.T) {
 		end()
 	}
 	first()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	eventually(t, "a page that has gone makes room", func() bool {
 		resp, end := open()
 		end()
-		if resp.StatusCode == http.StatusOK {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no place is free, though a page has gone")
-		}
-	}
+		return resp.StatusCode == http.StatusOK
+	})
 }

@@ -1,9 +1,6 @@
 package web
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // The sizes of the picture, in units of its viewBox.
 const (
@@ -252,11 +249,4 @@ func (t *Topology) on(link *Cable) (list []*Host) {
 		}
 	}
 	return list
-}
-
-// String is a box for tests.
-func (b Box) String() string { return fmt.Sprintf("%d,%d %dx%d", b.X, b.Y, b.Width, b.Height) }
-
-func (b Box) overlaps(o Box) bool {
-	return b.X < o.X+o.Width && o.X < b.X+b.Width && b.Y < o.Y+o.Height && o.Y < b.Y+b.Height
 }

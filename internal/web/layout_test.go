@@ -110,3 +110,9 @@ func TestFoldedWorkloads(t *testing.T) {
 		t.Errorf("%d workloads are drawn, the last is %+v", len(h.Workloads), last)
 	}
 }
+
+func (b Box) String() string { return fmt.Sprintf("%d,%d %dx%d", b.X, b.Y, b.Width, b.Height) }
+
+func (b Box) overlaps(o Box) bool {
+	return b.X < o.X+o.Width && o.X < b.X+b.Width && b.Y < o.Y+o.Height && o.Y < b.Y+b.Height
+}

@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
-	"sync"
 
 	"github.com/vrouter/vrouter/internal/compare"
 	"github.com/vrouter/vrouter/internal/packet"
-	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/timeline"
 )
-
-// beside sends packets into a lab and its twin, one after the other.
-type beside struct{ mu sync.Mutex }
 
 var errNoTwin = errors.New("the lab has no kernel beside it: `vrouter lab down`, `vrouter lab up --twin`, then the page again")
 
@@ -38,7 +32,7 @@ func (s *Server) twin(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err)
 		return
 	}
-	frameOf := func(a *compare.Arena) (string, []byte, error) { return described(a, q.Packet) }
+	frameOf := func(a *compare.Arena) (string, []byte, error) { return a.Described(q.Packet) }
 	if q.ID != 0 {
 		way := s.watches.find(q.ID)
 		if way == nil {
@@ -47,7 +41,7 @@ func (s *Server) twin(w http.ResponseWriter, r *http.Request) {
 		}
 		frameOf = func(a *compare.Arena) (string, []byte, error) { return recorded(a, way) }
 	}
-	result, err := s.beside.send(r.Context(), s, frameOf)
+	result, err := s.besides(r.Context(), frameOf)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err)
 		return
@@ -55,9 +49,10 @@ func (s *Server) twin(w http.ResponseWriter, r *http.Request) {
 	answer(w, result)
 }
 
-func (b *beside) send(ctx context.Context, s *Server, frameOf func(*compare.Arena) (string, []byte, error)) (*compare.Result, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// besides sends a packet into the lab and its twin: one after the other, as they hear all that comes out.
+func (s *Server) besides(ctx context.Context, frameOf func(*compare.Arena) (string, []byte, error)) (*compare.Result, error) {
+	s.beside.Lock()
+	defer s.beside.Unlock()
 	a, err := compare.Open(s.Lab)
 	if err != nil {
 		return nil, err
@@ -68,24 +63,6 @@ func (b *beside) send(ctx context.Context, s *Server, frameOf func(*compare.Aren
 		return nil, err
 	}
 	return a.Packet(ctx, from, frame)
-}
-
-// described is a packet in one line, from the workload that has its source or that `in HOST/WORKLOAD` names.
-func described(a *compare.Arena, line string) (from string, frame []byte, err error) {
-	p, err := sketch.Parse(line)
-	if err != nil {
-		return "", nil, err
-	}
-	if from = p.In; from == "" {
-		if from = a.From(p.Src); from == "" {
-			return "", nil, fmt.Errorf("no workload of the lab has %v: say which is to send it, such as `in %s`", p.Src, strings.Join(a.Workloads(), "` or `in "))
-		}
-	}
-	f, err := p.Frame(packet.MAC{}, a.Gateway())
-	if err != nil {
-		return "", nil, err
-	}
-	return from, f.Bytes(), nil
 }
 
 // recorded is the packet with which a way begins, if it is kept whole and a workload has sent it.

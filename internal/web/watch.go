@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vrouter/vrouter/internal/filter"
@@ -212,7 +213,7 @@ func (w *watch) run(ctx context.Context) {
 func (w *watch) listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	missing := &missing{}
+	var missing atomic.Bool // some host is not listened to
 	w.mu.Lock()
 	w.pace.begin(time.Now())
 	pace := w.pace
@@ -221,7 +222,7 @@ func (w *watch) listen(ctx context.Context) error {
 		Filter: w.filter, Within: follow.Within, Rate: recordRate, Hash: pace.oneIn,
 		Warn: func(err error) {
 			w.warn(err)
-			missing.note()
+			missing.Store(true)
 		},
 		Recorded: func(p *trace.Packet) {
 			if w.count(p) {
@@ -232,11 +233,11 @@ func (w *watch) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !missing.any() {
+	if !missing.Load() {
 		w.warn(nil)
 	}
 	w.server.side.Go(func() {
-		w.await(ctx, missing)
+		w.await(ctx, &missing)
 		cancel()
 	})
 	err = run(func(way *timeline.Way) error {
@@ -251,27 +252,9 @@ func (w *watch) listen(ctx context.Context) error {
 	return err
 }
 
-// missing says whether some host is not listened to.
-type missing struct {
-	mu  sync.Mutex
-	yes bool
-}
-
-func (m *missing) note() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.yes = true
-}
-
-func (m *missing) any() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.yes
-}
-
 // await returns when there is reason to listen anew: all routers are up, of which some were missing, or the packets are
 // fewer than the pace is for.
-func (w *watch) await(ctx context.Context, m *missing) {
+func (w *watch) await(ctx context.Context, missing *atomic.Bool) {
 	tick := time.NewTicker(stateEvery)
 	defer tick.Stop()
 	for {
@@ -280,7 +263,7 @@ func (w *watch) await(ctx context.Context, m *missing) {
 			return
 		case <-tick.C:
 		}
-		if m.any() && w.server.state.allUp() {
+		if missing.Load() && w.server.state.allUp() {
 			return
 		}
 		w.mu.Lock()

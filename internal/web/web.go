@@ -53,7 +53,7 @@ type Server struct {
 	streams  share.Places
 	watches  watches
 	deeds    *deeds
-	beside   beside
+	beside   sync.Mutex    // held while a packet goes into the lab and its twin
 	farewell chan struct{} // closed when the page ends
 }
 

@@ -27,23 +27,14 @@ func has(prefixes []string, a netip.Addr) bool {
 
 // between says whether a packet, or one that it carries, goes from one of two addresses to the other.
 func between(frame []byte, a, b netip.Addr) bool {
-	for b2 := packet.IP(frame[min(len(frame), packet.EthernetLen):]); len(b2) >= packet.IPv4MinLen; {
-		if v := b2.Version(); v != 4 && (v != 6 || len(b2) < packet.IPv6MinLen) {
+	for ip := packet.IP(frame[min(len(frame), packet.EthernetLen):]); len(ip) >= packet.IPv4MinLen; {
+		if v := ip.Version(); v != 4 && (v != 6 || len(ip) < packet.IPv6MinLen) {
 			return false
 		}
-		if src, dst := b2.Src(), b2.Dst(); src == a && dst == b || src == b && dst == a {
+		if src, dst := ip.Src(), ip.Dst(); src == a && dst == b || src == b && dst == a {
 			return true
 		}
-		protocol, at, _ := packet.Transport(b2)
-		if at < packet.IPv4MinLen || at >= len(b2) {
-			return false
-		}
-		switch b2 = b2[at:]; {
-		case protocol == packet.ProtocolUDP && len(b2) > packet.VXLANLen && packet.VXLAN(b2).HasVNI(): // by whatever port
-			b2 = b2[packet.VXLANLen:]
-		case protocol != packet.ProtocolIPIP && protocol != packet.ProtocolIPv6:
-			return false
-		}
+		ip = packet.Inside(ip)
 	}
 	return false
 }
