@@ -32,7 +32,7 @@ func TestConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatalf("without the comments: %v\n%s", err, all)
 	}
-	if len(c.Workloads) != 1 || c.Routes.Len() != 1 || c.IPIP.Mode != config.IPIPCrossSubnet || len(c.Kernel.Import) != 1 || c.Control.Group != "adm" {
+	if len(c.Workloads) != 1 || c.Routes.Len() != 1 || c.IPIP.Mode != config.ModeCrossSubnet || len(c.Kernel.Import) != 1 || c.Control.Group != "adm" {
 		t.Errorf("without the comments it says %+v", c)
 	}
 }

@@ -99,6 +99,12 @@ var encapNames = [...]string{"none", "ipip", "vxlan"}
 // String gives "none", "ipip" or "vxlan", the words of the configuration.
 func (e Encap) String() string { return word(encapNames[:], int(e)) }
 
+// EncapNamed is the reverse.
+func EncapNamed(word string) (e Encap, ok bool) {
+	i := slices.Index(encapNames[:], word)
+	return Encap(max(i, 0)), i >= 0
+}
+
 func word(names []string, i int) string {
 	if i < len(names) {
 		return names[i]

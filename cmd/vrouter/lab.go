@@ -222,10 +222,10 @@ func newDemo() *cobra.Command {
 			}
 			for i := range l.Hosts {
 				if ipip {
-					l.Hosts[i].IPIP.Mode = config.IPIPAlways
+					l.Hosts[i].IPIP.Mode = config.ModeAlways
 				}
 				if vxlan {
-					l.Hosts[i].VXLAN.Mode = config.IPIPAlways
+					l.Hosts[i].VXLAN.Mode = config.ModeAlways
 				}
 			}
 			if p.on {

@@ -70,12 +70,7 @@ func configFlag(cmd *cobra.Command, file *string) {
 // loadHost reads a host file or, of a file of several, the host of that name. Where this host is one of a lab, its
 // namespaces are the lab's.
 func loadHost(file, name string) (c *config.Host, err error) {
-	if name == "" {
-		c, err = config.Load(file)
-	} else {
-		c, err = config.LoadNode(file, name)
-	}
-	if err == nil {
+	if c, err = config.LoadNode(file, name); err == nil {
 		c.Lab = lab.Prefix()
 	}
 	return c, err

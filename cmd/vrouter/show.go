@@ -243,7 +243,7 @@ func newShowHeld(c *cli) *cobra.Command {
 
 func newShowTunnels(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "tunnels", Short: "IP-in-IP by peer: path MTU with its cause and age, who cuts superframes, packets each way", Args: noArgs,
+		Use: "tunnels", Short: "Tunnels by peer: path MTU with its cause and age, who cuts superframes, packets each way", Args: noArgs,
 		Example: "  vrouter show tunnels",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []control.Tunnel

@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,12 +37,16 @@ func newShowPackets(c *cli) *cobra.Command {
 				paths = append(paths, fmt.Sprintf("/v1/packets/%d", id))
 			}
 			var all []trace.Packet
+			query := url.Values{}
+			if forwarded {
+				query.Set("forwarded", "")
+			}
+			if c.output == "pcapng" {
+				query.Set("frames", "")
+			}
 			for _, path := range paths {
-				if forwarded {
-					path += "?forwarded"
-				}
-				list, err := c.packets(cmd, path)
-				if err != nil {
+				var list []trace.Packet
+				if err := c.get(cmd, path+"?"+query.Encode(), &list); err != nil {
 					return err
 				}
 				all = append(all, list...)
@@ -62,17 +66,6 @@ func newShowPackets(c *cli) *cobra.Command {
 	cmd.Flags().BoolVar(&forwarded, "forwarded", false, "packets that were sent on, instead of dropped ones")
 	c.outputFlag(cmd, "pcapng")
 	return asks(cmd)
-}
-
-func (c *cli) packets(cmd *cobra.Command, path string) (list []trace.Packet, err error) {
-	if c.output == "pcapng" {
-		separator := "?"
-		if strings.Contains(path, "?") {
-			separator = "&"
-		}
-		path += separator + "frames"
-	}
-	return list, c.get(cmd, path, &list)
 }
 
 func newShowPaths(c *cli) *cobra.Command {

@@ -80,7 +80,7 @@ func (c *checker) host(raw *rawHost) Host {
 	if h.Kernel.Export && h.Uplink.Interface == HostInterface {
 		c.fail(raw.uplink.iface.place, "%s is what kernel.export calls the host's own interface: choose another uplink, or leave kernel.export out", HostInterface)
 	}
-	if h.IPIP.Mode != IPIPNever && h.VXLAN.Mode != IPIPNever {
+	if h.IPIP.Mode != ModeNever && h.VXLAN.Mode != ModeNever {
 		c.fail(raw.vxlan.mode.place, "ipip.mode is %s in line %d, and packets go one way or the other: set one of the two modes to never", h.IPIP.Mode, raw.ipip.mode.line)
 	}
 	_, c.mode = h.Mode()
@@ -111,7 +111,7 @@ func (c *checker) gateway(raw rawGateway) Gateway {
 }
 
 func (c *checker) ipip(raw rawIPIP) IPIP {
-	t := IPIP{Mode: c.oneOf(raw.mode.or(IPIPNever), IPIPNever, IPIPAlways, IPIPCrossSubnet)}
+	t := IPIP{Mode: c.oneOf(raw.mode.or(ModeNever), ModeNever, ModeAlways, ModeCrossSubnet)}
 	if raw.peers != nil {
 		t.Peers = []netip.Addr{}
 	}
@@ -136,7 +136,7 @@ func (c *checker) ipip(raw rawIPIP) IPIP {
 
 func (c *checker) vxlan(raw rawVXLAN) VXLAN {
 	t := VXLAN{
-		Mode: c.oneOf(raw.mode.or(IPIPNever), IPIPNever, IPIPAlways, IPIPCrossSubnet),
+		Mode: c.oneOf(raw.mode.or(ModeNever), ModeNever, ModeAlways, ModeCrossSubnet),
 		VNI:  c.number(raw.vni.or(strconv.Itoa(DefaultVNI)), 0, packet.MaxVNI, "a VXLAN network identifier"),
 		Port: c.number(raw.port.or(strconv.Itoa(packet.VXLANPort)), 1, math.MaxUint16, "a port of UDP"),
 	}

@@ -8,23 +8,33 @@ import (
 	"strings"
 )
 
-// LoadNode reads the file of all hosts, and returns the one that is called node, with its routes to the others.
+// LoadNode reads the file of all hosts, and returns the one that is called node, with its routes to the others. "": it is the
+// file of one host.
 func LoadNode(file, node string) (*Host, error) {
+	if node == "" {
+		return Load(file)
+	}
 	l, err := loadHosts(file)
-	return l.host(file, node, err)
+	if err != nil {
+		return nil, err
+	}
+	return l.host(file, node)
 }
 
 // ParseNode is LoadNode for a file that was read already; errors call it name.
 func ParseNode(name, node string, data []byte) (*Host, error) {
+	if node == "" {
+		return Parse(name, data)
+	}
 	l, err := parseLab(name, string(data))
-	return l.host(name, node, err)
-}
-
-// host is the one of that name, with its routes to the others.
-func (l *Lab) host(file, node string, err error) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.host(name, node)
+}
+
+// host is the one of that name, with its routes to the others.
+func (l *Lab) host(file, node string) (*Host, error) {
 	i := slices.IndexFunc(l.Hosts, func(h Host) bool { return h.Node == node })
 	if i < 0 {
 		var names []string
@@ -104,7 +114,7 @@ func (c *checker) checkVXLAN(raw []rawHost, hosts []Host) {
 	first := -1
 	for i := range hosts {
 		v := &hosts[i].VXLAN
-		if raw[i].routes.list != nil || v.Mode == IPIPNever {
+		if raw[i].routes.list != nil || v.Mode == ModeNever {
 			continue
 		}
 		if first < 0 {
@@ -130,7 +140,7 @@ func (c *checker) checkReach(raw []rawHost, hosts []Host, i int) {
 	}
 	_, mode := h.Mode()
 	for j, b := range h.Blocks {
-		if b.Addr().Is6() && mode == IPIPNever {
+		if b.Addr().Is6() && mode == ModeNever {
 			c.fail(raw[i].blocks[j].place, "%v is IPv6, and the uplink of %s has no IPv6 address by which others reach it: give it one, or set ipip.mode or vxlan.mode to always", b, h.Node)
 		}
 	}
@@ -158,7 +168,7 @@ func (l *Lab) enterRoutes(i int) {
 			}
 		}
 	}
-	if h.VXLAN.Mode == IPIPNever && h.VXLAN.Peers == nil {
+	if h.VXLAN.Mode == ModeNever && h.VXLAN.Peers == nil {
 		h.hearVXLAN(l.Hosts)
 	}
 }
@@ -167,7 +177,7 @@ func (l *Lab) enterRoutes(i int) {
 func (h *Host) hearVXLAN(hosts []Host) {
 	for i := range hosts {
 		o := &hosts[i]
-		if !o.Derived || o.VXLAN.Mode == IPIPNever {
+		if !o.Derived || o.VXLAN.Mode == ModeNever {
 			continue
 		}
 		h.VXLAN.VNI, h.VXLAN.Port = o.VXLAN.VNI, o.VXLAN.Port

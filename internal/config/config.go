@@ -48,9 +48,9 @@ const (
 
 // Modes of IP-in-IP and of VXLAN, with the meaning of Calico's ipipMode and vxlanMode.
 const (
-	IPIPNever       = "never"
-	IPIPAlways      = "always"
-	IPIPCrossSubnet = "cross-subnet"
+	ModeNever       = "never"
+	ModeAlways      = "always"
+	ModeCrossSubnet = "cross-subnet"
 )
 
 // Reverse path filters.
@@ -173,14 +173,6 @@ type VTEP struct {
 // DefaultVNI is Calico's.
 const DefaultVNI = 4096
 
-// Mode says what is put around packets to other hosts where a route does not say, and when.
-func (h *Host) Mode() (encap, mode string) {
-	if h.VXLAN.Mode == IPIPAlways || h.VXLAN.Mode == IPIPCrossSubnet {
-		return EncapVXLAN, h.VXLAN.Mode
-	}
-	return EncapIPIP, h.IPIP.Mode
-}
-
 // Source is at most one address of each family.
 type Source []netip.Addr
 
@@ -241,19 +233,6 @@ type TLS struct {
 type Log struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
-}
-
-// Tunnels says whether any packet may be put into a tunnel.
-func (h *Host) Tunnels() bool {
-	if _, mode := h.Mode(); mode != IPIPNever {
-		return true
-	}
-	for r := range h.Routes.All {
-		if r.Encap == EncapIPIP || r.Encap == EncapVXLAN {
-			return true
-		}
-	}
-	return false
 }
 
 // Lab is a set of hosts to build on one machine.

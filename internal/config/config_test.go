@@ -28,8 +28,8 @@ func defaults(node string) Host {
 	return Host{
 		Node:    node,
 		Uplink:  Uplink{Interface: "ens160"},
-		IPIP:    IPIP{Mode: IPIPNever},
-		VXLAN:   VXLAN{Mode: IPIPNever, VNI: 4096, Port: 4789},
+		IPIP:    IPIP{Mode: ModeNever},
+		VXLAN:   VXLAN{Mode: ModeNever, VNI: 4096, Port: 4789},
 		Gateway: Gateway{Address: addr("169.254.1.1"), Address6: addr("fe80::ecee:eeff:feee:eeee"), MAC: net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}},
 		Kernel:  Kernel{Guard: true},
 		RPF:     RPFStrict,
@@ -87,8 +87,8 @@ func TestEveryKey(t *testing.T) {
 			{To: prefix("10.70.9.0/24"), Type: RouteBlackhole},
 			{To: prefix("0.0.0.0/0"), Type: RouteProhibit},
 		}),
-		IPIP: IPIP{Mode: IPIPCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, MinPathMTU: 1280, Source: Source{addr("192.168.0.50")}},
-		VXLAN: VXLAN{Mode: IPIPNever, VNI: 16777215, Port: 8472, Peers: []VTEP{
+		IPIP: IPIP{Mode: ModeCrossSubnet, Peers: []netip.Addr{addr("192.168.0.12")}, MinPathMTU: 1280, Source: Source{addr("192.168.0.50")}},
+		VXLAN: VXLAN{Mode: ModeNever, VNI: 16777215, Port: 8472, Peers: []VTEP{
 			{Address: addr("192.168.0.12")}, {Address: addr("fd00:192::12"), MAC: net.HardwareAddr{0x66, 0, 0, 0, 0, 1}},
 		}},
 		Gateway: Gateway{Address: addr("10.70.1.254"), Address6: addr("fe80::1034:56ff:fe01:203"), MAC: net.HardwareAddr{0x12, 0x34, 0x56, 0x01, 0x02, 0x03}},

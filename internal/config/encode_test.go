@@ -151,7 +151,7 @@ func genAddr6(t *rapid.T, prefix string) netip.Addr {
 }
 
 func genIPIP(t *rapid.T) IPIP {
-	i := IPIP{Mode: rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "mode")}
+	i := IPIP{Mode: rapid.SampledFrom([]string{ModeNever, ModeAlways, ModeCrossSubnet}).Draw(t, "mode")}
 	if genBool.Draw(t, "has source") {
 		i.Source = append(i.Source, genAddr(t, 192, 168, 1))
 	}
@@ -168,9 +168,9 @@ func genIPIP(t *rapid.T) IPIP {
 }
 
 func genVXLAN(t *rapid.T, ipip string) VXLAN {
-	v := VXLAN{Mode: IPIPNever, VNI: rapid.IntRange(0, 1<<24-1).Draw(t, "vni"), Port: rapid.IntRange(1, 65535).Draw(t, "port")}
-	if ipip == IPIPNever {
-		v.Mode = rapid.SampledFrom([]string{IPIPNever, IPIPAlways, IPIPCrossSubnet}).Draw(t, "vxlan mode")
+	v := VXLAN{Mode: ModeNever, VNI: rapid.IntRange(0, 1<<24-1).Draw(t, "vni"), Port: rapid.IntRange(1, 65535).Draw(t, "port")}
+	if ipip == ModeNever {
+		v.Mode = rapid.SampledFrom([]string{ModeNever, ModeAlways, ModeCrossSubnet}).Draw(t, "vxlan mode")
 	}
 	switch rapid.IntRange(0, 2).Draw(t, "vxlan peers") {
 	case 1:

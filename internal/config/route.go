@@ -86,7 +86,7 @@ func (c *checker) nextHop(raw *rawRoute, t *Route) {
 		return
 	}
 	said := t.Encap == EncapIPIP || t.Encap == EncapVXLAN
-	tunnel := said || t.Encap == "" && (c.mode == IPIPAlways || c.mode == "")
+	tunnel := said || t.Encap == "" && (c.mode == ModeAlways || c.mode == "")
 	switch {
 	case t.To.Addr().Is6() && t.Via.Is4() && !tunnel:
 		c.fail(raw.to.place, "%v is IPv6, of which the next hop %v knows nothing but in a tunnel: add `encap: ipip` or `encap: vxlan`, or give an IPv6 next hop", t.To, t.Via)

@@ -66,11 +66,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 		if name == "" {
 			name = "the file"
 		}
-		parse := config.Parse
-		if node := r.URL.Query().Get("node"); node != "" {
-			parse = func(name string, text []byte) (*config.Host, error) { return config.ParseNode(name, node, text) }
-		}
-		c, err := parse(name, text)
+		c, err := config.ParseNode(name, r.URL.Query().Get("node"), text)
 		if err != nil {
 			return nil, badRequest{err}
 		}

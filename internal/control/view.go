@@ -137,8 +137,8 @@ func held(n *node.Node) []Held {
 	return list
 }
 
-// kindTo is what a tunnel to an address carries: a route of either family may lead into it.
-func kindTo(t *engine.TunnelStats) string {
+// kindOf is what a tunnel carries: a route of either family may lead into it.
+func kindOf(t *engine.TunnelStats) string {
 	var kinds []string
 	for _, e := range t.Kinds() {
 		switch {
@@ -156,7 +156,7 @@ func kindTo(t *engine.TunnelStats) string {
 func tunnels(c *engine.Stats) []Tunnel {
 	list := []Tunnel{}
 	for _, t := range c.Tunnels {
-		v := Tunnel{Peer: t.Peer.String(), Kind: kindTo(&t), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
+		v := Tunnel{Peer: t.Peer.String(), Kind: kindOf(&t), PathMTU: t.Bytes, Cause: "uplink", TxPackets: t.Tx, RxPackets: t.Rx, Refused: t.Refused, Offload: "kernel", CutBecause: t.CutBecause, CutByKernel: t.Superframes[forwarder.CutByKernel], CutHere: t.Superframes[forwarder.CutHere]}
 		if t.CutBecause != "" {
 			v.Offload = "cut here"
 		}

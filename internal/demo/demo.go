@@ -56,7 +56,7 @@ func Run(ctx context.Context, w io.Writer, c *config.Lab, six bool) (err error) 
 		picture, protocol, listenTo = topology6, 41, "icmp6"
 	}
 	fmt.Fprint(w, picture, "\n")
-	if c.Hosts[0].IPIP.Mode != config.IPIPNever {
+	if c.Hosts[0].IPIP.Mode != config.ModeNever {
 		fmt.Fprintf(w, "  Between the hosts every packet travels in another one: IP-in-IP, protocol %d.\n\n", protocol)
 	}
 	l, err := lab.Up(ctx, c, lab.Options{Temporary: true})

@@ -99,7 +99,9 @@ func (e end) words() (tunnel, reason string) {
 // route by each, and those of them to whom packets go in a tunnel.
 func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[netip.Addr]end) {
 	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]end{}
-	encap, mode := h.Config.Mode()
+	near := func(a netip.Addr) bool {
+		return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) || h.onLink(a)
+	}
 	workloads := map[netip.Addr]bool{}
 	for _, w := range h.Config.Workloads {
 		for _, a := range w.Addresses {
@@ -113,17 +115,10 @@ func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[ne
 		if r.Via.Is6() && r.Via.IsLinkLocalUnicast() {
 			continue // on the link, whoever that is
 		}
-		beyond := !slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(r.Via) })
-		if beyond && mode == config.IPIPCrossSubnet {
-			beyond = !h.onLink(r.Via)
-		}
-		switch {
-		case r.Encap == config.EncapIPIP || r.Encap == config.EncapVXLAN:
-			ends[r.Via] = end{r.To, r.Encap}
-		case r.Encap == "" && (mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && beyond):
-			ends[r.Via] = end{r.To, encap}
-		default:
+		if encap := h.Config.EncapTo(r.Via, r.Encap, near); encap == config.EncapNone {
 			plain[r.Via] = r.To
+		} else {
+			ends[r.Via] = end{r.To, encap}
 		}
 	}
 	return plain, ends

@@ -50,11 +50,7 @@ func (h *Host) configure(ctx context.Context, file, node string) Finding {
 			}
 		}
 	}
-	load := config.Load
-	if node != "" {
-		load = func(file string) (*config.Host, error) { return config.LoadNode(file, node) }
-	}
-	if h.Config, err = load(file); err != nil {
+	if h.Config, err = config.LoadNode(file, node); err != nil {
 		h.Config = nil
 		return Finding{State: Fail, Means: err.Error() + "; only what needs no configuration was looked at", Mend: "edit " + file}
 	}

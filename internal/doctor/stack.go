@@ -144,26 +144,13 @@ func unguardedTunnels(h *Host) ([]Finding, error) {
 			Mend: "set kernel.guard: true, then: vrouter --socket " + h.Socket + " reload",
 		}}
 	}
-	if tunnels, err := ipipLinks(); err != nil || len(tunnels) == 0 && h.uses(config.EncapIPIP) {
+	if tunnels, err := ipipLinks(); err != nil || len(tunnels) == 0 && h.Config.TunnelsBy(config.EncapIPIP) {
 		return says("IP-in-IP", "Protocol Unreachable"), err
 	}
-	if devices, err := vxlanLinks(h.Config.VXLAN.Port); err != nil || len(devices) == 0 && h.uses(config.EncapVXLAN) {
+	if devices, err := vxlanLinks(h.Config.VXLAN.Port); err != nil || len(devices) == 0 && h.Config.TunnelsBy(config.EncapVXLAN) {
 		return says("vxlan device", "Port Unreachable"), err
 	}
 	return nil, nil
-}
-
-// uses says whether any packet may be put into a tunnel of that encapsulation.
-func (h *Host) uses(encap string) bool {
-	if e, mode := h.Config.Mode(); e == encap && mode != config.IPIPNever {
-		return true
-	}
-	for r := range h.Config.Routes.All {
-		if r.Encap == encap {
-			return true
-		}
-	}
-	return false
 }
 
 // vxlanLinks are the host's own devices that are up and take what comes at a UDP port.
@@ -178,7 +165,7 @@ func vxlanLinks(port int) (up []*netlink.Vxlan, err error) {
 }
 
 func kernelVXLAN(h *Host) (found []Finding, err error) {
-	if !h.uses(config.EncapVXLAN) {
+	if !h.Config.TunnelsBy(config.EncapVXLAN) {
 		return nil, nil
 	}
 	list, err := vxlanLinks(h.Config.VXLAN.Port)
@@ -219,7 +206,7 @@ func kernelTunnels(h *Host) (found []Finding, err error) {
 		case h.Config.Kernel.Guard:
 			// Without a fix: it may be somebody's, by another interface.
 			f.State, f.Means = Warn, fmt.Sprintf("%s is up, the host's own IP-in-IP; the guard cuts it off from %s", name, h.Config.Uplink.Interface)
-		case h.uses(config.EncapIPIP):
+		case h.Config.TunnelsBy(config.EncapIPIP):
 			f.State, f.Means = Fail, name+" is up and kernel.guard is false: the host's own stack unpacks the IP-in-IP that the router unpacks, and what is in it arrives twice"
 			f.fix = func() error { return netlink.LinkSetDown(l) }
 		default:
@@ -242,7 +229,7 @@ func rpFilter(h *Host) ([]Finding, error) {
 	const strict, loose = 1, 2 // RFC 3704; the greater of the two settings holds
 	own := interfaceSetting(name, "rp_filter")
 	_, mode := h.Config.Mode()
-	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || mode == config.IPIPAlways {
+	if max(own.value(), interfaceSetting("all", "rp_filter").value()) != strict || mode == config.ModeAlways {
 		return nil, nil
 	}
 	for r := range h.Config.Routes.All {

@@ -4,15 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/config"
 	"github.com/vrouter/vrouter/internal/host"
-	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // link is the uplink; errNoUplink if there is none.
@@ -103,21 +105,17 @@ func mtu(h *Host) (found []Finding, err error) {
 func (h *Host) outerHeaders(uplink netlink.Link) (most int) {
 	on, _ := subnets(uplink)
 	_, ends := h.hops(on)
+	outer := func(encap string, end netip.Addr) {
+		e, _ := rib.EncapNamed(encap)
+		most = max(most, forwarder.OuterLen(e, end))
+	}
 	for a, e := range ends {
-		n := packet.IPv4MinLen
-		if a.Is6() {
-			n = packet.IPv6MinLen
-		}
-		if e.encap == config.EncapVXLAN {
-			n += packet.VXLANLen
-		}
-		most = max(most, n)
+		outer(e.encap, a)
 	}
-	if h.uses(config.EncapIPIP) {
-		most = max(most, packet.IPv4MinLen)
-	}
-	if h.uses(config.EncapVXLAN) {
-		most = max(most, packet.IPv4MinLen+packet.VXLANLen)
+	for _, encap := range []string{config.EncapIPIP, config.EncapVXLAN} {
+		if h.Config.TunnelsBy(encap) {
+			outer(encap, netip.IPv4Unspecified())
+		}
 	}
 	return most
 }

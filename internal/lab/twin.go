@@ -138,15 +138,10 @@ func (t *Host) route(h *Host) error {
 
 // tunnels says whether what goes by a route is put into a tunnel.
 func (t *Host) tunnels(r config.Route) bool {
-	switch {
-	case !r.Via.IsValid() || r.Encap == config.EncapNone:
-		return false
-	case r.Encap != "":
-		return true
+	near := func(a netip.Addr) bool {
+		return slices.ContainsFunc(t.config.Uplink.Addresses, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	_, mode := t.config.Mode()
-	near := slices.ContainsFunc(t.config.Uplink.Addresses, func(p netip.Prefix) bool { return p.Contains(r.Via) })
-	return mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && !near
+	return r.Via.IsValid() && t.config.EncapTo(r.Via, r.Encap, near) != config.EncapNone
 }
 
 // mtuOf is what an interface of the router's workload has: what fits.

@@ -24,7 +24,7 @@ func bed(t testing.TB) *Node {
 	t.Helper()
 	n := &Node{
 		RIB: rib.NewTable(), log: slog.New(slog.DiscardHandler), workloads: map[string]*attached{}, live: workloadChanges{},
-		config: &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.IPIPNever}},
+		config: &config.Host{Uplink: config.Uplink{Interface: "ens160"}, IPIP: config.IPIP{Mode: config.ModeNever}},
 		uplink: &uplink{index: 1, mtu: 1500, addresses: []netip.Prefix{netip.MustParsePrefix("192.168.0.11/24")},
 			subnets: []forwarder.Subnet{{Prefix: netip.MustParsePrefix("192.168.0.0/24"), Address: netip.MustParseAddr("192.168.0.11")}}},
 		statics: newStatics(0), mirror: newMirror(), reach: reach{ask: noWay}, told: map[string]map[string]bool{},

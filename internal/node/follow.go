@@ -194,7 +194,7 @@ func (n *Node) catchUp(w news) {
 	}
 	if n.reach.turned(w.Changes, w.all || lost) {
 		err = errors.Join(err, n.applyUplink(), n.setStaticRoutes())
-		if _, mode := n.config.Mode(); mode == config.IPIPCrossSubnet {
+		if _, mode := n.config.Mode(); mode == config.ModeCrossSubnet {
 			err = errors.Join(err, n.importAll())
 		}
 	}

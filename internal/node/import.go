@@ -108,7 +108,7 @@ func (n *Node) newKind(h hostroutes.Route) *kind {
 			k.why = "has an IPv4 next hop"
 			continue
 		}
-		if _, mode := n.config.Mode(); !hop.OnLink || mode != config.IPIPCrossSubnet { // who is on the link is in no other subnet
+		if _, mode := n.config.Mode(); !hop.OnLink || mode != config.ModeCrossSubnet { // who is on the link is in no other subnet
 			r.Encap = n.encap(&config.Route{Via: hop.Via})
 		}
 		k.hops = append(k.hops, rib.Hop{Route: r, Weight: uint16(min(hop.Weight, 1<<16-1))})

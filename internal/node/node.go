@@ -234,8 +234,9 @@ func (n *Node) workloadMTU() int {
 
 // outerMost is that of the longest that any packet may get.
 func (n *Node) outerMost() (most int) {
-	if encap, mode := n.config.Mode(); mode != config.IPIPNever {
-		most = forwarder.OuterLen(encaps[encap], netip.IPv4Unspecified())
+	if encap, mode := n.config.Mode(); mode != config.ModeNever {
+		e, _ := rib.EncapNamed(encap)
+		most = forwarder.OuterLen(e, netip.IPv4Unspecified())
 	}
 	for h := range n.statics.hops {
 		if via := h.addr(); via.IsValid() {

@@ -128,21 +128,13 @@ func mismatched(to netip.Prefix, via netip.Addr, e rib.Encap) bool {
 	return to.Addr().Is6() && via.Is4() && e == rib.None
 }
 
-var encaps = map[string]rib.Encap{config.EncapNone: rib.None, config.EncapIPIP: rib.IPIP, config.EncapVXLAN: rib.VXLAN}
-
 // encap is what the route says, or else what the mode of ipip or vxlan makes of it.
 func (n *Node) encap(c *config.Route) rib.Encap {
 	if n.isWorkload(c.Via) || !c.Via.IsValid() || c.Via.Is6() && c.Via.IsLinkLocalUnicast() {
 		return rib.None
 	}
-	if c.Encap != "" {
-		return encaps[c.Encap]
-	}
-	encap, mode := n.config.Mode()
-	if mode == config.IPIPAlways || mode == config.IPIPCrossSubnet && !n.onUplink(c.Via) {
-		return encaps[encap]
-	}
-	return rib.None
+	e, _ := rib.EncapNamed(n.config.EncapTo(c.Via, c.Encap, n.onUplink))
+	return e
 }
 
 // WhyEncap says in a few words why a route's packets are encapsulated, or why not.
@@ -158,7 +150,7 @@ func (n *Node) WhyEncap(r *rib.Route) string {
 	switch {
 	case !r.Via.IsValid() || n.isWorkload(r.Via):
 		return fmt.Sprintf("encap %s: it is on this link", r.Encap)
-	case mode != config.IPIPCrossSubnet:
+	case mode != config.ModeCrossSubnet:
 		return fmt.Sprintf("encap %s: %s.mode is %s", r.Encap, encap, mode)
 	case r.Encap == rib.None && !n.onUplink(r.Via):
 		return "encap none: the route says that the next hop is on the link"

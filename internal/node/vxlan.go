@@ -11,7 +11,7 @@ import (
 // vxlanPort is the UDP port at which the router speaks VXLAN; 0: neither the configuration nor a route does.
 func (n *Node) vxlanPort() uint16 {
 	encap, mode := n.config.Mode()
-	speaks := encap == config.EncapVXLAN && mode != config.IPIPNever || len(n.config.VXLAN.Peers) > 0
+	speaks := encap == config.EncapVXLAN && mode != config.ModeNever || len(n.config.VXLAN.Peers) > 0
 	for h := range n.statics.hops {
 		speaks = speaks || encapWords[h.encap] == config.EncapVXLAN
 	}

@@ -115,7 +115,7 @@ func (p *Packet) DropFrames() {
 func (r *Record) copyFrame(i int8) *Frame { return &Frame{bytes.Clone(r.frame(i)), r.snaps[i].whole} }
 
 // Summary is the packet in one line.
-func (r *Record) Summary() string { return summarise(r.frame(0)).text }
+func (r *Record) Summary() string { return Summary(r.frame(0)) }
 
 // View puts a record into words.
 func (r *Record) View(host string) Packet {

@@ -7,21 +7,17 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/packet"
 )
 
 // The twin's tunnels are VXLAN, for which more kernels have a device than for IP-in-IP. What is inside is the same.
-const (
-	tunnelDevice = "vxlan0"
-	tunnelVNI    = 4096 // Calico's
-	tunnelPort   = 4789
-	// vxlanOverhead is how many bytes it puts around an IP packet: IPv4, UDP, VXLAN and Ethernet headers. The uplink takes
-	// that many more than a workload's packets have, so that as much fits inside as with IP-in-IP.
-	vxlanOverhead = 50
-	ipipOverhead  = 20
-)
+const tunnelDevice = "vxlan0"
 
-// UplinkMTU is what an uplink is to take, of a twin that has tunnels, where the other's takes so much.
-func UplinkMTU(mtu int) int { return mtu - ipipOverhead + vxlanOverhead }
+// UplinkMTU is what an uplink is to take, of a twin that has tunnels, where the other's takes so much: as much fits inside as with
+// IP-in-IP.
+func UplinkMTU(mtu int) int { return mtu + packet.VXLANLen }
 
 // local is the uplink's IPv4 address.
 func (h *Host) local() netip.Addr {
@@ -33,12 +29,13 @@ func (h *Host) local() netip.Addr {
 	return netip.Addr{}
 }
 
-// tunnelMAC is that of the tunnel's device on the host with an address; local6 is a next hop of IPv6 there.
+// tunnelMAC is that of the tunnel's device on the host with an address.
 func tunnelMAC(a netip.Addr) net.HardwareAddr {
-	b := a.As4()
-	return net.HardwareAddr{2, 0, b[0], b[1], b[2], b[3]}
+	m := packet.VTEPMAC(a)
+	return m[:]
 }
 
+// local6 is a next hop of IPv6 there.
 func local6(a netip.Addr) netip.Addr {
 	b := a.As4()
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 12: b[0], 13: b[1], 14: b[2], 15: b[3]})
@@ -46,18 +43,18 @@ func local6(a netip.Addr) netip.Addr {
 
 // tunnel makes the device of all tunnels.
 func (h *Host) tunnel(c *commands) {
-	local, mtu := h.local(), h.MTU-ipipOverhead
+	local, mtu := h.local(), h.MTU-packet.IPv4MinLen
 	c.link(h.Uplink, UplinkMTU(h.MTU))
 	c.add(func() error {
 		l := &netlink.Vxlan{
 			LinkAttrs: netlink.LinkAttrs{Name: tunnelDevice, MTU: mtu, HardwareAddr: tunnelMAC(local), TxQLen: 1000},
-			VxlanId:   tunnelVNI, SrcAddr: local.AsSlice(), Port: tunnelPort, TTL: 64, TOS: 1, // 1: of the packet inside
+			VxlanId:   config.DefaultVNI, SrcAddr: local.AsSlice(), Port: packet.VXLANPort, TTL: 64, TOS: 1, // 1: of the packet inside
 		}
 		if err := netlink.LinkAdd(l); err != nil {
 			return fmt.Errorf("%w: this kernel may have no VXLAN", err)
 		}
 		return nil
-	}, "ip link add %s address %s mtu %d type vxlan id %d local %s dstport %d ttl 64 tos inherit nolearning", tunnelDevice, tunnelMAC(local), mtu, tunnelVNI, local, tunnelPort)
+	}, "ip link add %s address %s mtu %d type vxlan id %d local %s dstport %d ttl 64 tos inherit nolearning", tunnelDevice, tunnelMAC(local), mtu, config.DefaultVNI, local, packet.VXLANPort)
 	if h.six() {
 		c.speaks6(tunnelDevice)
 	}

@@ -48,27 +48,11 @@ type Route struct {
 func Veth(i int) string { return fmt.Sprintf("veth%d", i+1) }
 
 func (h *Host) six() bool {
-	for _, w := range h.Workloads {
-		if w.six() {
-			return true
-		}
-	}
-	for _, r := range h.Routes {
-		if r.To.Addr().Is6() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(h.Workloads, func(w Workload) bool { return w.six() }) ||
+		slices.ContainsFunc(h.Routes, func(r Route) bool { return r.To.Addr().Is6() })
 }
 
-func (w *Workload) six() bool {
-	for _, a := range w.Addresses {
-		if a.Addr().Is6() {
-			return true
-		}
-	}
-	return false
-}
+func (w *Workload) six() bool { return w.has(netip.Addr.Is6) }
 
 // Commands make the host's kernel the router, in this order.
 func (h *Host) Commands() []Command {
@@ -158,10 +142,5 @@ func (h *Host) attach(c *commands, w *Workload) {
 }
 
 func (w *Workload) has(is func(netip.Addr) bool) bool {
-	for _, a := range w.Addresses {
-		if is(a.Addr()) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.Addresses, func(p netip.Prefix) bool { return is(p.Addr()) })
 }

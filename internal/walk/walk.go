@@ -13,6 +13,7 @@ import (
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/sketch"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // Host is a router that can be asked.
@@ -169,7 +170,7 @@ func Run(ctx context.Context, n Net, line string) (*Walk, error) {
 	w.walk.Path = path(w.walk.Hops, PartPacket)
 	w.walk.Loop, w.walk.Passes = trace.Loop(w.walk.Path)
 	w.walk.Encapsulation = encapsulation(w.walk.Hops)
-	w.walk.Encap = w.walk.Encapsulation != "none"
+	w.walk.Encap = w.walk.Encapsulation != rib.None.String()
 	if err := w.reply(first, ends); err != nil {
 		return nil, err
 	}
@@ -359,14 +360,14 @@ func encapsulation(hops []Hop) string {
 		for _, s := range h.Steps {
 			switch {
 			case h.Part != PartPacket || s.Step != "encap" || s.Verdict != "edit":
-			case strings.Contains(s.Detail, " vxlan "):
-				return "vxlan"
+			case s.Frame != nil && packet.VXLANIn(s.Frame.Bytes[packet.EthernetLen:]) != nil:
+				return rib.VXLAN.String()
 			default:
-				return "ipip"
+				return rib.IPIP.String()
 			}
 		}
 	}
-	return "none"
+	return rib.None.String()
 }
 
 // WithoutFrames is the walk for those who read JSON: the frames are what it was made of.

@@ -57,7 +57,7 @@ type Server struct {
 	farewell chan struct{} // closed when the page ends
 }
 
-// Limits. docs/page.md has them.
+// Limits. docs/architecture.md has them.
 const (
 	maxConns   = 64
 	maxStreams = 16
