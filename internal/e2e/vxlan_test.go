@@ -42,6 +42,10 @@ func TestVXLANAlways(t *testing.T) {
 		}
 	}
 	nothingDropped(t, hosts)
+	checks := file(t, "checks.yaml", "checks:\n  - {packet: \"icmp 10.70.1.1 > 10.70.2.1\", expect: delivered, encap: vxlan}\n")
+	if r := vrouter(t, "lab", "check", checks); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
 	setMTU(t, h.ns, uplink, 1400)
 	eventually(t, "eth0 follows", func() bool { return stateOf(t, h.ns1, "eth0").MTU == 1350 })
 	wantEcho(t, h.ns1, there, 62)

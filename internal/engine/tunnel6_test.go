@@ -508,24 +508,36 @@ func TestTunnel6RelayedErrors(t *testing.T) {
 	}
 }
 
-// T8: fragments of outer packets of IPv6 are put together, with options or without.
+// T8: fragments of outer packets are put together, those of IPv6 with options or without.
 func TestTunnel6Reassembly(t *testing.T) {
-	limit := []byte{packet.ProtocolIPv6, 0, 4, 1, 4, 1, 1, 0}
-	for _, options := range [][]byte{nil, limit} {
-		k := tunnelKinds[2]
-		b := newBed(t)
-		b.resolve()
-		dual(b)
-		inner := icmp6(farIP6, ns1IP6, 129, 0, make([]byte, 1300)...)
-		parts := split6(k.around(k.end, k.self, inner, 0, options...), 700)
-		b.uplink.Send(parts[1], parts[0])
-		b.silent("ns1")
-		b.uplink.Send(parts[2:]...)
-		if d := cmp.Diff(hop(inner), one(t, b.ns1).Payload()); d != "" {
-			t.Errorf("(-want +got):\n%s", d)
+	eachTunnel(t, func(t *testing.T, b *bed, k tunnelKind) {
+		inner := sized(peerMAC, farIP, ns1IP, 1340)
+		if k.six {
+			inner = datagram6(farIP6, ns1IP6, 1340)
 		}
-		b.reassembliesAre(1, 0, 0)
-	}
+		outer := map[string]*packet.Frame{"": k.around(k.end, k.self, inner, 0)}
+		cut := split
+		if addr(k.end).Is6() {
+			cut = split6
+			outer["behind options"] = behind(k.around(k.end, k.self, inner, 0), packet.HeaderDestination, 0, 1, 4, 0, 0, 0, 0)
+		}
+		done := uint64(0)
+		for name, whole := range outer {
+			b.uplink.Send(whole.Clone())
+			if d := cmp.Diff(hop(inner), one(t, b.ns1).Payload()); d != "" {
+				t.Errorf("whole %s (-want +got):\n%s", name, d)
+			}
+			parts := cut(whole, 600)
+			b.uplink.Send(parts[1], parts[0])
+			b.silent("ns1")
+			b.uplink.Send(parts[2:]...)
+			if d := cmp.Diff(hop(inner), one(t, b.ns1).Payload()); d != "" {
+				t.Errorf("%d fragments %s (-want +got):\n%s", len(parts), name, d)
+			}
+			done++
+			b.reassembliesAre(done, 0, 0)
+		}
+	})
 }
 
 // split6 cuts an IPv6 packet behind its first header, as its source would.

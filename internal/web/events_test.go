@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vrouter/vrouter/internal/trace"
 )
@@ -87,6 +88,32 @@ func TestComingBack(t *testing.T) {
 	}
 	if s.watches.find(1) != nil {
 		t.Error("more are kept than should be")
+	}
+}
+
+// Of ways that are more than anybody reads, those that are left out are counted.
+func TestSkippedAreCounted(t *testing.T) {
+	f := newFake(t)
+	s := pageOf(t, f)
+	c, end := s.hear(t, "", "")
+	defer end()
+	f.traced()
+	f.send(datagram(0), nil)
+	await(t, c, "packet", ":1000")
+	w, way := s.watches.list[0], s.watches.find(1)
+	again := func(from int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pace.second, w.pace.shown = time.Now().Add(time.Hour), from // all in one second
+	}
+	again(shownRate)
+	for range 50 {
+		w.keep(way)
+	}
+	again(0)
+	w.keep(way)
+	if e := await(t, c, "packet", ""); !strings.Contains(e.data, `"skipped":50`) {
+		t.Errorf("%s", e.data)
 	}
 }
 

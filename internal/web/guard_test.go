@@ -80,8 +80,9 @@ func TestWhoMaySeeThePage(t *testing.T) {
 		"files by a name":             {"GET", "/", func(r *http.Request) { r.Host = "evil.example:" + port }, 421},
 		"by another address":          {"GET", "/v1/topology", func(r *http.Request) { r.Host = "192.0.2.1:" + port }, 421},
 		"by another port":             {"GET", "/v1/topology", func(r *http.Request) { r.Host = "127.0.0.1:1" }, 421},
-		"a deed from another site":    {"POST", "/v1/deeds", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
-		"a deed of another origin":    {"POST", "/v1/deeds", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
+		"a wrong file":                {"POST", "/v1/read", nil, 400},
+		"a file from another site":    {"POST", "/v1/read", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, 403},
+		"a file of another origin":    {"POST", "/v1/read", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }, 403},
 		"a deed without --write":      {"POST", "/v1/deeds", nil, 403},
 		"undoing without --write":     {"DELETE", "/v1/deeds/1", nil, 403},
 		"nothing of that name":        {"GET", "/v1/nothing", nil, 404},
@@ -93,7 +94,7 @@ func TestWhoMaySeeThePage(t *testing.T) {
 		if c.want == 401 && strings.Contains(text, s.token) {
 			t.Errorf("%s: the answer has the token", name)
 		}
-		if c.want != 403 || c.path != "/v1/deeds" {
+		if c.want != 403 || c.path != "/v1/read" {
 			for header, want := range map[string]string{
 				"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';",
 				"X-Content-Type-Options":  "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
