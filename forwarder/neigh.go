@@ -8,7 +8,7 @@ import (
 )
 
 // Neigh writes the Ethernet header: from the port's own address to the next hop's.
-// While that is not known the packet waits.
+// While that is not known the packet waits, and while those that have waited are not sent.
 var Neigh = &Step{
 	Word: "neigh", Help: "the next hop's hardware address goes into the Ethernet header", RFC: "RFC 826, RFC 1122 2.3.2", RFC6: "RFC 4861 7.2.2",
 	run: (*Path).neigh, facts: neighFacts, say: saysNeigh,
@@ -16,7 +16,8 @@ var Neigh = &Step{
 
 func (x *Path) neigh(p *Packet) Verdict {
 	n := x.neighborAt(p.Out.ID, p.NextHop)
-	if n == nil {
+	if n == nil || n.Queued() && !p.Waited {
+		p.Neighbor = n
 		c := p.add()
 		c.Action, c.Addr, c.Out = WaitNext, p.NextHop, p.Out
 		c = p.add()
@@ -45,6 +46,8 @@ func saysNeigh(o *Seen) string {
 	switch {
 	case o.Kind == verdict.Drop:
 		return "next hop " + o.Addr.String()
+	case o.Kind == verdict.Hold && o.Age > 0:
+		return o.Addr.String() + " has become known: the packet waits until those that have waited are sent"
 	case o.Kind == verdict.Hold:
 		return o.Addr.String() + " is not known: it is asked for, and the packet waits"
 	case len(o.After) < packet.EthernetLen:

@@ -134,14 +134,14 @@ func (w *worker) probe(t *transit, c *forwarder.Consequence) {
 	t.note(c)
 }
 
-// learn enters what ARP or Neighbor Discovery says about somebody, and lets go on what has
-// waited for it.
+// learn enters what ARP or Neighbor Discovery says about somebody. What has waited for it
+// goes on when the packet that told it has ended.
 func (w *worker) learn(t *transit, c *forwarder.Consequence) {
 	known, released := w.enter(t.In.ID, c)
 	if known {
 		t.note(c)
 	}
-	w.resume(released)
+	w.learnt = learnt{t.In.ID, c.Addr, released}
 }
 
 func (w *worker) enter(port int, c *forwarder.Consequence) (known bool, released []*transit) {

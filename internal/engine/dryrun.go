@@ -148,7 +148,7 @@ func (d *DryRun) held(t *transit) {
 	waits, ask := *t.Due(forwarder.WaitNext), *t.Due(forwarder.Ask)
 	switch h := d.router.neighbors.Peek(time.Now(), waits.Out.ID, waits.Addr, t.size()); {
 	case h.Known: // since this began
-		d.path.Neighbors = d.router.neighbors.Snapshot()
+		d.path.Neighbors, t.Waited = d.router.neighbors.Snapshot(), true
 		d.run(t, forwarder.Neigh)
 		return
 	case h.Refused:

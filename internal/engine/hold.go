@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/vrouter/vrouter/forwarder"
@@ -41,6 +42,22 @@ func (w *worker) hold(t *transit) {
 	}
 	if h.Ask {
 		w.cause(t, ask)
+	}
+}
+
+// learnt is a neighbour that packets have waited for.
+type learnt struct {
+	port    int
+	addr    netip.Addr
+	waiting []*transit
+}
+
+// goOnTo sends on what has waited for a neighbour, and then what has queued up behind it: so
+// a flow keeps its order, whichever workers have its packets and the answer.
+func (w *worker) goOnTo(n learnt) {
+	for waiting := n.waiting; len(waiting) > 0; waiting = w.router.neighbors.Behind(n.port, n.addr) {
+		w.resume(waiting)
+		w.flush()
 	}
 }
 

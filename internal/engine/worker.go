@@ -47,6 +47,7 @@ type worker struct {
 	batch   []*packet.Frame // of one Write
 	records []*trace.Record // for the packets of a batch, while somebody listens
 	recLen  int
+	learnt  learnt        // from the packet that is on its way
 	clock   time.Time     // of this batch; zero: not looked at yet
 	payer   int           // slot of the queue whose frame is on its way
 	unpaid  time.Duration // nobody has been charged yet
@@ -263,6 +264,10 @@ func (w *worker) conclude(t *transit, v verdict.Verdict) {
 		}
 		w.carryOut(t)
 		w.deliver(t)
+		if n := w.learnt; n.waiting != nil {
+			w.learnt = learnt{}
+			w.goOnTo(n)
+		}
 	}
 }
 

@@ -55,13 +55,16 @@ const (
 	MaxIncomplete   = 1024    // of them, those of one port that are being asked for the first time
 	MaxQueue        = 64      // packets that wait for one neighbour
 	MaxWaitingBytes = 8 << 20 // of memory, what waits for all neighbours
+
+	maxLate = 16 * MaxQueue // packets that may queue up behind those that have waited for a neighbour
 )
 
 // Neighbor is what the packet path sees of an entry: it never changes, but for
-// the mark that says it is used, and when it was last known to be right.
+// the marks that say it is used and queued for, and when it was last known to be right.
 type Neighbor struct {
 	MAC       packet.MAC
 	used      atomic.Bool
+	queued    atomic.Bool               // what has waited for it is not sent yet
 	confirmed atomic.Pointer[time.Time] // nil: permanent
 }
 
@@ -73,6 +76,10 @@ func (n *Neighbor) Confirmed() (at time.Time, ok bool) {
 	}
 	return *t, true
 }
+
+// Queued says that what has waited for the neighbour is not sent yet. What comes now waits
+// behind it, so that a flow keeps its order.
+func (n *Neighbor) Queued() bool { return n.queued.Load() }
 
 // Use notes that a packet went there, so that the entry is kept right.
 func (n *Neighbor) Use() {

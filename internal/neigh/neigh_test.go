@@ -100,9 +100,40 @@ func TestAnswerReleases(t *testing.T) {
 	if got := n.Snapshot().Lookup(ens160, peer); got == nil || got.MAC != mac1 {
 		t.Errorf("the packet path sees %+v", got)
 	}
-	// Whoever held a snapshot from before the answer is told to look again.
+	// Until they are sent, others queue up behind them, and then behind those.
+	for i := 3; i < 6; i++ {
+		want(t, "before they are sent", n.Snapshot().Lookup(ens160, peer).Queued(), true)
+		want(t, "behind them", n.Hold(at(time.Second), ens160, peer, i, 100), Held[int]{})
+		_, again := n.Learn(at(time.Second), ens160, peer, mac1, false)
+		want(t, "released once more", again, nil)
+		want(t, "behind", n.Behind(ens160, peer), []int{i})
+	}
+	want(t, "behind", n.Behind(ens160, peer), nil)
+	want(t, "when they are sent", n.Snapshot().Lookup(ens160, peer).Queued(), false)
+	// Whoever held a snapshot from before the answer is told so.
 	want(t, "late", n.Hold(at(time.Second), ens160, peer, 9, 100), Held[int]{Known: true})
 	want(t, "waiting", n.waiting, 0)
+}
+
+// None is lost for the sake of order: what would be more than may wait goes ahead of them.
+func TestQueueBehindIsBounded(t *testing.T) {
+	n := NewTable[int]()
+	n.Hold(at(0), ens160, peer, 0, 100)
+	n.Learn(at(tick), ens160, peer, mac1, false)
+	queue := func(packets int) {
+		for i := range packets {
+			want(t, "behind", n.Hold(at(tick), ens160, peer, i, 100), Held[int]{})
+		}
+	}
+	overtakes := func() {
+		want(t, "one more", n.Hold(at(tick), ens160, peer, MaxQueue, 100), Held[int]{Known: true})
+	}
+	for range maxLate / MaxQueue {
+		queue(MaxQueue)
+		overtakes()
+		want(t, "behind", len(n.Behind(ens160, peer)), MaxQueue)
+	}
+	overtakes() // so who sends them comes to an end
 }
 
 // RFC 1122 2.3.2.1 (2): an entry in use is confirmed by a unicast request 30 s

@@ -50,6 +50,7 @@ type entry[P any] struct {
 	asked time.Time // last request
 	tries int
 	queue []waiting[P]
+	late  int       // how many have queued up since it is resolved
 	seen  *Neighbor // what the packet path sees of it, nil if it is not resolved
 }
 
@@ -133,7 +134,7 @@ func (t *Table[P]) Confirm(port int) {
 type Held[P any] struct {
 	Ask     bool // send a request for the target now
 	Refused bool // no room: the packet itself is to be dropped
-	Known   bool // resolved in the meantime: look again and send the packet
+	Known   bool // resolved in the meantime: send the packet there
 	Evicted []P  // older packets that had to make room
 }
 
@@ -144,7 +145,13 @@ func (t *Table[P]) Hold(now time.Time, port int, a netip.Addr, p P, bytes int) (
 	k := key{port, a}
 	e := t.entries[k]
 	if e != nil && e.seen != nil {
-		return Held[P]{Known: true}
+		if !t.queues(e, bytes) {
+			return Held[P]{Known: true}
+		}
+		e.late++
+		e.queue = append(e.queue, waiting[P]{p, bytes})
+		t.waiting += bytes
+		return Held[P]{}
 	}
 	if e == nil {
 		if t.of(port).incomplete >= MaxIncomplete || !t.makeRoom(port) {
@@ -164,6 +171,27 @@ func (t *Table[P]) Hold(now time.Time, port int, a netip.Addr, p P, bytes int) (
 		e.asked, e.tries = now, 1
 	}
 	return h
+}
+
+// queues says whether a packet of some bytes waits behind others for a neighbour that is
+// resolved. None is lost for the sake of order, and who sends them comes to an end.
+func (t *Table[P]) queues(e *entry[P], bytes int) bool {
+	return e.seen.Queued() && len(e.queue) < MaxQueue && e.late < maxLate && t.waiting+bytes <= MaxWaitingBytes
+}
+
+// Behind is what has queued up behind packets that were released, as soon as those are sent.
+// When there is none, packets go there by the snapshot alone.
+func (t *Table[P]) Behind(port int, a netip.Addr) []P {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[key{port, a}]
+	if e == nil || e.seen == nil {
+		return nil
+	}
+	if len(e.queue) == 0 {
+		e.seen.queued.Store(false)
+	}
+	return t.takeQueue(e)
 }
 
 // enqueue lets a packet wait. The oldest of the same target make room for it
@@ -211,7 +239,7 @@ func (t *Table[P]) victim(port int) (k key, full bool) {
 	for k, e := range t.entries {
 		switch {
 		case k.port != port && t.of(k.port).learnt <= own:
-		case t.all.failed > 0 && e.state == Failed, t.all.failed == 0 && (e.state == Reachable || e.state == Stale) && !e.seen.used.Load():
+		case t.all.failed > 0 && e.state == Failed, t.all.failed == 0 && (e.state == Reachable || e.state == Stale) && !e.seen.used.Load() && !e.seen.Queued():
 			return k, true
 		}
 	}
@@ -225,7 +253,7 @@ func (t *Table[P]) Peek(now time.Time, port int, a netip.Addr, bytes int) (h Hel
 	defer t.mu.Unlock()
 	e := t.entries[key{port, a}]
 	if e != nil && e.seen != nil {
-		return Held[P]{Known: true}
+		return Held[P]{Known: !t.queues(e, bytes)}
 	}
 	own, anew := 0, e == nil || e.state == Failed
 	if e != nil {
@@ -255,7 +283,8 @@ func (t *Table[P]) WouldLearn(port int, a netip.Addr, failed bool) (known bool, 
 
 // Learn takes over what an ARP message says about its sender. A sender that is
 // not in the table is entered if create says so: it asked for us, so that we
-// will soon answer (RFC 826). What waited for it is returned.
+// will soon answer (RFC 826). What waited for it is returned; once that is sent, Behind is to be
+// called until it returns nothing. So it is with Solicited and Advertised.
 func (t *Table[P]) Learn(now time.Time, port int, a netip.Addr, mac packet.MAC, create bool) (known bool, released []P) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -331,11 +360,13 @@ func (t *Table[P]) take(now time.Time, k key, e *entry[P], mac packet.MAC, confi
 	case changed:
 		t.setState(k, e, Stale)
 	}
-	if changed {
-		t.publish(k, e)
-	} else if confirmed && e.state != Permanent {
-		e.seen.confirmed.Store(&now)
+	if !changed { // what queues behind others is sent by who sends those
+		if confirmed && e.state != Permanent {
+			e.seen.confirmed.Store(&now)
+		}
+		return nil
 	}
+	t.publish(k, e)
 	return t.takeQueue(e)
 }
 
@@ -356,7 +387,7 @@ func (t *Table[P]) Tick(now time.Time) (asks []Ask, failed []P) {
 				t.setState(k, e, Probe)
 				e.tries = 0
 				asks = t.askAgain(asks, now, k, e)
-			} else if now.Sub(e.since) >= ReachableTime+ForgetTime {
+			} else if now.Sub(e.since) >= ReachableTime+ForgetTime && !e.seen.Queued() {
 				t.remove(k, e)
 			}
 		case Incomplete, Probe:
@@ -436,8 +467,9 @@ func (t *Table[P]) count(port int, s State, n int) {
 }
 
 func (t *Table[P]) publish(k key, e *entry[P]) {
-	e.seen = &Neighbor{MAC: e.mac}
+	e.seen, e.late = &Neighbor{MAC: e.mac}, 0
 	if e.state != Permanent {
+		e.seen.queued.Store(len(e.queue) > 0)
 		since := e.since
 		e.seen.confirmed.Store(&since)
 	}
