@@ -130,11 +130,14 @@ func runRouter(ctx context.Context, file string, load func() (*config.Host, erro
 		}
 		defer scrape.Close()
 	}
+	n, err := node.New(c, log)
+	if err != nil {
+		return err
+	}
 	if err := rights.Drop(); err != nil {
 		return err
 	}
-	n, err := node.Start(c, log)
-	if err != nil {
+	if err := n.Start(); err != nil {
 		return err
 	}
 	n.Follow(ctx)

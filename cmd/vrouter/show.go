@@ -93,7 +93,8 @@ func newShowWorkers(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "workers", Short: "Threads of the packet path, and how busy they are", Args: noArgs,
 		Example: "  vrouter show workers",
-		Long: "SECONDS is the time that what came in by a worker's ports has cost; vrouter_port_worker_seconds_total has it by port.\n" +
+		Long: "NICE is the priority of its thread: 10 before the process, where it is allowed that.\n" +
+			"SECONDS is the time that what came in by a worker's ports has cost; vrouter_port_worker_seconds_total has it by port.\n" +
 			"SLOW PORTS are workloads whose own stack takes long over each frame that is written to it:\n" +
 			"a thread of the lowest priority does that for the worker, until it takes no longer than usual.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -102,9 +103,9 @@ func newShowWorkers(c *cli) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, list, func() *table {
-				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS", "SECONDS", "SLOW PORTS"}}
+				t := &table{headings: []string{"WORKER", "QUEUES", "FRAMES", "BATCHES", "FRAMES/BATCH", "SLEEPS", "NICE", "SECONDS", "SLOW PORTS"}}
 				for _, w := range list {
-					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps,
+					t.add(w.Worker, w.Queues, w.Frames, w.Batches, fmt.Sprintf("%.1f", float64(w.Frames)/float64(max(1, w.Batches))), w.Sleeps, w.Nice,
 						fmt.Sprintf("%.1f", w.Seconds), strings.Join(w.SlowPorts, " "))
 				}
 				return t

@@ -47,6 +47,7 @@ type Worker struct {
 	Batches uint64 `json:"batches"`
 	Frames  uint64 `json:"frames"` // read; an offloaded frame is one
 	Sleeps  uint64 `json:"sleeps"` // for want of frames
+	Nice    int    `json:"nice"`   // priority of its thread, as of nice(1)
 	// Seconds of its time that what came in by its ports has cost.
 	Seconds float64 `json:"seconds"`
 	// SlowPorts are those of its ports whose own stack takes long over what is written to

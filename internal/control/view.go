@@ -50,7 +50,7 @@ func workers(c *engine.Stats) []Worker {
 	list := []Worker{}
 	for i, w := range c.Workers {
 		list = append(list, Worker{
-			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps,
+			Worker: i, Queues: w.Queues, Batches: w.Batches, Frames: w.Frames, Sleeps: w.Sleeps, Nice: w.Nice,
 			Seconds: w.Cost.Seconds(), SlowPorts: w.SlowPorts,
 		})
 	}

@@ -3,14 +3,17 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
@@ -39,11 +42,30 @@ func TestRightsThatAreKept(t *testing.T) {
 			}
 		}
 	}
+	// The threads that forward have their priority by a right that is given up then.
+	list := decode[[]control.Worker](t, vrouter(t, "--socket", socket, "show", "workers", "-o", "json").wantOK(t))
+	if want := nicest(t); list[0].Nice != want {
+		t.Errorf("a worker has nice %d, and may have %d", list[0].Nice, want)
+	}
 	wantEcho(t, workload.Named("w1"), "169.254.1.1", 64)
 	more := strings.Replace(hostConfig, "}]", "}, {name: w2, address: 10.70.1.2/24}]", 1)
 	write(t, configOf(r), more+"control: {socket: "+socket+"}\n")
 	vrouter(t, "--socket", socket, "reload").wantOK(t)
 	wantEcho(t, workload.Named("w2"), "10.70.1.1", 63)
+}
+
+// nicest is 10 before the priority of this process or, where there is no right to it, that.
+func nicest(t *testing.T) int {
+	t.Helper()
+	out, err := exec.Command("nice", "-n", "-10", "nice").Output() // complains where it may not, and goes on
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // What is missing is named, with what it is for; nothing is changed.

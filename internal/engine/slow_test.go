@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/binary"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -234,5 +235,20 @@ func TestSlowPortThatRelapses(t *testing.T) {
 	}
 	if times[1] < 3*times[0]/2 {
 		t.Errorf("slow for %v, then for %v", times[0], times[1])
+	}
+}
+
+// The threads that forward come before other programs, those of the same process too, where they may.
+func TestPriorityOfWorkers(t *testing.T) {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test
+	nice := func() int {
+		n, _ := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
+		return 20 - n // of the system call, as the library's is another one
+	}
+	normal := nice()
+	got := newBed(t).router.Stats().Workers[0].Nice
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), normal-10)
+	if want := nice(); got != want {
+		t.Errorf("a worker's thread has %d, others have %d, and may have %d", got, normal, want)
 	}
 }

@@ -66,6 +66,7 @@ type WorkerStats struct {
 	Batches uint64
 	Frames  uint64        // read; a superframe is one
 	Sleeps  uint64        // for want of frames
+	Nice    int           // priority of its thread, as of nice(1)
 	Cost    time.Duration // of what came in by its queues
 	// SlowPorts are those with a queue of this worker's that the slow lane writes to.
 	SlowPorts []string
@@ -156,7 +157,7 @@ func (s *Stats) addWorkers(workers []*worker) {
 	s.Workers = make([]WorkerStats, len(workers))
 	for i, w := range workers {
 		w.mu.Lock()
-		s.Workers[i] = WorkerStats{Batches: w.batches, Frames: w.frames, Sleeps: w.poller.Sleeps(), SlowPorts: []string{}}
+		s.Workers[i] = WorkerStats{Batches: w.batches, Frames: w.frames, Sleeps: w.poller.Sleeps(), Nice: w.nice, SlowPorts: []string{}}
 		w.mu.Unlock()
 	}
 	for _, p := range s.Ports {

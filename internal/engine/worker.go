@@ -2,9 +2,12 @@ package engine
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/link"
@@ -16,6 +19,9 @@ import (
 const (
 	// scratchMax is when a batch is written early: frames the router made itself.
 	scratchMax = 512
+	// raised is how far the threads that forward come before the process that they are of, as of nice(1):
+	// where the kernel is the router no program comes before it either. Where it is forbidden they do not.
+	raised = -10
 	// sampleEvery is how seldom a frame's steps are timed for the histogram, at each queue.
 	sampleEvery = 1024
 )
@@ -37,6 +43,7 @@ type worker struct {
 	batches uint64     // under mu, as are the next three
 	marks   uint64     // Router.marks, when the ways of its queues were marked
 	frames  uint64     // read so far
+	nice    int        // of its thread
 	routes  RouteCounts
 
 	packets [link.BatchSize]transit // of the batch, in the frames that the poller lends
@@ -62,6 +69,19 @@ func newWorker(r *Router, number int, p link.Poller) *worker {
 	w := newWriter(r)
 	w.number, w.poller, w.orders, w.ended = number, p, make(chan func(), 1), make(chan struct{})
 	return w
+}
+
+// raise gives the worker's thread its priority, or notes which one it has.
+func (w *worker) raise() {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the worker
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceNow()+raised)
+	w.nice = niceNow()
+}
+
+// niceNow is the priority of this thread.
+func niceNow() int {
+	n, _ := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
+	return 20 - n // of the system call, as the library's is another one
 }
 
 // run is the worker's life: read a batch, take it through the pipeline, write it.

@@ -57,52 +57,59 @@ type Node struct {
 	follower  *follower   // from Follow on
 }
 
-// Start builds the router and begins to forward. If it fails, what it built is taken back. A workload that
-// cannot be attached is no failure: it is said, and tried again. The configuration is the node's from then on.
-func Start(c *config.Host, log *slog.Logger) (n *Node, err error) {
-	n = &Node{
+// New makes a router whose threads wait. They have their priority, which takes a right (CAP_SYS_NICE)
+// that is of no use any more. The configuration is the node's from then on.
+func New(c *config.Host, log *slog.Logger) (*Node, error) {
+	n := &Node{
 		config: c, file: c.Workloads, live: workloadChanges{}, RIB: rib.NewTable(), log: log, workloads: map[string]*attached{},
 		mirror: newMirror(), told: map[string]map[string]bool{}, gone: make(chan string, 16),
 	}
 	pollers, err := newPollers(workers(c))
 	if err != nil {
-		return n, err
+		return nil, err
 	}
 	n.Router = engine.New(n.RIB, log, n.portGone, pollers...)
+	return n, nil
+}
+
+// Start begins to forward. If it fails, what it built is taken back. A workload that cannot be attached
+// is no failure: it is said, and tried again.
+func (n *Node) Start() (err error) {
+	c := n.config
 	defer func() {
 		if err != nil {
 			n.abandon()
 		}
 	}()
 	if err := errors.Join(n.checkImport(), checkTUN(c)); err != nil {
-		return n, err
+		return err
 	}
 	if n.statics, err = newStatics(0).reloaded(&c.Routes); err != nil {
-		return n, err
+		return err
 	}
 	c.Routes = config.Routes{} // there may be many
-	if n.what, err = host.Open(c.Uplink.Interface, c.Control.Socket, log); err != nil {
-		return n, inUse(err)
+	if n.what, err = host.Open(c.Uplink.Interface, c.Control.Socket, n.log); err != nil {
+		return inUse(err)
 	}
 	n.what.Stands, n.what.Lost = n.stands, n.lost
 	n.restoreContainers()
 	if err := n.openUplink(); err != nil {
-		return n, err
+		return err
 	}
 	if err := errors.Join(n.checkAddresses(c), n.checkNextHops(n.statics)); err != nil {
-		return n, err
+		return err
 	}
 	if err := n.bringAbout(); err != nil {
-		return n, err
+		return err
 	}
 	if err := n.Router.StartPort(n.uplink.port); err != nil {
-		return n, err
+		return err
 	}
 	if err := n.setStaticRoutes(); err != nil {
-		return n, err
+		return err
 	}
 	n.sayWhatWaits()
-	return n, n.importAll()
+	return n.importAll()
 }
 
 // checkTUN refuses workloads where the host cannot have any.
