@@ -3,6 +3,7 @@ package layers_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -51,27 +52,40 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// Each promise names a test that holds it, which exists.
+// Each promise names a test that holds it, which exists, and where a package is named is there.
 func TestPromisesHaveTests(t *testing.T) {
-	var sources strings.Builder
+	tests := map[string][]string{} // by package
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, "_test.go") {
-			sources.WriteString(content(t, strings.TrimPrefix(path, root)))
+			name := strings.TrimPrefix(path, root)
+			pkg := filepath.ToSlash(filepath.Dir(strings.TrimPrefix(name, "/")))
+			tests[pkg] = append(tests[pkg], firsts(`(?m)^func ((?:Test|Fuzz)\w+)\(`, content(t, name))...)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := firsts(`(?m)^func ((?:Test|Fuzz)\w+)\(`, sources.String())
+	has := func(list []string, name string) bool { return slices.Contains(list, name) }
+	all := slices.Concat(slices.Collect(maps.Values(tests))...)
+	// `TestA`, `TestB`, `package`
+	together := regexp.MustCompile("((?:`(?:Test|Fuzz)\\w+`, )+)`([a-z0-9/]+)`")
 	for _, doc := range []string{"docs/security.md", "docs/reliability.md", "docs/dependencies.md"} {
-		named := firsts("`((?:Test|Fuzz)\\w+)`", content(t, doc))
+		text := content(t, doc)
+		named := firsts("`((?:Test|Fuzz)\\w+)`", text)
 		if len(named) == 0 {
 			t.Errorf("%s names no test", doc)
 		}
 		for _, name := range named {
-			if !slices.Contains(tests, name) {
+			if !has(all, name) {
 				t.Errorf("%s names %s, which is no test", doc, name)
+			}
+		}
+		for _, m := range together.FindAllStringSubmatch(text, -1) {
+			for _, name := range firsts("`(\\w+)`", m[1]) {
+				if !has(tests[m[2]], name) {
+					t.Errorf("%s names %s of %s, which has no such test", doc, name, m[2])
+				}
 			}
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// takeMost connections are taken from the kernel at a time.
+const takeMost = 16
+
 // sweepEvery is how often is looked whether one who waits may have a place; where many do, seldomer.
 const sweepEvery = 2 * time.Millisecond
 
@@ -173,10 +176,13 @@ func (l *Listener) give(a accepted) {
 
 // run takes connections from the kernel, so that nobody stands in another's way there.
 func (l *Listener) run() {
-	for {
+	for n := 1; ; n++ {
 		w, err := l.take()
 		if err == nil {
 			l.admitOrWait(w)
+			if n%takeMost == 0 {
+				time.Sleep(takeMost * time.Second / TakeRate)
+			}
 			continue
 		}
 		select {

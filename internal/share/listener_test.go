@@ -25,21 +25,32 @@ func socket(t *testing.T, conns *Conns, who Party, refuse func(error) string) (l
 
 func silentSocket(t *testing.T, conns *Conns, who Party, refuse func(error) string) (l *Listener, dial func() net.Conn) {
 	t.Helper()
+	give, dial := plainSocket(t)
+	return give(conns, who, refuse), dial
+}
+
+// plainSocket is a socket where one can connect to, and gives its connections places when asked to.
+func plainSocket(t *testing.T) (give func(*Conns, Party, func(error) string) *Listener, dial func() net.Conn) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	plain, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err = Listen(plain, Options{
-		Peer:  func(int) net.Addr { return &net.UnixAddr{Name: string(who)} },
-		Who:   func(a net.Addr) Party { return Party(a.String()) },
-		Where: func(Party) *Conns { return conns }, Refuse: refuse,
-	})
-	if err != nil {
-		t.Fatal(err)
+	give = func(conns *Conns, who Party, refuse func(error) string) *Listener {
+		t.Helper()
+		l, err := Listen(plain, Options{
+			Peer:  func(int) net.Addr { return &net.UnixAddr{Name: string(who)} },
+			Who:   func(a net.Addr) Party { return Party(a.String()) },
+			Where: func(Party) *Conns { return conns }, Refuse: refuse,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		return l
 	}
-	t.Cleanup(func() { l.Close() })
-	return l, func() net.Conn {
+	return give, func() net.Conn {
 		t.Helper()
 		c, err := net.Dial("unix", path)
 		if err != nil {
@@ -115,6 +126,22 @@ func TestSilence(t *testing.T) {
 		if waited := time.Since(began); waited < WaitTime {
 			t.Errorf("they are hung up on after %v", waited)
 		}
+	}
+}
+
+// Who comes faster than connections are taken stands in line in the kernel.
+func TestTakenAtARate(t *testing.T) {
+	const n = 20 * takeMost
+	conns := &Conns{What: "connections", Each: 1, All: 1}
+	give, dial := plainSocket(t)
+	for range n {
+		dial()
+	}
+	began := time.Now()
+	give(conns, "user 1", tell)
+	within(t, "all are taken", func() bool { return conns.Waiting() == n })
+	if took, least := time.Since(began), (n-takeMost)*time.Second/TakeRate; took < least {
+		t.Errorf("%d were taken within %v, not %v", n, took, least)
 	}
 }
 

@@ -47,6 +47,9 @@ const (
 	outliveEvery = 100 * time.Millisecond
 	// idleTime is how long a connection is idle before it makes room for one that comes.
 	idleTime = time.Second / 2
+	// TakeRate is how many connections a listener takes from the kernel in a second. Who comes faster stands in
+	// line there, which costs him time and nobody else.
+	TakeRate = 16_000
 	// EachRate is how many connections a party may open in a second.
 	EachRate = 50
 	// Who has said nothing, or gets no place, waits for WaitTime. MaxWaiting do, and not more than a quarter of the
