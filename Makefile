@@ -126,7 +126,7 @@ difffuzz: ## compare random packets of each family with the kernel for DURATION 
 
 hostile: LOOKS ?= .
 hostile: ## flood the router from a workload and from the uplink, look at it with all one's might (LOOKS='plain, 1' is some of that), and print what is left of honest traffic
-	cd internal/e2e && $(GOTEST) -count=1 -timeout 40m -run '^TestHostile' -hostile -looks '$(LOOKS)'
+	cd internal/e2e && $(GOTEST) -count=1 -timeout 75m -run '^TestHostile' -hostile -looks '$(LOOKS)'
 
 peer: ## test IP-in-IP against a real Linux kernel (needs Debian's packages user-mode-linux and gcc)
 	CGO_ENABLED=0 $(GOTEST) -tags peer -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/peer

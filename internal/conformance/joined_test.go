@@ -44,10 +44,7 @@ func (b *Bench) joined(f flow) {
 	defer unix.Close(near)
 	b.sendSuper(b.wire.Do, "far", b.up, f)
 	b.settle(b.up, f.wants(b.ns1)...)
-	got := make([]byte, 1<<16)
-	n, err := unix.Read(near, got)
-	b.must(err)
-	if kind := f.gso(); n < 10*segmentSize || got[1] != kind || got[0]&needsSum != 0 {
-		b.fatalf("the uplink's kernel hands over %d bytes, kind %d, flags %d: this is not what is to be tried", n, got[1], got[0])
+	if got := b.readSuper(near, 10*segmentSize); got[1] != f.gso() || got[0]&needsSum != 0 {
+		b.fatalf("the uplink's kernel hands over kind %d, flags %d: this is not what is to be tried", got[1], got[0])
 	}
 }

@@ -45,8 +45,17 @@ type watched struct {
 	bytes atomic.Int64 // of TCP between the workloads, so far
 }
 
-// watchedLab brings them up, with more lines for each host, and starts the TCP.
+// watchedLab brings them up, with more workloads on the first and more lines for each, and starts the TCP.
 func watchedLab(t *testing.T, ports int, more string) *watched {
+	t.Helper()
+	return watchedLabOf(t, func(text string) string {
+		text = strings.ReplaceAll(text, "    routes:", more+"    routes:")
+		return strings.Replace(text, "}]\n", extraPorts(t, ports)+"}]\n", 1)
+	})
+}
+
+// watchedLabOf is one of which change makes another lab.
+func watchedLabOf(t *testing.T, change func(text string) string) *watched {
 	t.Helper()
 	w := &watched{a: newAuthority(t)}
 	group := lookGroup
@@ -54,9 +63,7 @@ func watchedLab(t *testing.T, ports int, more string) *watched {
 		group = 0
 	}
 	w.hosts = tlsLabWith(t, w.a, func(text string) string {
-		text = strings.Replace(text, "control: {", fmt.Sprintf("control: {group: %d, ", group), 1)
-		text = strings.ReplaceAll(text, "    routes:", more+"    routes:")
-		return strings.Replace(text, "}]\n", extraPorts(t, ports)+"}]\n", 1)
+		return change(strings.Replace(text, "control: {", fmt.Sprintf("control: {group: %d, ", group), 1))
 	})
 	here, far := connect(t, w.hosts[0].ns1, w.hosts[1].ns1, there)
 	for _, c := range []net.Conn{here, far} {

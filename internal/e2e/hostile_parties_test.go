@@ -64,7 +64,13 @@ var parties = []party{
 // starts has a party begin, and waits until it is under way.
 func (f *field) starts(t *testing.T, p party) *running {
 	t.Helper()
-	text, err := json.Marshal(hostile{Party: p.name, Here: f.w[0][0], There: f.w[1][0], Own: f.address(0, 0), Its: f.address(1, 0)})
+	return p.begin(t, hostile{Here: f.w[0][0], There: f.w[1][0], Own: f.address(0, 0), Its: f.address(1, 0)})
+}
+
+func (p party) begin(t *testing.T, x hostile) *running {
+	t.Helper()
+	x.Party = p.name
+	text, err := json.Marshal(x)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,6 +135,7 @@ func (h *Host) Set(want ...Object) error {
 		if it.Object != nil && it.Stands && same(it.Object, o) && !it.dirty && !(it.theirs && h.asked) && it.Err == nil {
 			continue
 		}
+		it.anew = it.anew || !it.Stands || !same(it.Object, o) || it.theirs && h.asked
 		if it.Stands && !o.grows(it.Object) {
 			it.lose("")
 		}
@@ -205,7 +206,7 @@ func (it *Item) id() ID {
 }
 
 // settle brings about what is wanted of these items, kind by kind. What stood already and is to be what it was is
-// repaired.
+// repaired, whoever asks, and however many attempts that takes.
 func (h *Host) settle(items []*Item, repair bool) error {
 	for some := range slices.Chunk(items, chunk) {
 		if err := h.settleSome(some, repair); err != nil {
@@ -262,7 +263,7 @@ func (h *Host) settleKind(items []*Item, repair bool) error {
 			continue
 		}
 		changed = h.write(it, d.entry) || changed
-		plans = append(plans, plan{it, d, it.Stands, repair && it.Stands && it.Err == nil && len(d.words) > 0})
+		plans = append(plans, plan{it, d, it.Stands, it.Stands && !it.anew && len(d.words) > 0})
 	}
 	if changed {
 		if err := h.record.save(); err != nil {
@@ -290,6 +291,7 @@ func (h *Host) finish(p plan) {
 	if it.Err = p.do(); it.Err != nil {
 		return
 	}
+	it.anew = false
 	written()
 	if p.repaired {
 		h.repairs[it.id().Kind].Add(1)

@@ -98,6 +98,8 @@ type Item struct {
 	mtu    int            // as it was set
 	dirty  bool           // look at it again
 	theirs bool           // somebody has chosen another set-up, which holds until a reload
+	// anew is until it is what it was last asked to be: what is done about it before makes nobody's change good.
+	anew bool
 	// following is while it is looked at because something changed, and nobody has asked for what is wanted.
 	following bool
 	doomed    bool      // it could not be taken away, which is tried again

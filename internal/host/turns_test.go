@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -76,4 +78,64 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%s had no turn", r.name)
 		}
 	}
+}
+
+// shy is an object that somebody has changed, and that cannot be looked at the first time: the kernel's list is
+// interrupted by just that change.
+type shy struct {
+	restless
+	wrong, seen bool
+}
+
+func (s *shy) look(*Item) (*deeds, error) {
+	if s.wrong && !s.seen {
+		s.seen = true
+		return nil, errors.New("interrupted system call")
+	}
+	d := &deeds{do: func() error {
+		s.wrong, s.seen = false, false
+		return nil
+	}}
+	if s.wrong {
+		d.say("set the guard")
+	}
+	return d, nil
+}
+
+// What somebody has changed is made good and counted, however many attempts it takes, and whatever else is the reason
+// to look; what is asked for anew is not.
+func TestRepairsAreCounted(t *testing.T) {
+	w, err := newWatch()
+	must(t, err)
+	defer w.close()
+	h := &Host{
+		log: slog.New(slog.DiscardHandler), record: &Record{}, items: map[ID]*Item{}, watch: w, repairs: map[Kind]*atomic.Uint64{KindGuard: {}},
+		Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
+	}
+	now, was := time.Now(), uint64(0)
+	settle := func(what string, more uint64) {
+		t.Helper()
+		for range 3 {
+			for h.Settle(now) {
+			}
+			now = now.Add(time.Minute)
+		}
+		if n := h.Repairs()[KindGuard]; n != was+more {
+			t.Errorf("%s: %d repairs, and %d before", what, n, was)
+		}
+		was = h.Repairs()[KindGuard]
+	}
+	o := &shy{restless: restless{name: "a"}, wrong: true}
+	must(t, h.Set(o))
+	settle("what is made", 0)
+	o.wrong = true
+	h.Touch(o.ID())
+	settle("what somebody has changed", 1)
+	o.wrong = true
+	h.Touch(o.ID())
+	must(t, h.Set(o))
+	settle("the same, as something else has changed", 1)
+	other := &shy{restless: restless{name: "a", looks: 1}, wrong: true}
+	must(t, h.Set(other))
+	settle("what is asked for anew", 0)
 }
