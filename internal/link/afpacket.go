@@ -26,14 +26,14 @@ const (
 	tailLen = 8<<16 - 1<<16
 	// maxSpare is how many frames are kept for the next one of those.
 	maxSpare = 16
-	// mostRead is the largest frame that is handed over.
-	mostRead = packet.BufferLen - packet.Headroom
 )
 
 // AFPacket is the uplink's port: a packet socket that sees every frame of the
 // interface before the host's own stack, or any ingress filter, does.
 type AFPacket struct {
 	handle
+	place place
+	off   int // where the frames begin that Read has prepared
 	lost  atomic.Uint64
 	msgs  []mmsghdr // of Read, one for each frame
 	iovs  []unix.Iovec
@@ -202,8 +202,9 @@ func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
 		}
 		p.msgs, p.iovs = make([]mmsghdr, BatchSize), make([]unix.Iovec, 2*BatchSize)
 	}
+	p.off = p.place.off()
 	for i := range frames {
-		setMsg(&p.msgs[i], p.iovs[2*i:2*i+2], frames[i].Buf[packet.Headroom-packet.VnetLen:packet.BufferLen], p.tails[i*tailLen:(i+1)*tailLen])
+		setMsg(&p.msgs[i], p.iovs[2*i:2*i+2], frames[i].Buf[p.off-packet.VnetLen:p.off+packet.MaxFrameLen], p.tails[i*tailLen:(i+1)*tailLen])
 	}
 	return nil
 }
@@ -212,7 +213,7 @@ func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
 // that the caller gets.
 func (p *AFPacket) took(frames []packet.Frame, from, to int) int {
 	for i := from; i < to; i++ {
-		if p.parse(&frames[i], i); frames[i].Len > mostRead || p.joins(&frames[i]) {
+		if p.parse(&frames[i], i); frames[i].Len > packet.MaxFrameLen || p.joins(&frames[i]) {
 			p.hold(frames, i, to)
 			return i + p.handOver(frames[i:])
 		}
@@ -221,9 +222,10 @@ func (p *AFPacket) took(frames []packet.Frame, from, to int) int {
 }
 
 func (p *AFPacket) parse(f *packet.Frame, i int) {
-	f.Off = packet.Headroom
+	f.Off = p.off
 	f.Len = max(0, int(p.msgs[i].len)-packet.VnetLen)
 	f.Offload = packet.ParseOffload(f.Buf[f.Off-packet.VnetLen:])
+	p.place.learn(f)
 }
 
 func setMsg(m *mmsghdr, iovs []unix.Iovec, parts ...[]byte) {

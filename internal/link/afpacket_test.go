@@ -24,6 +24,7 @@ type wire struct {
 	far    *TAP
 	socket *AFPacket
 	poller Poller
+	datas  []int // where the data of superframes has begun in the buffers of those that were read
 }
 
 func newWire(t *testing.T) *wire {
@@ -100,6 +101,7 @@ func (w *wire) read(n int) (all []*packet.Frame, failed []error) {
 		}
 		for i := range frames {
 			all = append(all, frames[i].Clone())
+			w.datas = append(w.datas, frames[i].Off+frames[i].DataAt())
 		}
 	}
 	return all, failed

@@ -21,8 +21,8 @@ func (p *AFPacket) hold(frames []packet.Frame, from, to int) {
 	for i := from; i < to; i++ {
 		f := &frames[i]
 		p.parse(f, i)
-		if f.Len > mostRead {
-			p.split(f, p.tails[i*tailLen:][:f.Len-mostRead])
+		if f.Len > packet.MaxFrameLen {
+			p.split(f, p.tails[i*tailLen:][:f.Len-packet.MaxFrameLen])
 			continue
 		}
 		if p.joins(f) {
@@ -46,7 +46,7 @@ func (p *AFPacket) joins(f *packet.Frame) bool {
 
 // split holds the pieces of a frame that ends in a tail.
 func (p *AFPacket) split(f *packet.Frame, tail []byte) {
-	p.whole = append(append(p.whole[:0], f.Buf[:packet.BufferLen]...), tail...)
+	p.whole = append(append(p.whole[:0], f.Buf[:f.Off+packet.MaxFrameLen]...), tail...)
 	whole := packet.Frame{Buf: p.whole, Off: f.Off, Len: f.Len, Offload: f.Offload}
 	if !whole.Admit() || !packet.Split(&whole, p.next) {
 		p.lost.Add(1)

@@ -12,10 +12,22 @@ import (
 // The system calls of the packet path don't wait, so Go's scheduler is not told of
 // them: telling it would cost more than some of them do.
 
-// readOne reads a frame behind vnetLen bytes of virtio header. It says how many: 1,
+// place is where the frames of a port begin in their buffers: so that the data of superframes is
+// aligned, if they have as many headers as the last one. That differs by family and by tunnel.
+type place struct{ more int } // bytes behind the headroom
+
+func (p *place) off() int { return packet.Headroom + p.more }
+
+func (p *place) learn(f *packet.Frame) {
+	if n := f.DataAt(); n != 0 {
+		p.more = -(packet.Headroom + n) & (packet.Alignment - 1) &^ 3 // the IP header stays at a multiple of 4
+	}
+}
+
+// readOne reads a frame behind vnetLen bytes of virtio header into its place. It says how many: 1,
 // or 0 if there is none.
-func readOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
-	f.Off = packet.Headroom
+func readOne(fd int, f *packet.Frame, at *place, vnetLen int) (int, error) {
+	f.Off = at.off()
 	n, err := rawIO(unix.SYS_READ, fd, f.Buf[f.Off-vnetLen:])
 	if err == unix.EAGAIN {
 		return 0, nil
@@ -27,6 +39,7 @@ func readOne(fd int, f *packet.Frame, vnetLen int) (int, error) {
 	f.Offload = packet.Offload{}
 	if vnetLen > 0 && n >= vnetLen {
 		f.Offload = packet.ParseOffload(f.Buf[f.Off-vnetLen:])
+		at.learn(f)
 	}
 	return 1, nil
 }

@@ -28,6 +28,7 @@ type TAP struct {
 	vnetLen int             // bytes of virtio header in front of a frame: 0 or packet.VnetLen
 	netlink *netlink.Handle // in the workload's namespace
 	index   int
+	place   place
 	dropped atomic.Uint64 // by the device
 	lost    atomic.Uint64 // when read
 }
@@ -187,7 +188,7 @@ func (t *TAP) Read(frames []packet.Frame) (int, error) {
 	}
 	defer t.release()
 	for i := range frames {
-		if n, err := readOne(fd, &frames[i], t.vnetLen); n == 0 {
+		if n, err := readOne(fd, &frames[i], &t.place, t.vnetLen); n == 0 {
 			if err == ErrFrameLost {
 				t.lost.Add(1)
 			}

@@ -1,7 +1,9 @@
 package link
 
 import (
+	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/vrouter/vrouter/internal/packet"
@@ -22,7 +24,11 @@ func TestTAPSuperframes(t *testing.T) {
 	packet.PutIPv6(v6.Payload(), &packet.Header6{PayloadLen: v6.Len - packet.EthernetLen - packet.IPv6MinLen, NextHeader: packet.ProtocolTCP, HopLimit: 9,
 		Src: netip.MustParseAddr("fd00::1"), Dst: netip.MustParseAddr("fd00::2")})
 	v6.Offload = packet.Offload{Flags: 1, GSOType: packet.GSOTCPv6, GSOSize: size, HeaderLen: 74, CsumStart: 54, CsumOffset: 16}
-	for _, f := range []*packet.Frame{v4, v6} {
+	stamped := packet.FrameOf(v4.Bytes()) // with timestamps, for which a part of the data will do
+	stamped.Payload()[packet.IPv4MinLen+12] = 8 << 4
+	stamped.Offload = v4.Offload
+	stamped.Offload.HeaderLen += 12
+	for _, f := range []*packet.Frame{v4, v6, stamped} {
 		if !f.Admit() { // which makes the sum of the pseudo-header
 			t.Fatalf("%+v cannot be", f.Offload)
 		}
@@ -38,14 +44,26 @@ func TestTAPSuperframes(t *testing.T) {
 		t.Fatal(err)
 	}
 	far := &wire{t: t, poller: poller}
-	for _, sent := range []*packet.Frame{v4, v6} {
-		if n, err := w.socket.Write([]*packet.Frame{sent}); n != 1 {
-			t.Fatal(err)
-		}
-		all, _ := far.read(1)
-		got := all[0]
-		if !got.Admit() || got.Offload.GSOType != sent.Offload.GSOType || got.Offload.GSOSize != size || got.Len != sent.Len {
-			t.Errorf("%d bytes with %+v came as %d with %+v", sent.Len, sent.Offload, got.Len, got.Offload)
+	for _, way := range []struct {
+		name  string
+		from  Port
+		to    *wire
+		other *packet.Frame
+	}{{"to the TAP", w.socket, far, v6}, {"to the packet socket", w.far, w, stamped}} {
+		for i, sent := range []*packet.Frame{v4, v4, way.other, way.other, way.other, v4, v4} {
+			if n, err := way.from.Write([]*packet.Frame{sent.Clone()}); n != 1 {
+				t.Fatal(err)
+			}
+			all, _ := way.to.read(1)
+			got := all[0]
+			if !got.Admit() || got.Offload.GSOType != sent.Offload.GSOType || got.Offload.GSOSize != size || !bytes.Equal(got.Bytes(), sent.Bytes()) {
+				t.Errorf("%s: %d bytes with %+v came as %d with %+v", way.name, sent.Len, sent.Offload, got.Len, got.Offload)
+			}
+			// The data of the second one of its kind is aligned.
+			at := way.to.datas[len(way.to.datas)-1]
+			if slices.Contains([]int{1, 3, 4, 6}, i) && at%packet.Alignment != 0 {
+				t.Errorf("%s, superframe %d: its data is at %d", way.name, i, at)
+			}
 		}
 	}
 }

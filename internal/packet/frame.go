@@ -16,10 +16,13 @@ const (
 	// the virtio header and for the outer headers, of VXLAN over IPv6 and a fragment at the
 	// most, so that encapsulation moves the frame's start and copies nothing. With 126 the IP
 	// header is at a multiple of 4, and the data of a TCP segment over IPv4 with
-	// timestamps at one of 64, which the kernel copies faster.
+	// timestamps at one of Alignment.
 	Headroom = 126
-	// BufferLen holds the largest frame that a port can read.
-	BufferLen = Headroom + EthernetLen + IPv4MaxLen + 1
+	// Alignment of a superframe's data in bytes: the kernel copies what is aligned faster.
+	Alignment = 64
+	// MaxFrameLen is the largest frame that a port can read, and BufferLen holds one, wherever its data is aligned.
+	MaxFrameLen = EthernetLen + IPv4MaxLen + 1
+	BufferLen   = Headroom + Alignment + MaxFrameLen
 	// ownLen is the buffer of a frame that the router makes, as long as that is
 	// enough: for a packet of 1,500 bytes in a tunnel.
 	ownLen = 2048

@@ -7,7 +7,7 @@ func TestResetMakesRoom(t *testing.T) {
 	f := &Frame{}
 	for _, c := range []struct{ n, buffer int }{
 		{0, ownLen}, {EthernetLen + IPv4MinLen + 1500, ownLen}, {ownLen - Headroom, ownLen},
-		{ownLen - Headroom + 1, ownLen + 1}, {60, ownLen + 1}, {EthernetLen + IPv4MaxLen, BufferLen - 1},
+		{ownLen - Headroom + 1, ownLen + 1}, {60, ownLen + 1}, {EthernetLen + IPv4MaxLen, Headroom + MaxFrameLen - 1},
 	} {
 		f.Offload.GSOSize = 1
 		f.Reset(c.n)

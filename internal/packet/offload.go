@@ -74,6 +74,20 @@ func (o *Offload) NeedsChecksum() bool { return o.Flags&needsChecksum != 0 }
 // IsGSO says whether the frame is a superframe: several packets that only the wire parts.
 func (o *Offload) IsGSO() bool { return o.GSOType&^GSOECN != GSONone }
 
+// DataAt is where the data of a superframe begins, behind all headers, from the Ethernet header on; 0 if its offload header does not tell.
+func (f *Frame) DataAt() int {
+	at := int(f.Offload.CsumStart)
+	switch {
+	case at == 0 || at+TCPMinLen > f.Len:
+		return 0
+	case f.Offload.isTCP():
+		return at + int(f.Buf[f.Off+at+12]>>4)*4
+	case f.Offload.GSOType == GSOUDPL4:
+		return at + UDPLen
+	}
+	return 0
+}
+
 func (o *Offload) isTCP() bool {
 	kind := o.GSOType &^ GSOECN
 	return kind == GSOTCPv4 || kind == GSOTCPv6
