@@ -19,6 +19,9 @@ const (
 	// What has come together is halved at every tick, so that it is some 5 % of a
 	// processor that a port may take so for good.
 	slowLimit = 10 * time.Millisecond
+	// fastWrite is what each frame whose write does not take long takes off that: now and then a write carries
+	// what the kernel has to do for others, and one stack that is slow is so with each frame.
+	fastWrite = 10 * time.Microsecond
 	// A port stays slow for leastSlow, twice as long each time that it is again
 	// within slowMemory, and not for longer than mostSlow.
 	leastSlow  = time.Second
@@ -41,6 +44,13 @@ type pace struct {
 func (p *pace) over(d time.Duration, frames int) bool {
 	d -= time.Duration(frames) * SlowWrite
 	return d > 0 && p.excess.Add(int64(d)) > int64(slowLimit)
+}
+
+// under takes off what writes that did not take long are good for.
+func (p *pace) under(frames int) {
+	for was := p.excess.Load(); was > 0 && !p.excess.CompareAndSwap(was, max(0, was-int64(frames)*int64(fastWrite))); {
+		was = p.excess.Load()
+	}
 }
 
 // tick lets some of it be forgotten.
@@ -67,6 +77,7 @@ func (w *worker) writes(to *forwarder.Port, queue *queue, all []*packet.Frame) (
 		done += len(frames)
 		piece *= 2
 		if w.lap() <= time.Duration(len(frames))*SlowWrite {
+			port.pace.under(len(frames))
 			continue
 		}
 		piece = 1

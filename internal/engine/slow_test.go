@@ -157,6 +157,28 @@ func TestSlowPort(t *testing.T) {
 	}
 }
 
+// A write that now and then takes long, as the kernel does in it what others are waiting for, makes no port slow.
+func TestSlowNowAndThen(t *testing.T) {
+	const every, times = 1000, 20
+	b, n := newSlowBed(t), 0
+	b.does(func() {
+		if n++; n%every == 0 {
+			for start := time.Now(); time.Since(start) < 5*time.Millisecond; {
+			}
+		}
+	})
+	for range every * times / 50 {
+		b.send(50)
+		b.eventually("they arrive", func() bool {
+			b.take()
+			return len(b.came) == int(b.number)
+		})
+	}
+	if b.stats().Slow {
+		t.Error("the port is slow")
+	}
+}
+
 // What waits for a slow port is bounded, what finds no room has a reason, and others do
 // not wait for it.
 func TestSlowPortHoldsUpNobody(t *testing.T) {
