@@ -50,11 +50,11 @@ func TestHostileTogether(t *testing.T) {
 	}
 
 	var all []*running
+	for _, p := range parties { // first, as they have something to prepare
+		all = append(all, p.begin(t, hostile{Here: bad, There: accomplice, Own: hostileHere, Its: hostileThere}))
+	}
 	for _, l := range looks[1:] { // the first one is to compare with
 		all = append(all, w.begin(t, l))
-	}
-	for _, p := range parties {
-		all = append(all, p.begin(t, hostile{Here: bad, There: accomplice, Own: hostileHere, Its: hostileThere}))
 	}
 	byUplink := func(a attack) bool { return a.uplink }
 	floods := slices.Concat(attacks, attacks6)
