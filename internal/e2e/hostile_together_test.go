@@ -105,7 +105,7 @@ func TestHostileTogether(t *testing.T) {
 		}
 	}
 	sofar := w.bytes.Load()
-	eventually(t, "TCP goes on", func() bool { return w.bytes.Load() > sofar+1e6 })
+	within(t, 6*patience, "TCP goes on", func() bool { return w.bytes.Load() > sofar+1e6 })
 	if took := answerTime(t, a.Socket); took > time.Second {
 		t.Logf("root waited %v for an answer", took)
 	}
