@@ -255,24 +255,26 @@ func (b *besieged) wantAccount(t *testing.T, a attack, port string, before serie
 }
 
 // frames are those of a flood, made beforehand so that making them takes no time from it.
-func (b *besieged) frames(t *testing.T, a attack, ns workload.Namespace, dev string) (frames [][]byte) {
+func (b *besieged) frames(t *testing.T, a attack, ns workload.Namespace, dev string) [][]byte {
 	t.Helper()
 	x := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), from: packet.MAC(macOf(t, ns, dev)), to: gatewayMAC, own: "10.70.1.1", own6: "fd00:70:1::1"}
 	if a.uplink {
 		x.to, x.own, x.own6 = packet.MAC(macOf(t, b.host, "ens160")), farHost, farHost6
 	}
-	for i := range floodFrames {
-		x.n = i
-		frames = append(frames, a.frame(x))
+	return x.frames(t, []attack{a}, ns, dev)
+}
+
+// frames are those of attacks, in turn. A workload's interface takes long ones then, as a workload may have it do.
+func (x *attacker) frames(t *testing.T, list []attack, ns workload.Namespace, dev string) (frames [][]byte) {
+	t.Helper()
+	for x.n = range floodFrames {
+		frames = append(frames, list[x.n%len(list)].frame(x))
 	}
-	in(t, ns, func() error {
-		return withLink(dev, func(l netlink.Link) error {
-			if a.uplink {
-				return nil
-			}
-			return netlink.LinkSetMTU(l, 9000) // a workload may do so
+	if !list[0].uplink {
+		in(t, ns, func() error {
+			return withLink(dev, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 9000) })
 		})
-	})
+	}
 	return frames
 }
 

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/workload"
 )
@@ -116,14 +114,5 @@ func TestHostileTogether(t *testing.T) {
 func floodOf(t *testing.T, list []attack, ns workload.Namespace, dev string, to packet.MAC, own, own6 string) (stop func() (sent, refused uint64)) {
 	t.Helper()
 	x := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), from: packet.MAC(macOf(t, ns, dev)), to: to, own: own, own6: own6}
-	var frames [][]byte
-	for x.n = range floodFrames {
-		frames = append(frames, list[x.n%len(list)].frame(x))
-	}
-	if dev != uplink {
-		in(t, ns, func() error {
-			return withLink(dev, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 9000) }) // a workload may do so
-		})
-	}
-	return deluge(t, ns, dev, frames)
+	return deluge(t, ns, dev, x.frames(t, list, ns, dev))
 }

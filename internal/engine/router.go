@@ -78,18 +78,18 @@ func New(table *rib.Table, log *slog.Logger, onGone func(port string), pollers .
 	r.house, r.lane = newWriter(r), newLane(r)
 	r.trace.RefillForwarded()
 	r.state.Store(&state{State: forwarder.State{Tunnels: new(bart.Table[*forwarder.Tunnel])}})
-	var raised sync.WaitGroup // the right for it may be given up then
-	raised.Add(len(pollers))
+	var have sync.WaitGroup // their priority: the right to it may be given up then
+	have.Add(len(pollers))
 	for i, p := range pollers {
 		w := newWorker(r, i, p)
 		r.workers = append(r.workers, w)
 		r.done.Go(func() {
 			w.raise()
-			raised.Done()
+			have.Done()
 			w.run()
 		})
 	}
-	raised.Wait()
+	have.Wait()
 	r.done.Go(r.housekeeping)
 	return r
 }

@@ -33,6 +33,7 @@ type worker struct {
 	path   forwarder.Path
 	state  *state // of the batch
 	number int
+	nice   int // of its thread, from raise on
 
 	poller link.Poller // nil: it only writes, what no frame has caused
 	queues []*queue    // that the poller reads, by slot; nil: a free one
@@ -43,7 +44,6 @@ type worker struct {
 	batches uint64     // under mu, as are the next three
 	marks   uint64     // Router.marks, when the ways of its queues were marked
 	frames  uint64     // read so far
-	nice    int        // of its thread
 	routes  RouteCounts
 
 	packets [link.BatchSize]transit // of the batch, in the frames that the poller lends
