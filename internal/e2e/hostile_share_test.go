@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,11 +14,13 @@ import (
 	"time"
 
 	"github.com/vrouter/vrouter/internal/control"
+	"github.com/vrouter/vrouter/internal/ethtool"
+	"github.com/vrouter/vrouter/internal/lab"
 	"github.com/vrouter/vrouter/internal/workload"
 )
 
 var (
-	shareModes   = flag.String("hostile.modes", "plain,ipip,cut,plain6,6in4", "modes in which the shares are measured: plain, ipip, cut (offload: false), plain6 and 6in4 (the same in IPv6, and by a tunnel of IPv4)")
+	shareModes   = flag.String("hostile.modes", "kernel,plain,ipip,kernel cut,cut,kernel6,plain6,6in4", "modes in which the shares are measured: plain, ipip, cut (offload: false), plain6 and 6in4 (the same in IPv6, and by a tunnel of IPv4); kernel, kernel cut and kernel6 are kernels in the routers' place, to compare with")
 	shareWorkers = flag.String("hostile.workers", "1,2", "numbers of workers with which the shares are measured")
 )
 
@@ -35,10 +38,13 @@ const (
 // field is two hosts. On the first one w1 is hostile, w2 and w3 are not; on the
 // second one w1 is the accomplice of the first one's.
 type field struct {
-	hosts []host
+	hosts []host // none: their kernels are the routers
 	w     [2][]workload.Namespace
 	six   bool // all of it is IPv6
 }
+
+// kernelMode says whether a mode is one of kernels in the routers' place.
+func kernelMode(mode string) bool { return strings.HasPrefix(mode, "kernel") }
 
 // address of a workload, both counted from 0.
 func (f *field) address(host, w int) string {
@@ -55,7 +61,7 @@ func takeField(t *testing.T, mode string, workers string) *field {
 	switch mode {
 	case "ipip", "6in4":
 		more += "    ipip: {mode: always}\n"
-	case "cut":
+	case "cut", "kernel cut":
 		more += "    offload: false\n"
 	}
 	via6 := "fd00:192::1%d"
@@ -71,10 +77,25 @@ func takeField(t *testing.T, mode string, workers string) *field {
 		fmt.Fprintf(&b, "    routes: [{to: 10.70.%d.0/24, via: 192.168.0.1%d}, {to: \"fd00:70:%d::/48\", via: \""+via6+"\"}]\n", peer, peer, peer, peer)
 		return b.String() + more
 	}
-	f := &field{hosts: labUp(t, "hosts:\n"+one(1, 2)+one(2, 1)), six: strings.Contains(mode, "6")}
-	for i, h := range f.hosts {
+	f := &field{six: strings.Contains(mode, "6")}
+	text := "hosts:\n" + one(1, 2) + one(2, 1)
+	var all []*lab.Host
+	if kernelMode(mode) {
+		all = twinUp(t, text).Twins
+	} else {
+		f.hosts = labUp(t, text)
+		for _, h := range f.hosts {
+			all = append(all, h.Host)
+		}
+	}
+	for i, h := range all {
 		for _, w := range h.Workloads {
 			f.w[i] = append(f.w[i], workload.Named(w.Namespace))
+			if strings.HasSuffix(mode, "cut") && kernelMode(mode) { // what a TAP has with offload: false
+				inNamespace(t, w.Namespace, func() error {
+					return errors.Join(inSoftware("eth0"), ethtool.Set("eth0", false, "tx-checksum-ip-generic"))
+				})
+			}
 		}
 	}
 	for i := range f.w[0] {
@@ -213,7 +234,11 @@ func TestHostileShares(t *testing.T) {
 		modes, workers, traffic, rounds = []string{"ipip"}, []string{"1"}, honestTraffic[:1], 1
 	}
 	for _, mode := range modes {
-		for _, n := range workers {
+		numbers := workers
+		if kernelMode(mode) {
+			numbers = workers[:1] // it has none
+		}
+		for _, n := range numbers {
 			t.Run(fmt.Sprintf("%s, workers: %s", mode, n), func(t *testing.T) {
 				f := takeField(t, mode, n)
 				for _, p := range parties {
@@ -242,7 +267,9 @@ func (f *field) withstand(t *testing.T, p party, traffic []honestLoad, rounds in
 		a, b := alone[rounds/2], beside[rounds/2]
 		least := leastOfTCP
 		if *showHostile {
-			least = leastShare
+			if least = leastShare; len(f.hosts) == 0 {
+				least = 0 // nothing is asked of the kernel
+			}
 			fmt.Printf("%-75s %-32s alone %6.0f, beside it %6.0f: %3.0f %%\n", t.Name()[len("TestHostileShares/"):], m.name, a, b, 100*b/a)
 		}
 		if b < least*a {

@@ -20,6 +20,8 @@ const (
 	// SlowBytes may wait for a slow port, and SlowBytesAll for all of them.
 	SlowBytes    = 256 << 10
 	SlowBytesAll = 16 << 20
+	// mostRest is how long its thread rests at once.
+	mostRest = 100 * time.Millisecond
 	// lowest is the priority of the slow lane's thread, as of nice(1).
 	lowest = 19
 )
@@ -164,15 +166,27 @@ func (l *lane) write(p *slowPort) {
 	p.frames[0], p.frames = nil, p.frames[1:]
 	p.writing = true
 	l.mu.Unlock()
-	before := readThreadTime()
+	began, before := time.Now(), readThreadTime()
 	err := p.link.WriteSlowly(f)
-	p.pace.over(before.since(), 1)
+	took := before.since()
+	p.pace.over(took, 1)
+	time.Sleep(rest(took, time.Since(began)))
 	l.lock()
 	p.writing = false
 	l.took(p, f)
 	if err != nil {
 		p.pace.lost.Add(packetsOf(f))
 	}
+}
+
+// rest is for how long the thread leaves the processors to others after a write that took so much of one, and so long. What
+// a stack does with a packet the kernel does not interrupt, whoever wants the processor; where somebody has made the
+// thread wait it takes a tenth of one at the most, where nobody has, as much as there is.
+func rest(took, lasted time.Duration) time.Duration {
+	if lasted-took <= took/4 {
+		return 0
+	}
+	return min(9*took, mostRest)
 }
 
 // took makes room for what was written, or is lost.

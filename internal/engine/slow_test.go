@@ -214,6 +214,33 @@ func TestSlowPortHoldsUpNobody(t *testing.T) {
 	b.wantInOrder()
 }
 
+// The thread that writes to slow ports leaves the processors to others, where they have made it wait: a tenth is left to it, as what
+// a stack does with a packet is not interrupted.
+func TestSlowLaneRests(t *testing.T) {
+	const frames, takes = 8, 2 * time.Millisecond
+	b := newSlowBed(t)
+	b.burns(time.Millisecond)
+	b.becomesSlow()
+	b.arrived()
+	b.does(func() {
+		threadTime := func() time.Duration {
+			var t unix.Timespec
+			_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+			return time.Duration(t.Nano())
+		}
+		for start := threadTime(); threadTime()-start < takes; {
+		}
+		t := unix.NsecToTimespec(int64(takes)) // as if somebody else had the processor
+		_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
+	})
+	start := time.Now()
+	b.send(frames)
+	b.arrived()
+	if took, least := time.Since(start), (frames-1)*10*takes; took < least {
+		t.Errorf("%d frames that take %v each came within %v, of which the thread has had more than a tenth", frames, takes, took)
+	}
+}
+
 // A slow port can be removed while something waits for it: that is counted as lost, and
 // what comes later has no route.
 func TestSlowPortIsRemoved(t *testing.T) {
