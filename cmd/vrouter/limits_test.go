@@ -53,7 +53,7 @@ func TestLimitsAreDocumented(t *testing.T) {
 		fmt.Sprintf("| connections to `control.listen` | %s |", places(share.EachLookers, share.AllLookers)),
 		fmt.Sprintf("| connections to the metrics | %s, %s |", places(share.EachScrapers, share.AllScrapers), inTime),
 		fmt.Sprintf("| connections that a listener takes from the kernel | %s a second |", thousands(share.TakeRate)),
-		fmt.Sprintf("| connections on which nothing was said, or that wait | %s a listener, and a quarter of the descriptors; %.0f s,", thousands(share.MaxWaiting), share.WaitTime.Seconds()),
+		fmt.Sprintf("| connections on which nothing was said, or that wait | %s a listener, as many of root's, and of each a quarter of the descriptors; %.0f s,", thousands(share.MaxWaiting), share.WaitTime.Seconds()),
 		fmt.Sprintf("the metrics are to be read in %.0f s |", share.ScrapeWrite.Seconds()),
 	} {
 		if !strings.Contains(architecture, row) {

@@ -27,13 +27,20 @@ type Listener struct {
 	file *os.File // a second descriptor of it
 	raw  syscall.RawConn
 	Options
-	most int // who wait
+
+	root, others line
+	ready        chan accepted
+	closed       chan struct{}
+	once         sync.Once
+}
+
+// line is those who wait: root in one of his own, as the others' may be full, and long.
+type line struct {
+	of   *Listener
+	most int
 
 	mu      sync.Mutex
 	waiting []*waits // the longest first
-	ready   chan accepted
-	closed  chan struct{}
-	once    sync.Once
 }
 
 // Options of a listener.
@@ -78,7 +85,8 @@ func Listen(l net.Listener, o Options) (*Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	s := &Listener{Listener: l, file: file, raw: raw, Options: o, most: maxWaiting(), ready: make(chan accepted), closed: make(chan struct{})}
+	s := &Listener{Listener: l, file: file, raw: raw, Options: o, ready: make(chan accepted), closed: make(chan struct{})}
+	s.root, s.others = line{of: s, most: maxWaiting()}, line{of: s, most: maxWaiting()}
 	go s.run()
 	return s, nil
 }
@@ -202,8 +210,10 @@ func (temporary) Timeout() bool   { return false }
 
 func (l *Listener) admitOrWait(w *waits) {
 	now := time.Now()
+	in := &l.others
 	w.until = now.Add(WaitTime)
 	if w.who == Root {
+		in = &l.root
 		w.until = now.Add(rootWaitTime)
 	}
 	if !w.hear() {
@@ -218,18 +228,9 @@ func (l *Listener) admitOrWait(w *waits) {
 		}
 		w.why = err
 	}
-	for !l.wait(w) {
-		if w.who != Root {
-			w.conns.refused.Add(1)
-			w.close()
-			return
-		}
-		select {
-		case <-time.After(sweepEvery):
-		case <-l.closed:
-			w.close()
-			return
-		}
+	if !in.add(w) {
+		w.conns.refused.Add(1)
+		w.close()
 	}
 }
 
@@ -241,8 +242,8 @@ func (w *waits) hear() bool {
 	return w.spoke || err == unix.EAGAIN
 }
 
-// wait has a connection wait, if there are not too many that do.
-func (l *Listener) wait(w *waits) bool {
+// add has a connection wait, if there are not too many that do.
+func (l *line) add(w *waits) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) >= l.most {
@@ -258,18 +259,18 @@ func (l *Listener) wait(w *waits) bool {
 
 // sweep gives places to those who wait, in their order, and tells who has waited long enough. It ends
 // when nobody waits.
-func (l *Listener) sweep() {
+func (l *line) sweep() {
 	for n := 1; n > 0; {
 		time.Sleep(sweepEvery * time.Duration(1+n/100))
 		var admitted []*Conn
 		admitted, n = l.admit(time.Now())
 		for _, k := range admitted {
-			l.give(accepted{conn: k})
+			l.of.give(accepted{conn: k})
 		}
 	}
 }
 
-func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
+func (l *line) admit(now time.Time) (admitted []*Conn, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listen()
@@ -284,7 +285,7 @@ func (l *Listener) admit(now time.Time) (admitted []*Conn, left int) {
 			return false
 		default:
 			w.conns.refused.Add(1)
-			go l.tell(w)
+			go l.of.tell(w)
 		}
 		w.conns.waiting.Add(-1)
 		return true
@@ -305,7 +306,7 @@ func (w *waits) try(none map[Party]error, now time.Time) (k *Conn) {
 }
 
 // listen finds out who has spoken meanwhile, or is gone.
-func (l *Listener) listen() {
+func (l *line) listen() {
 	var silent []unix.PollFd
 	var who []*waits
 	for _, w := range l.waiting {
@@ -345,12 +346,17 @@ func (l *Listener) tell(w *waits) {
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, w := range l.waiting {
-			w.close()
-		}
-		l.waiting = nil
+		l.root.close()
+		l.others.close()
 	})
 	return errors.Join(l.file.Close(), l.Listener.Close())
+}
+
+func (l *line) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.waiting {
+		w.close()
+	}
+	l.waiting = nil
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -207,9 +208,7 @@ func TestAllAreTold(t *testing.T) {
 func TestWaitingIsBounded(t *testing.T) {
 	conns := &Conns{What: "connections", Each: 1, All: 8}
 	l, dial := socket(t, conns, "user 1", tell)
-	l.mu.Lock()
-	l.most = 5
-	l.mu.Unlock()
+	l.others.shorten(5)
 	dial()
 	defer accept(t, l).Close()
 	var all []net.Conn
@@ -225,6 +224,54 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 	if ended != 5 {
 		t.Errorf("%d of 10 are hung up on at once, want 5", ended)
+	}
+}
+
+func (l *line) shorten(most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = most
+}
+
+// Root, who has said nothing yet either, does not stand behind others that wait, however many.
+func TestRootWaitsBehindNobody(t *testing.T) {
+	var who atomic.Value
+	who.Store("user 1")
+	plain, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := &Conns{What: "connections", Each: 1, All: 8}
+	l, err := Listen(plain, Options{
+		Peer: func(int) net.Addr { return &net.UnixAddr{Name: who.Load().(string)} },
+		Who:  func(a net.Addr) Party { return Party(a.String()) }, Where: func(Party) *Conns { return conns },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("unix", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	const others = 5
+	l.others.shorten(others)
+	for range others {
+		dial()
+	}
+	within(t, "the others wait", func() bool { return conns.Waiting() == others })
+	who.Store(string(Root))
+	root := dial()
+	within(t, "root waits", func() bool { return conns.Waiting() == others+1 })
+	_, _ = io.WriteString(root, "hello")
+	accept(t, l).Close()
+	if n := conns.Waiting(); n != others {
+		t.Errorf("while root waited the others became %d, want %d", n, others)
 	}
 }
 
