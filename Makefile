@@ -151,11 +151,11 @@ tshark: ## test that tshark reads captures of a trace (needs Debian's package ts
 	CGO_ENABLED=0 $(GOTEST) -tags tshark -run '^TestTshark' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
 
 # The browser's driver goes to bin/browser, in the version of internal/web/browser/package-lock.json.
-page: ## test the page in a real browser (needs Debian's packages chromium, nodejs, npm; fetches playwright-core); UPDATE=1 takes the pictures of docs/page.md
+page: ## test the page in a real browser (needs Debian's packages chromium, nodejs, npm; fetches playwright-core); UPDATE=1 takes the pictures of docs/page.md; DURATION=10m is how long at 100,000 packets a second
 	mkdir -p bin/browser && cp internal/web/browser/package.json internal/web/browser/package-lock.json bin/browser
 	npm ci --prefix bin/browser --ignore-scripts --no-audit --no-fund --silent
 	CGO_ENABLED=0 NODE_PATH=$(CURDIR)/bin/browser/node_modules PICTURES=$(if $(UPDATE),$(CURDIR)/docs/page) \
-		$(GOTEST) -tags page -run '^TestPage' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e
+		$(GOTEST) -tags page -run '^TestPage' -count=1 -timeout 30m $(GOFLAGS_TEST) ./internal/e2e $(if $(DURATION),-page.load=$(DURATION))
 
 tutorial: ## run every command of docs/tutorial.md and docs/teaching.md (needs ip, ping and tcpdump); UPDATE=1 writes their output into them
 	CGO_ENABLED=0 $(GOTEST) -tags tutorial -run '^Test(Tutorial|Teaching)$$' -count=1 -timeout 10m $(GOFLAGS_TEST) ./internal/e2e $(if $(UPDATE),-update)

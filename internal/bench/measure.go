@@ -158,13 +158,13 @@ func (x *run) tcp() {
 
 // segments has datagrams sent as one, as QUIC does.
 func (x *run) segments() {
-	f, err := openUDP(x.bed, x.six, true)
+	l, err := openUDP(x.bed, x.six, true)
 	if err != nil {
 		x.fail(err, udpSegments)
 		return
 	}
-	defer f.close()
-	_, received, err := f.overload(x.length)
+	defer l.close()
+	_, received, err := l.overload(x.length)
 	if err != nil {
 		x.fail(err, udpSegments)
 		return
@@ -173,13 +173,13 @@ func (x *run) segments() {
 }
 
 func (x *run) udp() {
-	f, err := openUDP(x.bed, x.six, false)
+	l, err := openUDP(x.bed, x.six, false)
 	if err != nil {
 		x.fail(err, udpLossless, udpOverload, udpSent)
 		return
 	}
-	defer f.close()
-	sent, received, err := f.overload(x.length)
+	defer l.close()
+	sent, received, err := l.overload(x.length)
 	if err != nil {
 		x.fail(err, udpLossless, udpOverload, udpSent)
 		return
@@ -187,21 +187,21 @@ func (x *run) udp() {
 	x.note(udpOverload, received/1e3)
 	x.note(udpSent, sent/1e3)
 	// A sender that fights for the processors sends less than one that does not.
-	rate, err := f.lossless(x.length/steps, 1.25*sent)
+	rate, err := l.lossless(x.length/steps, 1.25*sent)
 	if err != nil {
 		x.fail(err, udpLossless)
 		return
 	}
 	x.note(udpLossless, rate/1e3)
 	if len(x.bed.routers) > 0 && rate > 0 {
-		x.perDatagram(f, rate)
+		x.perDatagram(l, rate)
 	}
 }
 
 // perDatagram is what a datagram costs the routers at a rate that arrives.
-func (x *run) perDatagram(f *udpFlow, rate float64) {
+func (x *run) perDatagram(l udpLoad, rate float64) {
 	before, err := cpuSeconds(x.bed.routers)
-	sent, serr := f.sendFor(x.length, rate)
+	sent, serr := l.sendFor(x.length, rate)
 	after, aerr := cpuSeconds(x.bed.routers)
 	if err = errors.Join(err, serr, aerr); err != nil {
 		x.fail(err, cpuPerUDP)

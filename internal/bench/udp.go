@@ -15,10 +15,6 @@ const (
 	smallPayload = 18 // bytes of a small datagram: the least that an Ethernet frame holds without padding
 	batch        = 64 // small datagrams of one system call
 	maxBehind    = 512
-	allowed      = 0.001 // share that may be lost
-	reached      = 0.95  // share of the wanted rate that has to be sent
-	tries        = 2     // of a rate
-	steps        = 8     // of the bisection
 
 	// A message of segments is what QUIC sends by one system call (UDP_SEGMENT): they fit into a tunnel.
 	segmentPayload = 1400
@@ -77,8 +73,8 @@ func (m *messages) call(trap uintptr, fd, n, flags int) (int, error) {
 	return int(k), nil
 }
 
-// openUDP makes a flow of small datagrams by a family, or of messages that are datagrams in a row.
-func openUDP(b *bed, six, segmented bool) (f *udpFlow, err error) {
+// openFlow makes a flow of small datagrams by a family, or of messages that are datagrams in a row.
+func openFlow(b *bed, six, segmented bool) (f *udpFlow, err error) {
 	f = &udpFlow{in: -1, out: -1, payload: smallPayload, each: 1, done: make(chan struct{}), messages: newMessages(batch, smallPayload)}
 	if segmented {
 		f.payload, f.each, f.messages = segmentPayload, segments, newMessages(segmentBatch, segmentPayload*segments)
@@ -160,8 +156,8 @@ func (f *udpFlow) receive() {
 	}
 }
 
-// sendFor sends at a rate of datagrams a second, 0 for all it can, and tells how many it sent.
-func (f *udpFlow) sendFor(d time.Duration, rate float64) (sent int, err error) {
+// send sends at a rate of datagrams a second, 0 for all it can, and tells how many it sent.
+func (f *udpFlow) send(d time.Duration, rate float64) (sent int, err error) {
 	start, skipped := time.Now(), 0
 	most := len(f.messages.heads)
 	for {
@@ -195,69 +191,4 @@ func (f *udpFlow) sendFor(d time.Duration, rate float64) (sent int, err error) {
 func pause(d time.Duration) {
 	ts := unix.NsecToTimespec(max(20*time.Microsecond, min(d, time.Millisecond)).Nanoseconds())
 	_ = unix.Nanosleep(&ts, nil)
-}
-
-// settle waits until nothing more comes, and tells how many came since before.
-func (f *udpFlow) settle(before uint64) int {
-	last := f.received.Load()
-	for range 50 {
-		time.Sleep(20 * time.Millisecond)
-		now := f.received.Load()
-		if now == last {
-			break
-		}
-		last = now
-	}
-	return int(last - before)
-}
-
-// overload sends all it can: packets a second that were sent, and that arrived.
-func (f *udpFlow) overload(d time.Duration) (sent, received float64, err error) {
-	warm := d / 5
-	done := make(chan error, 1)
-	go func() {
-		_, err := f.sendFor(warm+d, 0)
-		done <- err
-	}()
-	time.Sleep(warm)
-	start, out, in := time.Now(), f.sent.Load(), f.received.Load()
-	err = <-done
-	seconds := time.Since(start).Seconds()
-	sent, received = float64(f.sent.Load()-out)/seconds, float64(f.received.Load()-in)/seconds
-	f.settle(0)
-	return sent, received, err
-}
-
-// lossless finds the highest rate, in packets a second, that arrives.
-func (f *udpFlow) lossless(d time.Duration, most float64) (best float64, err error) {
-	bisect(0, most, steps, func(rate float64) bool {
-		got, ok, serr := f.arrives(d, rate)
-		best, err = max(best, got), errors.Join(err, serr)
-		return ok
-	})
-	return best, err
-}
-
-// arrives tries a rate, a second time if it fails: a neighbour on the machine
-// should not decide. If the sender is too slow for it but nothing is lost, the
-// rate passes for the one that was sent. best is what did arrive without loss.
-func (f *udpFlow) arrives(d time.Duration, rate float64) (best float64, ok bool, err error) {
-	tooSlow := 0
-	for range tries {
-		before := f.received.Load()
-		sent, err := f.sendFor(d, rate)
-		if err != nil {
-			return best, false, err
-		}
-		got := f.settle(before)
-		if float64(sent-got) > allowed*float64(sent) {
-			continue
-		}
-		best = max(best, float64(got)/d.Seconds())
-		if float64(sent) >= reached*rate*d.Seconds() {
-			return best, true, nil
-		}
-		tooSlow++
-	}
-	return best, tooSlow == tries, nil
 }

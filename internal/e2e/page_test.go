@@ -3,15 +3,21 @@
 package e2e
 
 import (
+	"flag"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // The page in a real browser. What is done there and what is wanted is in internal/web/browser, a file a test.
@@ -36,7 +42,7 @@ func inBrowser(t *testing.T, file string, args ...string) {
 	cmd := exec.Command(node, append([]string{filepath.Join("../web/browser", file)}, args...)...)
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "HOME="+t.TempDir())
 	r := start(t, cmd, outsideOfAll)
-	within(t, 2*time.Minute, file+" ends", func() bool { return r.hasEnded() })
+	within(t, *pageLoad+2*time.Minute, file+" ends", func() bool { return r.hasEnded() })
 	if said := read(t, r.out); said != "" {
 		t.Log(said)
 	}
@@ -44,6 +50,8 @@ func inBrowser(t *testing.T, file string, args ...string) {
 		t.Errorf("%s: %v\n%s", file, r.status, read(t, r.errors))
 	}
 }
+
+var pageLoad = flag.Duration("page.load", 5*time.Second, "how long the page is looked at while 100,000 packets a second cross the lab")
 
 var pageURL = regexp.MustCompile(`http://127\.0\.0\.1:\d+/#token=\w+`)
 
@@ -74,3 +82,40 @@ func TestPageOfALab(t *testing.T) {
 
 // Alone, with a program that means no good.
 func TestPageAlone(t *testing.T) { inBrowser(t, "alone.mjs") }
+
+// While very many packets cross the lab the page stays quick, and its memory as it was.
+func TestPageUnderLoad(t *testing.T) {
+	const rate = 100_000
+	hosts := labUp(t, "")
+	url := page(t, "lab", "web")
+	from := listenUDP(t, hosts[0].ns1, here)
+	defer from.Close()
+	to := listenUDP(t, hosts[1].ns1, there)
+	defer to.Close()
+	raw, err := to.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none error // reads nothing: what its socket takes is not looked at
+	if err := raw.Control(func(fd uintptr) {
+		none = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}})
+	}); err != nil || none != nil {
+		t.Fatal(err, none)
+	}
+	var stop atomic.Bool
+	var done sync.WaitGroup
+	done.Go(func() {
+		for start, sent := time.Now(), 0; !stop.Load(); time.Sleep(time.Millisecond) {
+			due := int(time.Since(start).Seconds() * rate)
+			for sent = max(sent, due-rate/100); sent < due; sent++ {
+				_, _ = from.WriteTo(make([]byte, 18), to.LocalAddr())
+			}
+		}
+	})
+	defer done.Wait()
+	defer stop.Store(true)
+	packets := func() float64 { return scrape(t, hosts[1].ns)[key("port_transmit_packets_total", `port="ns1"`)] }
+	before, start := packets(), time.Now()
+	inBrowser(t, "load.mjs", url, strconv.Itoa(int(pageLoad.Seconds())))
+	t.Logf("%.0f packets a second", (packets()-before)/time.Since(start).Seconds())
+}

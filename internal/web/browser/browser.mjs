@@ -51,6 +51,25 @@ export async function press(page, key, times = 1) {
   for (let i = 0; i < times; i++) await page.keyboard.press(key);
 }
 
+// watch measures a page: its heap in bytes, and within how many ms 95 % of the keys since then were answered by a frame.
+export async function watch(page) {
+  const devtools = await page.context().newCDPSession(page);
+  await page.evaluate(() => {
+    window.answers = [];
+    document.addEventListener('keydown', (e) => requestAnimationFrame(() => setTimeout(() => window.answers.push(performance.now() - e.timeStamp))), true);
+  });
+  return {
+    async heap() {
+      await devtools.send('HeapProfiler.collectGarbage');
+      return (await devtools.send('Runtime.getHeapUsage')).usedSize;
+    },
+    async answered() {
+      const list = (await page.evaluate(() => window.answers)).sort((a, b) => a - b);
+      return { keys: list.length, within: list[Math.floor(list.length * 0.95)] };
+    },
+  };
+}
+
 // eventually waits until a function says yes.
 export async function eventually(what, yes) {
   for (const end = Date.now() + PATIENCE; Date.now() < end;) {
