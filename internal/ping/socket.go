@@ -26,8 +26,10 @@ type socket struct {
 // runs counts those of this process.
 var runs atomic.Uint32
 
+func nextID() int { return (os.Getpid() + int(runs.Add(1))) & 0xffff }
+
 func open(to netip.Addr) (s socket, err error) {
-	s.id = (os.Getpid() + int(runs.Add(1))) & 0xffff
+	s.id = nextID()
 	network, any := "ip4:icmp", "0.0.0.0"
 	if to.Is6() {
 		network, any = "ip6:ipv6-icmp", "::"
