@@ -206,17 +206,17 @@ func (it *Item) id() ID {
 }
 
 // settle brings about what is wanted of these items, kind by kind. What stood already and is to be what it was is
-// repaired, whoever asks, and however many attempts that takes.
-func (h *Host) settle(items []*Item, repair bool) error {
+// repaired, whoever asks, and however many attempts that takes. following says that something on the host has changed, and nobody has asked for what is wanted.
+func (h *Host) settle(items []*Item, following bool) error {
 	for some := range slices.Chunk(items, chunk) {
-		if err := h.settleSome(some, repair); err != nil {
+		if err := h.settleSome(some, following); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Host) settleSome(items []*Item, repair bool) error {
+func (h *Host) settleSome(items []*Item, following bool) error {
 	h.rooms = rooms{}
 	defer func() {
 		h.rooms.leave()
@@ -229,7 +229,7 @@ func (h *Host) settleSome(items []*Item, repair bool) error {
 				of = append(of, it)
 			}
 		}
-		if err := h.settleKind(of, repair); err != nil {
+		if err := h.settleKind(of, following); err != nil {
 			return err
 		}
 	}
@@ -246,11 +246,11 @@ type plan struct {
 
 // settleKind looks at items of one kind, writes down what is to be done about them, and does it. An error is about
 // the record: then nothing was done.
-func (h *Host) settleKind(items []*Item, repair bool) error {
+func (h *Host) settleKind(items []*Item, following bool) error {
 	var plans []plan
 	changed := false
 	for _, it := range items {
-		it.dirty, it.following = false, repair || it.Stands && !h.asked
+		it.dirty, it.following = false, following || it.Stands && !h.asked
 		h.watch.rearm(it)
 		d, err := it.Object.look(it)
 		if err == nil && d.draft != nil {
