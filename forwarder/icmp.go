@@ -104,8 +104,11 @@ func (x *Path) icmpError(p *Packet, c *Consequence) *packet.Frame {
 	}
 	six := about.Version() == 6
 	src := x.source(six)
-	if p.In.Kind == Host {
+	switch {
+	case p.In.Kind == Host:
 		src = x.gateway(six) // the host takes nothing from its own addresses
+	case p.In.Kind == Uplink && src == x.Gateway:
+		src = dummy
 	}
 	f := x.Borrow()
 	if six {

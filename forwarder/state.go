@@ -123,16 +123,25 @@ func (s *State) Tunnel(peer netip.Addr) *Tunnel {
 }
 
 // source is the address that the router speaks from to others of a family: of its uplink
-// (RFC 1812 4.3.2.4), the first that is not of the link alone, or of the gateway while the
-// uplink has none.
+// (RFC 1812 4.3.2.4), the first that is not of the link alone, another one of the host's, or of the gateway while
+// there is none.
 func (s *State) source(six bool) netip.Addr {
 	for _, p := range s.Uplink {
 		if p.Address.Is6() == six && !(six && p.Address.IsLinkLocalUnicast()) {
 			return p.Address
 		}
 	}
+	for _, a := range s.Own {
+		if a.Is6() == six && a.IsGlobalUnicast() {
+			return a
+		}
+	}
 	return s.gateway(six)
 }
+
+// dummy is what errors come from of a router that has no address of IPv4: the gateway's would not be
+// passed on beyond a link (RFC 7600 4.8, RFC 3927 7). IPv6 has none such.
+var dummy = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 
 // gateway is the gateway's address of a family.
 func (s *State) gateway(six bool) netip.Addr {

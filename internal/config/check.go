@@ -200,6 +200,7 @@ func (c *checker) number(s scalar, least, most uint64, unit string) int {
 
 const (
 	minMTU    = 68    // RFC 791 3.2: every module must be able to forward 68 bytes
+	minMTU6   = 1280  // RFC 8200 5
 	maxMTU    = 65521 // the largest IPv4 packet, less the Ethernet header: what a TAP accepts
 	maxMetric = math.MaxUint32
 	// MaxWorkers keeps the sockets of the uplink within what a fanout group takes (256).

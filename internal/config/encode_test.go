@@ -204,7 +204,11 @@ func genWorkload(t *rapid.T, i int) Workload {
 		w.Namespace = fmt.Sprintf("/%d%s", i, genPath.Draw(t, "namespace"))
 	}
 	if genBool.Draw(t, "has mtu") {
-		w.MTU = rapid.IntRange(68, 65521).Draw(t, "mtu")
+		least := 68
+		if w.SpeaksIPv6() {
+			least = 1280
+		}
+		w.MTU = rapid.IntRange(least, 65521).Draw(t, "mtu")
 	}
 	return w
 }

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"net/netip"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -51,8 +53,28 @@ func (c *checker) workload(raw *rawWorkload) Workload {
 	}
 	if raw.mtu.given {
 		w.MTU = c.number(raw.mtu, minMTU, maxMTU, "an MTU in bytes")
+		if w.MTU != 0 && w.MTU < minMTU6 && w.SpeaksIPv6() {
+			c.fail(raw.mtu.place, "%d is less than IPv6 needs, and the workload has an address of it: write %d or more", w.MTU, minMTU6)
+		}
 	}
 	return w
+}
+
+// SpeaksIPv6 says whether it has an address of that family.
+func (w *Workload) SpeaksIPv6() bool {
+	return slices.ContainsFunc(w.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
+}
+
+// MTUWhere is that of its interface where so many bytes fit: the configured one, or what fits. The kernel takes IPv6 off an
+// interface that has less than 1280; where less fits outer packets are cut (RFC 4213 3.2.2).
+func (w *Workload) MTUWhere(fits int) int {
+	switch {
+	case w.MTU != 0:
+		return w.MTU
+	case w.SpeaksIPv6():
+		return max(fits, minMTU6)
+	}
+	return fits
 }
 
 // NamespaceDirectory is where ip-netns(8) keeps named namespaces.

@@ -29,6 +29,7 @@ func TestErrorsOfWorkloads(t *testing.T) {
 		{"name: a, address: 10.70.1.1/24, namespace: \"/a\\nb\"}", `4:47: workloads[0].namespace: "/a\nb" has characters that do not print: use a path without them`},
 		{"name: a, address: 10.70.1.1/24, mtu: 67}", `4:41: workloads[0].mtu: "67"` + notMTU},
 		{"name: a, address: 10.70.1.1/24, mtu: 65522}", `4:41: workloads[0].mtu: "65522"` + notMTU},
+		{`name: a, addresses: [10.70.1.1/24, "fd00::1/128"], mtu: 1279}`, "4:60: workloads[0].mtu: 1279 is less than IPv6 needs, and the workload has an address of it: write 1280 or more"},
 		{"name: a, address: 10.70.1.1/24, mtu: 0x5dc}", `4:41: workloads[0].mtu: "0x5dc"` + notMTU},
 		{"name: a, address: 10.70.1.1/24, mtu: big}", `4:41: workloads[0].mtu: "big"` + notMTU},
 	})

@@ -223,11 +223,14 @@ var deviations6 = []struct {
 func behind(ip []byte) (next byte, at int, ok bool) {
 	next, at = ip[6], 40
 	ip = ip[:min(len(ip), 40+int(binary.BigEndian.Uint16(ip[4:])))]
-	for next == 0 || next == nextRouting || next == nextDest || next == nextFragm {
+	for next == 0 || next == nextRouting || next == nextDest || next == nextFragm || next == nextAuth {
 		if at+8 > len(ip) {
 			return 0, 0, false
 		}
 		n := 8 + 8*int(ip[at+1])
+		if next == nextAuth { // RFC 4302 2.2
+			n = 8 + 4*int(ip[at+1])
+		}
 		if next == nextFragm {
 			if n = 8; binary.BigEndian.Uint16(ip[at+2:])&^7 != 0 {
 				return ip[at], at + n, true

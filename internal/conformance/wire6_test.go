@@ -16,8 +16,8 @@ const (
 	nextHop     = -1 // stands for 0, as 0 stands for UDP here
 	nextDest    = 60
 	nextRouting = 43
-	nextFragm   = 44
 	nextAuth    = 51
+	nextFragm   = 44
 
 	ndSolicitation  = 135
 	ndAdvertisement = 136

@@ -96,9 +96,9 @@ func (e end) words() (tunnel, reason string) {
 }
 
 // hops are the next hops of the configuration's routes that are no workloads, with an example of a
-// route by each, and those of them to whom packets go in a tunnel.
-func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[netip.Addr]end) {
-	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr]end{}
+// route by each, and those of them to whom packets go in a tunnel, by each encapsulation.
+func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[netip.Addr][]end) {
+	plain, ends = map[netip.Addr]netip.Prefix{}, map[netip.Addr][]end{}
 	near := func(a netip.Addr) bool {
 		return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) || h.onLink(a)
 	}
@@ -117,8 +117,8 @@ func (h *Host) hops(on []subnet) (plain map[netip.Addr]netip.Prefix, ends map[ne
 		}
 		if encap := h.Config.EncapTo(r.Via, r.Encap, near); encap == config.EncapNone {
 			plain[r.Via] = r.To
-		} else {
-			ends[r.Via] = end{r.To, encap}
+		} else if !slices.ContainsFunc(ends[r.Via], func(e end) bool { return e.encap == encap }) {
+			ends[r.Via] = append(ends[r.Via], end{r.To, encap})
 		}
 	}
 	return plain, ends
@@ -153,13 +153,15 @@ func nextHops(h *Host) (found []Finding, err error) {
 	inSubnet := func(a netip.Addr) bool { return slices.ContainsFunc(on, func(s subnet) bool { return s.Contains(a) }) }
 	plain, ends := h.hops(on)
 	for _, s := range on {
-		for _, to := range []netip.Prefix{plain[s.own], ends[s.own].to} {
-			if to.IsValid() {
-				found = append(found, Finding{
-					State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is this host itself: nobody answers for it", s.own, to),
-					Mend: "name the other host as `via` of that route",
-				})
-			}
+		list := ends[s.own]
+		if to := plain[s.own]; to.IsValid() {
+			list = append(list, end{to: to})
+		}
+		for _, e := range list {
+			found = append(found, Finding{
+				State: Fail, Means: fmt.Sprintf("%s, the next hop of the route to %s, is this host itself: nobody answers for it", s.own, e.to),
+				Mend: "name the other host as `via` of that route",
+			})
 		}
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(plain), netip.Addr.Compare) {
@@ -173,7 +175,7 @@ func nextHops(h *Host) (found []Finding, err error) {
 	for _, a := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
 		if _, ok := h.way(a); !inSubnet(a) && !ok {
 			found = append(found, Finding{
-				State: Fail, Means: fmt.Sprintf("the host has no way by %s to %s, the tunnel's end for the route to %s: what goes there is dropped (no_route)", name, a, ends[a].to),
+				State: Fail, Means: fmt.Sprintf("the host has no way by %s to %s, the tunnel's end for the route to %s: what goes there is dropped (no_route)", name, a, ends[a][0].to),
 				Mend: fmt.Sprintf("ip route add %s via GATEWAY dev %s", a, name),
 			})
 		}
@@ -199,8 +201,10 @@ func tunnelSource(h *Host) (found []Finding, err error) {
 	}
 	_, ends := h.hops(on)
 	for _, a := range slices.SortedFunc(maps.Keys(ends), netip.Addr.Compare) {
-		if f, doubtful := h.knownAs(a, ends[a], on); doubtful {
-			return []Finding{f}, nil // one is enough to see why
+		for _, e := range ends[a] {
+			if f, doubtful := h.knownAs(a, e, on); doubtful {
+				return []Finding{f}, nil // one is enough to see why
+			}
 		}
 	}
 	return nil, nil

@@ -78,10 +78,7 @@ func mtu(h *Host) (found []Finding, err error) {
 	fits := l.Attrs().MTU
 	fits -= h.outerHeaders(l)
 	for _, w := range h.Config.Workloads {
-		want := fits
-		if w.MTU != 0 {
-			want = w.MTU
-		}
+		want, fits := w.MTUWhere(fits), (&config.Workload{Addresses: w.Addresses}).MTUWhere(fits)
 		if want > fits {
 			found = append(found, Finding{
 				State: Warn, Means: fmt.Sprintf("workload %s has mtu %d in the configuration, and %d fits: larger packets are fragmented, or refused with an ICMP error that their sender may never see", w.Name, want, fits),
@@ -109,8 +106,10 @@ func (h *Host) outerHeaders(uplink netlink.Link) (most int) {
 		e, _ := rib.EncapNamed(encap)
 		most = max(most, forwarder.OuterLen(e, end))
 	}
-	for a, e := range ends {
-		outer(e.encap, a)
+	for a, list := range ends {
+		for _, e := range list {
+			outer(e.encap, a)
+		}
 	}
 	for _, encap := range []string{config.EncapIPIP, config.EncapVXLAN} {
 		if h.Config.TunnelsBy(encap) {

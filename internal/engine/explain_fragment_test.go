@@ -40,7 +40,7 @@ func TestExplainFragments(t *testing.T) {
 		{"beyond_65535_with_the_header", nil, part(65512, 8, false), "dropped", "longer than 65,535 bytes"},
 		{"no_multiple_of_8", nil, part(0, 65, true), "dropped", "no multiple of 8"},
 		{"without_data", nil, part(64, 0, false), "dropped", "without data"},
-		{"a_copy", []*packet.Frame{part(0, 64, true)}, part(0, 64, true), "dropped", "overlaps"},
+		{"a_copy", []*packet.Frame{part(0, 64, true)}, part(0, 64, true), "dropped", "a copy of a fragment that waits"},
 		{"an_overlap", []*packet.Frame{part(64, 64, true)}, part(32, 40, true), "dropped", "overlaps"},
 		{"behind_the_last", []*packet.Frame{part(64, 8, false)}, part(72, 8, true), "dropped", "behind the last"},
 		{"a_second_last", []*packet.Frame{part(64, 8, true)}, part(8, 8, false), "dropped", "behind the last"},

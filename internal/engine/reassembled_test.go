@@ -59,3 +59,45 @@ func TestStepsAreSampled(t *testing.T) {
 		}
 	}
 }
+
+// Congestion that any fragment met is the datagram's (RFC 3168 5.3), and goes inwards (RFC 6040 4.2); where another one cannot say so it is
+// dropped.
+func TestReassemblyKeepsCongestion(t *testing.T) {
+	with := func(f *packet.Frame, ecn byte) *packet.Frame {
+		return edited(f, func(ip packet.IPv4) { ip.SetECN(ecn) })
+	}
+	for _, c := range []struct {
+		first, last, want byte
+		dropped           bool
+	}{{3, 2, 3, false}, {2, 3, 3, false}, {3, 1, 3, false}, {2, 2, 2, false}, {0, 3, 0, true}, {3, 0, 0, true}} {
+		b := newBed(t)
+		b.setMTU("ns1", 9000)
+		outer := ipip(peerIP, hostIP, with(sized(peerMAC, farIP, ns1IP, 2000), 2), nil)
+		b.uplink.Send(with(piece(outer, 0, 800, true), c.first), with(piece(outer, 800, 2000, false), c.last))
+		if c.dropped {
+			silent(t, b.ns1)
+			b.dropsAre("ens160", "reassembly_limit", 2)
+			continue
+		}
+		if ecn := packet.IPv4(one(t, b.ns1).Payload()).TOS() & 3; ecn != c.want {
+			t.Errorf("of fragments with ECN %d and %d the packet in them has %d, want %d", c.first, c.last, ecn, c.want)
+		}
+	}
+}
+
+// An address of one link is somebody else on each (RFC 4007 6): fragments of two workloads that have the same make no datagram.
+func TestReassemblyOfOneLink(t *testing.T) {
+	b := newBed(t)
+	dual(b)
+	parts := split6(icmp6(ns1Link, gateway6, 128, 0, make([]byte, 1600)...), 1280)
+	b.ns1.Send(parts[0])
+	others := parts[1].Clone()
+	others.SetStations(gatewayMAC, ns2MAC)
+	b.ns2.Send(others)
+	silent(t, b.ns2)
+	silent(t, b.ns1)
+	b.ns1.Send(parts[1])
+	if n := len(b.ns1.Sent()); n == 0 {
+		t.Error("its own are not put together")
+	}
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"net/netip"
@@ -43,7 +44,14 @@ type datagramKey struct {
 	src, dst netip.Addr
 	id       uint32
 	protocol byte
+	link     int // of an address that is somebody else on each link: which it came by (RFC 4007 6)
 }
+
+// ECN (RFC 3168 5): what met congestion, and what cannot say so.
+const (
+	ecnCE  = 3
+	notECT = 0
+)
 
 // fragment is what a packet says of its place in a datagram.
 type fragment struct {
@@ -54,6 +62,16 @@ type fragment struct {
 	from   int    // where the data belongs
 	data   []byte // of the datagram
 	more   bool   // others follow
+	ecn    byte
+}
+
+// fragmentFrom is what one that came says.
+func fragmentFrom(t *transit) fragment {
+	f := fragmentOf(t.IP)
+	if f.key.src.IsLinkLocalUnicast() || f.key.dst.IsLinkLocalUnicast() {
+		f.key.link = 1 + t.In.ID
+	}
+	return f
 }
 
 func fragmentOf(p packet.IP) fragment {
@@ -62,8 +80,8 @@ func fragmentOf(p packet.IP) fragment {
 	}
 	ip := packet.IPv4(p)
 	return fragment{
-		key:    datagramKey{ip.Src(), ip.Dst(), uint32(ip.ID()), ip.Protocol()},
-		header: ip.HeaderLen(), from: ip.FragOffset(), data: ip.Payload(), more: ip.MF(),
+		key:    datagramKey{src: ip.Src(), dst: ip.Dst(), id: uint32(ip.ID()), protocol: ip.Protocol()},
+		header: ip.HeaderLen(), from: ip.FragOffset(), data: ip.Payload(), more: ip.MF(), ecn: ip.TOS() & ecnCE,
 	}
 }
 
@@ -73,7 +91,7 @@ func fragmentOf6(ip packet.IPv6) fragment {
 	return fragment{
 		key:    datagramKey{src: ip.Src(), dst: ip.Dst(), id: h.ID()},
 		header: at, named: namedAt(ip, at), next: h.NextHeader(),
-		from: h.Offset(), data: ip[at+packet.FragmentHeaderLen:], more: h.More(),
+		from: h.Offset(), data: ip[at+packet.FragmentHeaderLen:], more: h.More(), ecn: ip.TrafficClass() & ecnCE,
 	}
 }
 
@@ -129,7 +147,7 @@ func (w *worker) reassemble(t *transit, c *forwarder.Consequence) {
 func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, lend func() *packet.Frame) (whole *packet.Frame, parts, failed []*transit) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f := fragmentOf(p.IP)
+	f := fragmentFrom(p)
 	d := r.datagrams[f.key]
 	if d == nil {
 		d = &datagram{since: now}
@@ -137,6 +155,9 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 			failed = r.dropOldest()
 		}
 		r.datagrams[f.key] = d
+	}
+	if d.has(&f) {
+		return nil, nil, append(failed, because(aCopy, []*transit{p})...)
 	}
 	at, why := d.place(&f)
 	if why != "" {
@@ -164,10 +185,13 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 func (r *reassembler) judge(p *transit, lend func() *packet.Frame) (whole *packet.Frame, why string, then progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f := fragmentOf(p.IP)
+	f := fragmentFrom(p)
 	d := r.datagrams[f.key]
 	if d == nil {
 		d = &datagram{}
+	}
+	if d.has(&f) {
+		return nil, aCopy, then
 	}
 	at, why := d.place(&f)
 	if why != "" {
@@ -187,8 +211,19 @@ func because(why string, list []*transit) []*transit {
 	return list
 }
 
+// aCopy says why a fragment is dropped that came before. Networks make copies; the others of the datagram wait on
+// (RFC 791 3.2, RFC 8200 4.5).
+const aCopy = "a copy of a fragment that waits"
+
+// has says whether the same fragment waits already.
+func (d *datagram) has(f *fragment) bool {
+	return slices.ContainsFunc(d.fragments(), func(q fragment) bool {
+		return q.from == f.from && q.more == f.more && len(q.data) > 0 && bytes.Equal(q.data, f.data)
+	})
+}
+
 // place finds where a fragment belongs, or says why it does not fit: it overlaps
-// another one, even as a copy of it (RFC 1858 3, RFC 5722 4), would make the datagram
+// another one (RFC 1858 3, RFC 5722 4), would make the datagram
 // longer than IPv4 can say, or is one too many.
 func (d *datagram) place(f *fragment) (at int, why string) {
 	parts := d.fragments()
@@ -205,6 +240,8 @@ func (d *datagram) place(f *fragment) (at int, why string) {
 		return 0, "more fragments follow one whose length is no multiple of 8"
 	case len(parts) >= maxFragments:
 		return 0, "too many fragments of one datagram"
+	case f.ecn == ecnCE && marked(parts, notECT), f.ecn == notECT && marked(parts, ecnCE):
+		return 0, "of the fragments of its datagram some say that they met congestion, others that they cannot (RFC 3168 5.3)"
 	}
 	at, _ = slices.BinarySearchFunc(parts, f.from, func(q fragment, off int) int { return cmp.Compare(q.from, off) })
 	before, after := at > 0, at < len(parts)
@@ -229,7 +266,7 @@ func fits(src netip.Addr, length int) bool {
 func (d *datagram) fragments() []fragment {
 	list := make([]fragment, len(d.parts), len(d.parts)+1)
 	for i, q := range d.parts {
-		list[i] = fragmentOf(q.IP)
+		list[i] = fragmentFrom(q)
 	}
 	return list
 }
@@ -267,6 +304,9 @@ func join(first *transit, all []fragment, f *packet.Frame) *packet.Frame {
 	for i := range all {
 		copy(f.Payload()[hl+all[i].from:], all[i].data)
 	}
+	if marked(all, ecnCE) {
+		packet.IP(f.Payload()).SetECN(ecnCE)
+	}
 	if all[0].key.src.Is6() {
 		ip := f.Payload()
 		binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-packet.IPv6MinLen))
@@ -278,6 +318,11 @@ func join(first *transit, all []fragment, f *packet.Frame) *packet.Frame {
 	ip[6], ip[7] = 0, 0
 	ip.SetChecksum()
 	return f
+}
+
+// marked says whether any fragment has these ECN bits.
+func marked(all []fragment, ecn byte) bool {
+	return slices.ContainsFunc(all, func(f fragment) bool { return f.ecn == ecn })
 }
 
 // expire returns the fragments whose rest did not come in time.

@@ -213,7 +213,7 @@ func (p *AFPacket) prepare(frames []packet.Frame) (err error) {
 // that the caller gets.
 func (p *AFPacket) took(frames []packet.Frame, from, to int) int {
 	for i := from; i < to; i++ {
-		if p.parse(&frames[i], i); frames[i].Len > packet.MaxFrameLen || p.joins(&frames[i]) {
+		if p.parse(&frames[i], i); frames[i].Len >= packet.MaxFrameLen || p.joins(&frames[i]) {
 			p.hold(frames, i, to)
 			return i + p.handOver(frames[i:])
 		}

@@ -319,3 +319,43 @@ func TestMessages(t *testing.T) {
 		}
 	}
 }
+
+// Superframes of IPv4 that are longer than their header can say, by however little, are cut into such as are not.
+func TestLongSuperframes(t *testing.T) {
+	for _, n := range []int{packet.IPv4MaxLen, packet.IPv4MaxLen + 1, packet.IPv4MaxLen + 2} {
+		p := &AFPacket{}
+		frames := make([]packet.Frame, 4)
+		for i := range frames {
+			frames[i] = packet.NewFrame()
+		}
+		if err := p.prepare(frames); err != nil {
+			t.Fatal(err)
+		}
+		b := frames[0].Buf[p.off:]
+		clear(b[:packet.EthernetLen+packet.IPv4MinLen+packet.TCPMinLen])
+		b[12], b[13] = 8, 0
+		ip := packet.IPv4(b[packet.EthernetLen:])
+		ip[0], ip[8], ip[9] = 0x45, 64, packet.ProtocolTCP
+		if n <= packet.IPv4MaxLen { // else 0, as Linux has it
+			ip[2], ip[3] = byte(n>>8), byte(n)
+		}
+		copy(ip[12:], []byte{10, 70, 2, 1, 10, 70, 1, 1})
+		ip.SetChecksum()
+		ip[packet.IPv4MinLen+12], ip[packet.IPv4MinLen+13] = 0x50, 0x10
+		o := packet.Offload{Flags: 1, GSOType: packet.GSOTCPv4, GSOSize: 1448, CsumStart: 34, CsumOffset: 16, HeaderLen: 54}
+		o.Put(frames[0].Buf[p.off-packet.VnetLen:])
+		p.msgs[0].len = uint32(packet.VnetLen + packet.EthernetLen + n)
+		carried := 0
+		for i := range p.took(frames, 0, 1) {
+			ip := packet.IPv4(frames[i].Payload())
+			if ip.TotalLen() != len(ip) {
+				t.Errorf("of %d bytes: a frame with %d bytes of IP says %d", n, len(ip), ip.TotalLen())
+			}
+			carried += len(ip) - packet.IPv4MinLen - packet.TCPMinLen
+		}
+		if want := n - packet.IPv4MinLen - packet.TCPMinLen; carried != want {
+			t.Errorf("of %d bytes of data %d came", want, carried)
+		}
+		_ = unix.Munmap(p.tails)
+	}
+}

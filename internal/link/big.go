@@ -21,7 +21,7 @@ func (p *AFPacket) hold(frames []packet.Frame, from, to int) {
 	for i := from; i < to; i++ {
 		f := &frames[i]
 		p.parse(f, i)
-		if f.Len > packet.MaxFrameLen {
+		if f.Len >= packet.MaxFrameLen { // of IPv4 one byte more than its header can say
 			p.split(f, p.tails[i*tailLen:][:f.Len-packet.MaxFrameLen])
 			continue
 		}

@@ -230,9 +230,7 @@ func (n *Node) applyUplink() error {
 
 // speakIPv6 says whether one of them does.
 func speakIPv6(workloads []config.Workload) bool {
-	return slices.ContainsFunc(workloads, func(w config.Workload) bool {
-		return slices.ContainsFunc(w.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
-	})
+	return slices.ContainsFunc(workloads, func(w config.Workload) bool { return w.SpeaksIPv6() })
 }
 
 // routesIPv6 says whether this host's IPv6 is the router's business: one that is configured for IPv4 alone leaves it to

@@ -23,7 +23,11 @@ func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, vxlan uint16,
 		all = append(all, &host.Program{Uplink: c.Uplink.Interface, Index: u.index, Cookies: u.cookies})
 	}
 	if c.Kernel.Export {
-		all = append(all, &host.Interface{Name: config.HostInterface, IPv6: speakIPv6(c.Workloads), MTU: mtu, Offload: c.Offload})
+		own := config.Workload{}
+		for _, w := range c.Workloads { // of the families that they have
+			own.Addresses = append(own.Addresses, w.Addresses...)
+		}
+		all = append(all, &host.Interface{Name: config.HostInterface, IPv6: own.SpeaksIPv6(), MTU: own.MTUWhere(mtu), Offload: c.Offload})
 	}
 	namespaces := map[string]*host.Namespace{}
 	for i := range c.Workloads {
@@ -44,9 +48,6 @@ func wanted(c *config.Host, u *uplink, own []netip.Addr, six bool, vxlan uint16,
 
 func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *host.Interface {
 	path, _ := c.NamespaceOf(w)
-	if w.MTU != 0 {
-		mtu = w.MTU
-	}
 	var container *host.Container
 	if w.Container.ID != "" {
 		container = &host.Container{Network: w.Container.Network, ID: w.Container.ID, MTU: w.MTU}
@@ -54,7 +55,7 @@ func interfaceOf(c *config.Host, w *config.Workload, mtu int, command bool) *hos
 	return &host.Interface{
 		Container: container, Netns: w.Container.Netns,
 		Namespace: workload.Namespace(path), Name: w.Interface, Addresses: w.Addresses, Gateway: c.Gateway.Address, Gateway6: c.Gateway.Address6,
-		MTU: mtu, Offload: c.Offload, Workload: w.Name, Command: command,
+		MTU: w.MTUWhere(mtu), Offload: c.Offload, Workload: w.Name, Command: command,
 	}
 }
 

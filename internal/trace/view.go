@@ -179,7 +179,7 @@ func (r *Record) viewStep(st *step, before, after []byte) Step {
 	switch st.verdict.Kind {
 	case verdict.Drop:
 		info := st.verdict.Reason.Info()
-		s.RFC = ofFamily(r.frame(0), info.RFC, info.RFC6)
+		s.RFC = ofFamily(before, info.RFC, info.RFC6)
 	case verdict.Edit:
 		s.RFC = r.rfcOf(st, before, after)
 	}
@@ -197,7 +197,22 @@ func (r *Record) rfcOf(st *step, before, after []byte) string {
 	case st.step == forwarder.Decap && recalled:
 		return ""
 	}
-	return ofFamily(r.frame(0), st.step.RFC, st.step.RFC6)
+	switch st.step {
+	case forwarder.Neigh: // the next hop's, whatever the packet's is
+		if st.facts.Addr.Is6() {
+			return st.step.RFC6
+		}
+		return st.step.RFC
+	case forwarder.Encap:
+		if rfc := ofFamily(after, st.step.RFC, st.step.RFC6); rfc != st.step.RFC {
+			return rfc // of what is put around it
+		}
+	case forwarder.Decap:
+		if rfc := ofFamily(after, st.step.RFC, st.step.RFC6); rfc != st.step.RFC {
+			return rfc // of what was in it
+		}
+	}
+	return ofFamily(before, st.step.RFC, st.step.RFC6)
 }
 
 // isVXLAN says whether the outermost packet in a frame is one of VXLAN.
