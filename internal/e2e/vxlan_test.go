@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/vrouter/vrouter/internal/doctor"
 	"github.com/vrouter/vrouter/internal/ethtool"
 	"github.com/vrouter/vrouter/internal/packet"
+	"github.com/vrouter/vrouter/internal/ping"
 )
 
 // isVXLAN says whether a packet of IPv4 is a datagram to its port.
@@ -196,4 +200,27 @@ func TestDoctorVXLAN(t *testing.T) {
 	if f := big.examine(t, "mtu"); len(f) == 0 || !strings.Contains(f[0].Means, "mtu 1480 in the configuration, and 1450 fits") {
 		t.Errorf("%+v", f)
 	}
+}
+
+// Where an outer header leaves less than the 1280 bytes that IPv6 needs, workloads keep these, and their IPv6: outer packets are cut.
+func TestIPv6NeedsItsBytes(t *testing.T) {
+	one := func(n, peer int) string {
+		return fmt.Sprintf("  - node: h%d\n    uplink: {addresses: [192.168.0.1%d/24]}\n    workloads: [{name: ns1, addresses: [10.70.%d.1/24, \"fd00:70:%d::1/128\"]}]\n"+
+			"    routes: [{to: 10.70.%d.1, via: 192.168.0.1%d}, {to: \"fd00:70:%d::1\", via: 192.168.0.1%d}]\n    vxlan: {mode: always}\n", n, n, n, n, peer, peer, peer, peer)
+	}
+	hosts := labUp(t, "hosts:\n"+one(1, 2)+one(2, 1))
+	wantEcho(t, hosts[0].ns1, "fd00:70:2::1", 62)
+	for _, h := range hosts {
+		in(t, h.ns, func() error {
+			return withLink(uplink, func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1280) })
+		})
+		eventually(t, h.Name+"'s workload follows", func() bool { return stateOf(t, h.ns1, "eth0").MTU == 1280 })
+	}
+	in(t, hosts[0].ns1, func() error {
+		r, err := ping.Run(t.Context(), io.Discard, ping.Options{To: netip.MustParseAddr("fd00:70:2::1"), Count: 3, Timeout: patience, Data: 1280 - 48})
+		if err == nil && len(r.Replies) != 3 {
+			err = fmt.Errorf("%d of 3 pings of 1280 bytes are answered", len(r.Replies))
+		}
+		return err
+	})
 }
