@@ -25,6 +25,18 @@ type NumbersInARow interface {
 	NextOf(t *Tunnel, n int) uint16
 }
 
+// Numbers32 are Numbers of 32 bits, as fragments of IPv6 have them (RFC 8200 4.5).
+type Numbers32 interface {
+	Next32(t *Tunnel) uint32
+}
+
+func (x *Path) number32(t *Tunnel) uint32 {
+	if n, ok := x.Numbers.(Numbers32); ok {
+		return n.Next32(t)
+	}
+	return uint32(x.Numbers.Next(t))
+}
+
 // numbers are the next n, for the segments of a superframe: the first of them.
 func (x *Path) numbers(t *Tunnel, n int) uint16 {
 	if n > 1 {

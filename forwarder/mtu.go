@@ -94,7 +94,7 @@ func (x *Path) fragment(p *Packet, limit int) {
 		}
 		add := func() *packet.Frame { return x.addFrame(p) }
 		if packet.IP(f.Payload()).Version() == 6 {
-			packet.Fragment6(f, limit, uint32(x.Numbers.Next(p.Into)), add)
+			packet.Fragment6(f, limit, x.number32(p.Into), add)
 			if i == 0 && p.outer != 0 {
 				p.outer += packet.FragmentHeaderLen
 			}

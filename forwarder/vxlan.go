@@ -52,7 +52,7 @@ func (x *Path) decapVXLAN(p *Packet, at int, fragment bool) Verdict {
 	}
 	t := x.Tunnel(p.IP.Src())
 	peer := t != nil && t.AcceptVXLAN
-	if fragment && peer {
+	if fragment && peer && (toPort || isLater(p.IP)) {
 		p.note, p.add().Action = "", WaitRest
 		return hold // RFC 1812 4.2.2.8: put together what is for this host
 	}

@@ -62,7 +62,11 @@ func (n *numbers) unique() uint16 { return n.uniqueOf(1) }
 
 // uniqueOf is the first of some, one after the other.
 func (n *numbers) uniqueOf(count int) uint16 {
-	return uint16(n.next.Add(uint32(count)) - uint32(count) + 1)
+	return uint16(n.unique32(count))
+}
+
+func (n *numbers) unique32(count int) uint32 {
+	return n.next.Add(uint32(count)) - uint32(count) + 1
 }
 
 // turn begins a new epoch.
@@ -94,6 +98,9 @@ func (r *Router) Next(t *forwarder.Tunnel) uint16 { return r.numbersOf(t).unique
 // NextOf implements forwarder.NumbersInARow.
 func (r *Router) NextOf(t *forwarder.Tunnel, n int) uint16 { return r.numbersOf(t).uniqueOf(n) }
 
+// Next32 implements forwarder.Numbers32.
+func (r *Router) Next32(t *forwarder.Tunnel) uint32 { return r.numbersOf(t).unique32(1) }
+
 func (r *Router) Gave(t *forwarder.Tunnel, id uint16) bool { return r.numbersOf(t).gave(id) }
 
 func (r *Router) Lately(t *forwarder.Tunnel) uint32 { return r.numbersOf(t).lately() }
@@ -108,9 +115,14 @@ type foreseen struct {
 func (n *foreseen) Next(t *forwarder.Tunnel) uint16 { return n.NextOf(t, 1) }
 
 // NextOf implements forwarder.NumbersInARow.
-func (n *foreseen) NextOf(t *forwarder.Tunnel, count int) uint16 {
+func (n *foreseen) NextOf(t *forwarder.Tunnel, count int) uint16 { return uint16(n.nextOf(t, count)) }
+
+// Next32 implements forwarder.Numbers32.
+func (n *foreseen) Next32(t *forwarder.Tunnel) uint32 { return n.nextOf(t, 1) }
+
+func (n *foreseen) nextOf(t *forwarder.Tunnel, count int) uint32 {
 	of := n.numbersOf(t)
 	first := of.next.Load() + n.drawn[of] + 1
 	n.drawn[of] += uint32(count)
-	return uint16(first)
+	return first
 }

@@ -1,7 +1,11 @@
 package engine_test
 
 import (
+	"net/netip"
 	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 
 	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/packet"
@@ -100,4 +104,41 @@ func TestReassemblyOfOneLink(t *testing.T) {
 	if n := len(b.ns1.Sent()); n == 0 {
 		t.Error("its own are not put together")
 	}
+}
+
+// Fragments of IPv6 have identifications of 32 bits, so that none comes again for long (RFC 8200 4.5).
+func TestFragmentsOf6HaveLongIdentifications(t *testing.T) {
+	b := newBed(t)
+	dual(b)
+	parts := split6(icmp6(ns1IP6, gateway6, 128, 0, make([]byte, 1996)...), 1500)
+	answered := func() uint32 {
+		t.Helper()
+		for _, p := range parts {
+			b.ns1.Send(p.Clone())
+		}
+		out := b.ns1.Sent()
+		if len(out) != 2 {
+			t.Fatalf("the answer came as %d fragments", len(out))
+		}
+		return packet.FragmentHeader(out[0].Payload()[packet.IPv6MinLen:]).ID()
+	}
+	first := answered()
+	b.router.NextOf(nil, 1<<16-1)
+	if second := answered(); second != first+1<<16 {
+		t.Errorf("%08x, and after 65,536 others %08x", first, second)
+	}
+}
+
+// The first fragment of a datagram for the host's own stack says so, and does not wait for the others.
+func TestHostsOwnFragmentsOfUDP(t *testing.T) {
+	inTime(t, "T8_not_vxlan", func(b *bed) {
+		b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 7, Peers: []netip.Addr{addr(peerIP)}}
+		b.router.Configure(b.settings)
+		b.resolve()
+		whole := frame(ether(peerMAC, uplinkMAC), ip4(peerIP, hostIP, layers.IPProtocolUDP), gopacket.Payload(append([]byte{8, 1, 2, 188, 11, 192, 0, 0}, make([]byte, 3000)...)))
+		b.uplink.Send(piece(whole, 0, 1480, true))
+		if k := b.books(); k.waiting != 0 {
+			b.t.Errorf("it waits: %+v", k)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/vrouter/vrouter/forwarder"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/packet"
 	"github.com/vrouter/vrouter/internal/trace"
+	"github.com/vrouter/vrouter/rib"
 )
 
 // listen traces the bed's router.
@@ -193,4 +196,37 @@ func TestTraceListenersAreBounded(t *testing.T) {
 		t.Error("when all are gone tracing goes on")
 	}
 	one(t, b.ns2)
+}
+
+// Each step names the RFC of the packet's family as it is there, neigh that of the next hop's.
+func TestRFCOfAFamily(t *testing.T) {
+	b := newBed(t)
+	dual(b)
+	b.settings.VXLAN = forwarder.VXLAN{Port: packet.VXLANPort, VNI: 7, Ends: []netip.Addr{addr(peerIP)}}
+	b.router.Configure(b.settings)
+	b.resolve()
+	b.resolve6()
+	b.via("fd00:72::/32", peerIP, rib.VXLAN)
+	b.via("10.72.0.0/16", peerIP6, rib.None)
+	for _, c := range []struct {
+		send *packet.Frame
+		want map[string]string
+	}{
+		{ping6(ns1IP6, "fd00:72::1"), map[string]string{"ttl": "RFC 8200 3", "encap": "RFC 7348 5", "neigh": "RFC 826, RFC 1122 2.3.2"}},
+		{ping("10.72.0.1"), map[string]string{"ttl": "RFC 1812 5.3.1", "neigh": "RFC 4861 7.2.2"}},
+	} {
+		l := b.listen(trace.Options{}, "")
+		b.ns1.Send(c.send)
+		for _, r := range records(l) {
+			for _, s := range r.Steps {
+				if want := c.want[s.Step]; want != "" && s.RFC != want {
+					t.Errorf("%s: %s, %s, want %s", r.Summary, s.Step, s.RFC, want)
+				}
+				delete(c.want, s.Step)
+			}
+		}
+		if len(c.want) > 0 {
+			t.Errorf("not seen: %v", c.want)
+		}
+	}
 }
