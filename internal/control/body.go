@@ -32,8 +32,8 @@ type (
 	conflict   struct{ error }
 )
 
-// decodeBody reads the one JSON value that a body is to be.
-func decodeBody(body io.ReadCloser, v any) error {
+// DecodeBody reads the one JSON value that a body is to be.
+func DecodeBody(body io.ReadCloser, v any) error {
 	dec := newDecoder(http.MaxBytesReader(nil, body, maxRequest))
 	if err := dec.Decode(v); err != nil {
 		return bodyError(err)
@@ -81,7 +81,7 @@ func bodyError(err error) error {
 	const unknown = "json: unknown field "
 	switch {
 	case errors.As(err, &large):
-		return tooLarge{wrongBody(fmt.Sprintf("it has more than the %d bytes that are read: send less at a time", large.Limit))}
+		return TooLarge{wrongBody(fmt.Sprintf("it has more than the %d bytes that are read: send less at a time", large.Limit))}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return wrongBody("it did not arrive in time: send all of it at once")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -96,10 +96,10 @@ func bodyError(err error) error {
 
 func wrongBody(reason string) error { return &config.FieldError{Field: "body", Reason: reason} }
 
-// tooLarge is an error about a body that has a status of its own.
-type tooLarge struct{ error }
+// TooLarge is an error about a body that is longer than is read: it has a status of its own (413).
+type TooLarge struct{ error }
 
-func (e tooLarge) Unwrap() error { return e.error }
+func (e TooLarge) Unwrap() error { return e.error }
 
 func answer(w http.ResponseWriter, r *http.Request, f func(*http.Request) (any, error)) {
 	v, err := f(r)
@@ -136,7 +136,7 @@ func fail(w http.ResponseWriter, err error) {
 func statusOf(err error) int {
 	var field *config.FieldError
 	switch {
-	case errors.As(err, &tooLarge{}):
+	case errors.As(err, &TooLarge{}):
 		return http.StatusRequestEntityTooLarge
 	case errors.As(err, &unavailable{}):
 		return http.StatusServiceUnavailable

@@ -107,7 +107,7 @@ func number(n *int64) string {
 
 func (s *Server) addWorkload(r *http.Request) (any, error) {
 	var q NewWorkload
-	if err := decodeBody(r.Body, &q); err != nil {
+	if err := DecodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
 	addresses := q.Addresses

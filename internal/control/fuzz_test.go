@@ -14,7 +14,7 @@ func FuzzBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		read := func(v any) {
-			err := decodeBody(io.NopCloser(strings.NewReader(string(body))), v)
+			err := DecodeBody(io.NopCloser(strings.NewReader(string(body))), v)
 			if err != nil && strings.Contains(err.Error(), "\n") {
 				t.Fatalf("an error of more than a line: %q", err)
 			}

@@ -279,7 +279,7 @@ func noRecord(id string, forwarded bool) error {
 
 func (s *Server) explain(r *http.Request) (any, error) {
 	var q Explain
-	if err := decodeBody(r.Body, &q); err != nil {
+	if err := DecodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
 	var x *node.Explained

@@ -56,7 +56,7 @@ func (s *Server) stopped(ctx context.Context) (v *Stop) {
 
 func (s *Server) addStop(r *http.Request) (any, error) {
 	var q NewStop
-	if err := decodeBody(r.Body, &q); err != nil {
+	if err := DecodeBody(r.Body, &q); err != nil {
 		return nil, err
 	}
 	f, err := q.Check()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vrouter/vrouter/internal/control"
 	"github.com/vrouter/vrouter/internal/filter"
 	"github.com/vrouter/vrouter/internal/follow"
 	"github.com/vrouter/vrouter/internal/walk"
@@ -68,7 +69,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 		f.Column, f.Word = wrong.Column, wrong.Word
 	}
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if errors.As(err, &large) || errors.As(err, new(control.TooLarge)) {
 		status = http.StatusRequestEntityTooLarge
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -80,9 +81,7 @@ func fail(w http.ResponseWriter, status int, err error) {
 func body(w http.ResponseWriter, r *http.Request, v any) error {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }()
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	return dec.Decode(v)
+	return control.DecodeBody(r.Body, v)
 }
 
 func checkFilter(w http.ResponseWriter, r *http.Request) {

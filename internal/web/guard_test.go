@@ -135,6 +135,32 @@ func TestLongRequests(t *testing.T) {
 	}
 }
 
+// What is no body of one JSON value, or has other fields, is refused with what to do.
+func TestWrongBodies(t *testing.T) {
+	s := served(t, Options{})
+	for body, want := range map[string]string{
+		"":                      "body: it ends too early: send JSON as a whole",
+		"{":                     "body: it ends too early: send JSON as a whole",
+		"x":                     "send JSON as docs/control-api.md has it",
+		`{"packet": ["icmp"]}`:  "packet: a JSON array stands where string is expected",
+		`{"paket": "icmp"}`:     "paket: there is no such field: leave it out",
+		`{"packet": "icmp"} {}`: "body: it goes on after its end: send one JSON value",
+		`{"packet": "` + strings.Repeat("a", 1<<20) + `"}`: "bytes that are read: send less at a time",
+	} {
+		r := httptest.NewRequest("POST", "http://"+s.address()+"/v1/explain", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+s.token)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		status := http.StatusBadRequest
+		if len(body) > 1<<20 {
+			status = http.StatusRequestEntityTooLarge
+		}
+		if s.http.Handler.ServeHTTP(w, r); w.Code != status || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%.40q: status %d: %s, want %d: %s", body, w.Code, w.Body, status, want)
+		}
+	}
+}
+
 // One more page than there may be is refused, and served when another one goes.
 func TestStreamsOfPagesAreBounded(t *testing.T) {
 	s := served(t, Options{})
