@@ -82,6 +82,8 @@ func TestRouteCommands(t *testing.T) {
 		{"add 10.70.1.1 via 192.168.0.12", 1, `to: 10.70.1.1/32 dev ns1 .* is the router's own`},
 		{"add 192.168.0.0/24 dev ens160", 1, `to: 192.168.0.0/24 dev ens160 .* is there`},
 
+		{"add 10.70.20.0/33 via 192.168.0.12", 2, `"10.70.20.0/33": the length of a prefix is a whole number from 0 to 32`},
+		{"add fd00:8c::/129 via fe80::1", 2, `"fd00:8c::/129": the length of a prefix is a whole number from 0 to 128`},
 		{"add 10.70.20.0/24 via 192.168.0.12 onlink", 2, `"onlink": neither a destination nor a word that is known`},
 		{"add 10.70.20.0/24 via 192.168.0.12 mtu 1400", 2, `"mtu": neither`},
 		{"add 10.70.20.0/24 via inet6 fe80::1", 1, `via: fe80::1 is IPv6, and ens160 has no address of that`},
