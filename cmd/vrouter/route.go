@@ -85,8 +85,11 @@ func newRouteGet(c *cli) *cobra.Command {
 func printLookup(cmd *cobra.Command, l *control.Lookup) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s  by  %s\n", l.Address, l.Route.Text)
-	if l.NextHop != "" {
+	switch {
+	case l.NextHop != "":
 		fmt.Fprintf(out, "  next hop %s is %s\n  %s\n", l.NextHop, l.Neighbor, l.Encap)
+	case l.Encap != "":
+		fmt.Fprintf(out, "  no way to the other end of its tunnel: what goes there is dropped (no_route)\n  %s\n", l.Encap)
 	}
 	if len(l.NextHops) > 0 {
 		fmt.Fprintf(out, "  one of %d next hops, by the hash of the flow: `vrouter explain` says which\n", len(l.NextHops))

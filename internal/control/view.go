@@ -263,9 +263,22 @@ func lookup(n *node.Node, a netip.Addr, counts *engine.RouteCounts) Lookup {
 	return l
 }
 
+// nextHop is who gets what goes by a route, and what is known of him: nobody, if there is no way to the end of its tunnel.
 func nextHop(n *node.Node, r *rib.Route, a netip.Addr) (hop, neighbor string) {
 	if r.Via.IsValid() {
 		a = r.Via
+	}
+	if r.Encap != rib.None {
+		to := n.RIB.Candidates(a)
+		if len(to) == 0 || to[0].Type != rib.Unicast || to[0].Encap != rib.None {
+			return "", ""
+		}
+		if r = to[0]; r.Multipath != nil {
+			r = &r.Multipath.Paths()[0]
+		}
+		if r.Via.IsValid() {
+			a = r.Via
+		}
 	}
 	neighbor = "unknown: the first packet asks"
 	for _, i := range n.Router.Neighbors() {

@@ -105,6 +105,11 @@ func hasLine(out string, words []string) bool {
 func TestRouteGetNothing(t *testing.T) {
 	h := labUp(t, "")[0]
 	h.ask(t, "route", "get", "8.8.8.8").wantError(t, 1, "no route to 8.8.8.8: .*no_route")
+	h.ask(t, "route", "add", "10.99.0.0/24", "via", "203.0.113.9", "encap", "ipip").wantOK(t)
+	if out := h.ask(t, "route", "get", "10.99.0.1").wantOK(t); !strings.Contains(out, "no way to the other end of its tunnel") {
+		t.Errorf("route get, without a way to the tunnel's end:\n%s", out)
+	}
+	h.ask(t, "route", "del", "10.99.0.0/24").wantOK(t)
 	h.ask(t, "route", "get", "everywhere").wantError(t, 2, `"everywhere" is no IP address`)
 	h.ask(t, "route", "get", "fd00:70:2::1").wantError(t, 1, "no route to fd00:70:2::1: .*no_route")
 }

@@ -92,6 +92,9 @@ func TestIPIPCrossSubnet(t *testing.T) {
 		if out := h.ask(t, "route", "get", to).wantOK(t); !strings.Contains(out, want) {
 			t.Errorf("route get %s does not say %q:\n%s", to, want, out)
 		}
+		if out, hop := h.ask(t, "route", "get", to).wantOK(t), "next hop "+map[string]string{"10.70.2.1": "192.168.0.12", "10.70.3.1": "192.168.0.1"}[to]+" is "; !strings.Contains(out, hop) {
+			t.Errorf("route get %s does not say %q, who gets its packets:\n%s", to, hop, out)
+		}
 		if out := h.ask(t, "explain", "icmp 10.70.1.1 > "+to).wantOK(t); !strings.Contains(out, want) {
 			t.Errorf("explain does not say %q:\n%s", want, out)
 		}
