@@ -60,9 +60,12 @@ func VXLANIn(ip IP) VXLAN {
 }
 
 // Inner is the packet in a datagram that is VXLAN by all appearances, as far as it is there;
-// else nil.
+// else nil. What is reserved is ignored in what goes to its port (RFC 7348 5), and 0 in what is taken for it elsewhere.
 func (v VXLAN) Inner() IP {
-	if len(v) <= VXLANLen || binary.BigEndian.Uint32(v[UDPLen:]) != vxlanI<<24 || v[vxlanMin-1] != 0 {
+	if len(v) <= VXLANLen || !v.HasVNI() {
+		return nil
+	}
+	if v.DstPort() != VXLANPort && (binary.BigEndian.Uint32(v[UDPLen:]) != vxlanI<<24 || v[vxlanMin-1] != 0) {
 		return nil
 	}
 	inner := IP(v[VXLANLen:])
