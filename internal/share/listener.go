@@ -228,9 +228,18 @@ func (l *Listener) admitOrWait(w *waits) {
 		}
 		w.why = err
 	}
-	if !in.add(w) {
-		w.conns.refused.Add(1)
-		w.close()
+	for !in.add(w) {
+		if w.who != Root { // who is never refused: the others wait for him to be taken
+			w.conns.refused.Add(1)
+			w.close()
+			return
+		}
+		select {
+		case <-time.After(sweepEvery):
+		case <-l.closed:
+			w.close()
+			return
+		}
 	}
 }
 

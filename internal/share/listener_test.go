@@ -275,6 +275,28 @@ func TestRootWaitsBehindNobody(t *testing.T) {
 	}
 }
 
+// Root is never hung up on for want of room to wait.
+func TestRootIsNotRefused(t *testing.T) {
+	conns := &Conns{What: "connections", Each: 8, All: 8}
+	l, dial := silentSocket(t, conns, Root, tell)
+	l.root.shorten(2)
+	var all []net.Conn
+	for range 5 {
+		all = append(all, dial())
+	}
+	within(t, "as many wait as may", func() bool { return conns.Waiting() == 2 })
+	for i, c := range all {
+		_ = c.SetReadDeadline(time.Now().Add(WaitTime / 50))
+		if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "timeout") {
+			t.Fatalf("number %d: %v", i, err)
+		}
+		_, _ = io.WriteString(c, "hello")
+	}
+	for range all {
+		accept(t, l).Close()
+	}
+}
+
 // A listener that is closed lets go of all that wait.
 func TestListenerCloses(t *testing.T) {
 	conns := &Conns{What: "connections", Each: 1, All: 8}
