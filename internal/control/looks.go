@@ -15,7 +15,7 @@ import (
 
 // streams are the calls that may take as long as the client likes, or that hold much memory.
 var streams = map[string]bool{
-	"/v1/trace": true, "/v1/top": true, "/v1/replay": true, "/v1/explain": true, "/v1/routes": true, "/v1/config": true,
+	"/v1/trace": true, "/v1/top": true, "/v1/replay": true, "/v1/explain": true, "/v1/routes": true, "/v1/config": true, "/v1/plan": true,
 }
 
 // endless are those of them that keep a processor busy all the while, so that root, too, takes his turn.

@@ -56,8 +56,11 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, r, func(r *http.Request) (v any, err error) {
-		s.bulk.Lock()
-		defer s.bulk.Unlock()
+		unlock, err := s.lockBulk(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxList))
 		if err != nil {
 			return nil, bodyError(err)
@@ -78,6 +81,23 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 		}
 		return planned(f.Plan()), nil
 	})
+}
+
+// lockBulk waits until the one long text may be read, of root's or of those who look: these wait outside of their turn, and keep nobody
+// else waiting.
+func (s *Server) lockBulk(ctx context.Context) (unlock func(), err error) {
+	if party(ctx) == share.Root {
+		s.bulk.Lock()
+		return s.bulk.Unlock, nil
+	}
+	share.Wait(ctx, func() {
+		select {
+		case s.lookBulk <- struct{}{}:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	})
+	return func() { <-s.lookBulk }, err
 }
 
 func planned(p node.Plan) Plan {

@@ -35,6 +35,8 @@ type Server struct {
 	stop    context.CancelFunc
 	bulk    sync.Mutex // held by the one long list of routes that is being read
 
+	lookBulk chan struct{} // has room for the one plan of those who only look
+
 	looks    *share.Looks
 	counters share.Gather[counters]
 	counts   share.Gather[*engine.RouteCounts]
@@ -80,7 +82,7 @@ const (
 // reload reads the configuration file again and applies it.
 func NewServer(n *node.Node, reload func() ([]string, error), l net.Listener, v Version, looks *share.Looks, log *slog.Logger) *Server {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop}
+	s := &Server{node: n, reload: reload, version: v, looks: looks, listen: l, self: newSelfListener(), stop: stop, lookBulk: make(chan struct{}, 1)}
 	s.counters.Time, s.counters.Make = share.CountersTime, func(uint) counters { return counters{at: time.Now(), Stats: n.Router.Stats()} }
 	s.counts.Time, s.counts.Make = share.CountersTime, func(uint) *engine.RouteCounts { return n.Router.RouteCounts() }
 	s.http = http.Server{
