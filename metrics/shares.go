@@ -12,7 +12,7 @@ var (
 	lookConnections = gauge("look_connections", "Connections of those who may only look, by how they come: to the control socket, to control.listen with a certificate and before they have shown one, and to the metrics.", "by")
 	lookWaiting     = gauge("look_waiting_connections", "Connections that wait for such a place, or on which nothing was said yet.", "by")
 	lookRefused     = counter("look_refused_connections_total", "Connections that were refused, or had to make room for another one, as the party or all of them had their share.", "by")
-	lookStreams     = gauge("look_streams", "Traces, tops, replays and long lists of those who may only look.")
+	lookStreams     = gauge("look_streams", "Traces, tops, replays, plans and long lists of those who may only look.")
 	lookStreamsNot  = counter("look_refused_streams_total", "Of them, those that were refused, as the party or all of them had their share.")
 	lookSeconds     = counter("look_seconds_total", "Time of a processor that those who may only look have taken.")
 

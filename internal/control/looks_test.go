@@ -74,11 +74,11 @@ func TestStreamsAreBounded(t *testing.T) {
 	for range share.EachStreams {
 		start(1000)
 	}
-	refused(1000, fmt.Sprintf("user 1000 has %d traces, tops, replays and long lists at once", share.EachStreams))
+	refused(1000, fmt.Sprintf("user 1000 has %d traces, tops, replays, plans and long lists at once", share.EachStreams))
 	for i := range share.AllStreams - share.EachStreams {
 		start(uint32(2000 + i))
 	}
-	refused(3000, fmt.Sprintf("there are %d traces, tops, replays and long lists at once", share.AllStreams))
+	refused(3000, fmt.Sprintf("there are %d traces, tops, replays, plans and long lists at once", share.AllStreams))
 	for range 2 * share.AllStreams {
 		start(0)
 	}

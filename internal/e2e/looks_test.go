@@ -75,7 +75,7 @@ func TestStreamsOfALooker(t *testing.T) {
 		asMember(t, h, "trace", "net", fmt.Sprintf("10.98.%d", i))
 	}
 	eventually(t, "his traces are on", func() bool { return listeners(t, h) == 4 })
-	asMember(t, h, "trace").wait(t).wantError(t, 1, "user 60124 has 4 traces, tops, replays and long lists at once, and may have no more: end one of them")
+	asMember(t, h, "trace").wait(t).wantError(t, 1, "user 60124 has 4 traces, tops, replays, plans and long lists at once, and may have no more: end one of them")
 	asMember(t, h, "top", "-o", "json").wait(t).wantError(t, 1, "user 60124 has 4 traces, tops")
 	asMember(t, h, "show", "ports").wait(t).wantOK(t)
 	h.ask(t, "trace", "-c", "1").wantOK(t)

@@ -384,7 +384,7 @@ func (h *Host) removeUnless(wanted func(*Item) bool) error {
 			continue
 		}
 		if err := removal(it.id().Kind)(it.entry); err != nil {
-			errs = append(errs, fmt.Errorf("taking back %s: %w", it.id(), err))
+			errs = append(errs, &Left{it.id(), err})
 			it.Object, it.Err, it.doomed = nil, err, true
 			continue
 		}
@@ -397,6 +397,31 @@ func (h *Host) removeUnless(wanted func(*Item) bool) error {
 		errs = append(errs, h.record.save())
 	}
 	return errors.Join(errs...)
+}
+
+// Left is an error about something that nobody wants any more, and that could not be taken away: it is tried again.
+type Left struct {
+	ID  ID
+	Err error
+}
+
+func (l *Left) Error() string { return fmt.Sprintf("taking back %s: %v", l.ID, l.Err) }
+
+func (l *Left) Unwrap() error { return l.Err }
+
+// ButLeft is an error without what it says of things that are left: those who want something else need not care.
+func ButLeft(err error) error {
+	switch e := err.(type) {
+	case *Left:
+		return nil
+	case interface{ Unwrap() []error }:
+		var rest []error
+		for _, one := range e.Unwrap() {
+			rest = append(rest, ButLeft(one))
+		}
+		return errors.Join(rest...)
+	}
+	return err
 }
 
 // Undo takes back what this run has made, and leaves what it found.

@@ -103,6 +103,7 @@ type Item struct {
 	// following is while it is looked at because something changed, and nobody has asked for what is wanted.
 	following bool
 	doomed    bool      // it could not be taken away, which is tried again
+	said      string    // why, as the log has it
 	lost      bool      // what it stood on was taken away by somebody; who did so for good would not have it made again
 	next      time.Time // when it may be looked at
 	host      *Host

@@ -69,7 +69,10 @@ func (h *Host) Settle(now time.Time) bool {
 	if due.Object == nil {
 		id := due.id()
 		if err := h.removeUnless(func(it *Item) bool { return it.id() != id }); err != nil {
-			h.log.Warn("trying again", "error", err)
+			if due.said != err.Error() { // once, as it is tried each second
+				h.log.Warn("trying again", "error", err)
+			}
+			due.said = err.Error()
 		}
 	} else if err := h.settle([]*Item{due}, true); err != nil {
 		h.log.Warn("trying again", "error", err)

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,4 +139,37 @@ func TestRepairsAreCounted(t *testing.T) {
 	other := &shy{restless: restless{name: "a", looks: 1}, wrong: true}
 	must(t, h.Set(other))
 	settle("what is asked for anew", 0)
+}
+
+// What cannot be taken away keeps nobody from what else is wanted, and is logged once, though it is tried each second.
+func TestWhatIsLeft(t *testing.T) {
+	w, err := newWatch()
+	must(t, err)
+	defer w.close()
+	var log strings.Builder
+	h := &Host{
+		log: slog.New(slog.NewTextHandler(&log, nil)), record: &Record{dir: t.TempDir()}, items: map[ID]*Item{}, watch: w, repairs: map[Kind]*atomic.Uint64{},
+		Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
+	}
+	e := &Entry{ID: ID{Kind: "of a newer version", Name: "a"}, Netns: 1, old: true}
+	h.record.Objects = append(h.record.Objects, e)
+	h.items[e.ID] = &Item{entry: e, host: h}
+	err = h.Apply(nil)
+	var left *Left
+	if !errors.As(err, &left) || left.ID != e.ID || ButLeft(errors.Join(err, nil)) != nil {
+		t.Errorf("applied: %v", err)
+	}
+	if other := errors.New("other"); !errors.Is(ButLeft(errors.Join(other, err)), other) {
+		t.Error("other errors are left out, too")
+	}
+	now := time.Now()
+	for range 100 {
+		now = now.Add(time.Second)
+		h.turns = turns{}
+		for h.Settle(now) {
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines of log:\n%s", n, log.String())
+	}
 }

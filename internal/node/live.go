@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/vrouter/vrouter/internal/config"
+	"github.com/vrouter/vrouter/internal/host"
 	"github.com/vrouter/vrouter/internal/workload"
 	"github.com/vrouter/vrouter/rib"
 )
@@ -75,14 +76,14 @@ func (n *Node) AddWorkload(w config.Workload) error {
 	n.config, n.live = old.With(w), n.live.with(w.Name, &w, n.file)
 	err := n.what.Check(n.present())
 	if err == nil {
-		err = n.apply()
+		err = host.ButLeft(n.apply())
 	}
 	if it := n.what.Item(interfaceOf(n.config, &w, 0, true).ID()); err == nil && it.Why() != nil {
 		err = fmt.Errorf("workload %s: %w", w.Name, it.Why())
 	}
 	if err != nil {
 		n.config, n.live = old, oldLive
-		return errors.Join(err, n.apply())
+		return errors.Join(err, host.ButLeft(n.apply()))
 	}
 	return nil
 }

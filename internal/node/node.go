@@ -99,7 +99,7 @@ func (n *Node) Start() (err error) {
 	if err := errors.Join(n.checkAddresses(c), n.checkNextHops(n.statics)); err != nil {
 		return err
 	}
-	if err := n.bringAbout(); err != nil {
+	if err := host.ButLeft(n.bringAbout()); err != nil {
 		return err
 	}
 	if err := n.Router.StartPort(n.uplink.port); err != nil {

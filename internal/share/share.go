@@ -25,7 +25,7 @@ const (
 	CountersTime = 0.05
 	ScrapeTime   = 0.10
 
-	// EachStreams and AllStreams are how many traces, tops, replays and long lists may run.
+	// EachStreams and AllStreams are how many traces, tops, replays, plans and long lists may run.
 	EachStreams = 4
 	AllStreams  = 12
 
@@ -105,7 +105,7 @@ type Looks struct {
 func New() *Looks {
 	return &Looks{
 		Turns:     NewTurns(),
-		Streams:   Places{What: "traces, tops, replays and long lists", Each: EachStreams, All: AllStreams},
+		Streams:   Places{What: "traces, tops, replays, plans and long lists", Each: EachStreams, All: AllStreams},
 		Root:      Conns{What: "connections", Each: RootConnections, All: RootConnections},
 		Lookers:   Conns{What: "connections", Each: EachLookers, All: AllLookers, Rate: EachRate, Idle: idleTime},
 		Guests:    Conns{What: "connections", Each: EachLookers, All: AllLookers, Idle: idleTime},
