@@ -265,7 +265,7 @@ func (h *Host) settleKind(items []*Item, following bool) error {
 		changed = h.write(it, d.entry) || changed
 		plans = append(plans, plan{it, d, it.Stands, it.Stands && !it.anew && len(d.words) > 0})
 	}
-	if changed {
+	if changed || h.record.unsaved {
 		if err := h.record.save(); err != nil {
 			for _, p := range plans {
 				if p.drop != nil {

@@ -75,6 +75,7 @@ type Record struct {
 	Objects []*Entry
 
 	dir, file string
+	unsaved   bool // the last save failed: what it was to tell of is not to be done
 }
 
 // ErrDamaged is about a record that cannot be read: then nothing is known to be the router's.
@@ -174,6 +175,7 @@ func (r *Record) text() ([]byte, error) {
 
 // save writes the record, whole or not at all.
 func (r *Record) save() error {
+	r.unsaved = true
 	b, err := r.text()
 	if err != nil {
 		return err
@@ -189,6 +191,7 @@ func (r *Record) save() error {
 	if err := replaceFile(r.file, b); err != nil {
 		return fmt.Errorf("the record of what is done to the host: %w", err)
 	}
+	r.unsaved = false
 	written()
 	return nil
 }

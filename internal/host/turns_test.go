@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,5 +173,60 @@ func TestWhatIsLeft(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
 		t.Errorf("%d lines of log:\n%s", n, log.String())
+	}
+}
+
+// plain is an object that is made by one deed, and whose entry is the same at each try.
+type plain struct {
+	restless
+	made int
+}
+
+func (p *plain) look(it *Item) (*deeds, error) {
+	e := &Entry{Netns: 1}
+	if it.entry != nil {
+		copied := *it.entry
+		e = &copied
+	}
+	d := &deeds{entry: e, do: func() error { p.made++; return nil }}
+	d.say("make it")
+	return d, nil
+}
+
+// What could not be written down is not done, however often it is tried, until it is written down.
+func TestNothingIsDoneUnwritten(t *testing.T) {
+	w, err := newWatch()
+	must(t, err)
+	defer w.close()
+	full := filepath.Join(t.TempDir(), "full")
+	must(t, os.WriteFile(full, nil, 0o644)) // no directory: as if the disk were full
+	h := &Host{
+		log: slog.New(slog.DiscardHandler), record: &Record{Owner: Owner{Uplink: "up", Netns: 1, Boot: bootID()}, dir: full}, items: map[ID]*Item{}, watch: w,
+		repairs: map[Kind]*atomic.Uint64{KindGuard: {}}, Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
+	}
+	o := &plain{restless: restless{name: "a"}}
+	if err := h.Set(o); err == nil {
+		t.Fatal("it was written")
+	}
+	now := time.Now()
+	settle := func() {
+		now = now.Add(time.Minute)
+		for h.Settle(now) {
+		}
+	}
+	for range 3 {
+		settle()
+	}
+	if o.made != 0 {
+		t.Errorf("it was made %d times, and nothing is written", o.made)
+	}
+	must(t, os.Remove(full)) // there is room again
+	must(t, os.Mkdir(full, 0o755))
+	settle()
+	if o.made == 0 {
+		t.Error("it was not made when there was room again")
+	}
+	if got, err := readRecord(filepath.Join(full, "up.json")); err != nil || got.find(o.ID()) == nil {
+		t.Errorf("it is not written when it was made: %v", err)
 	}
 }
