@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/vrouter/vrouter/internal/workload"
+
+	"golang.org/x/sys/unix"
 )
 
 // Directory is where the records are. Its files go when the machine is started again, and so
@@ -199,8 +201,16 @@ func (r *Record) save() error {
 // written is called after each write to the record, and after each change of the host: a test ends the process there.
 var written = func() {}
 
-// claim takes the first place that nobody else's record has.
+// claim takes the first place that nobody else's record has. Of two that come at the same time one waits for the other.
 func (r *Record) claim() error {
+	d, err := os.Open(r.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
+		return os.NewSyscallError("flock", err)
+	}
 	all := places(r.dir, &r.Owner)
 	empty, err := (&Record{Owner: r.Owner}).text()
 	if err != nil {
@@ -216,7 +226,7 @@ func (r *Record) claim() error {
 			return err // whoever comes at the same time finds it whole
 		}
 		if other, err := readRecord(r.file); err != nil || other.isGarbage() {
-			return nil
+			return os.Rename(next, r.file)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -228,5 +229,32 @@ func TestNothingIsDoneUnwritten(t *testing.T) {
 	}
 	if got, err := readRecord(filepath.Join(full, "up.json")); err != nil || got.find(o.ID()) == nil {
 		t.Errorf("it is not written when it was made: %v", err)
+	}
+}
+
+// Two routers in two network namespaces that find garbage in the first place do not both take it.
+func TestTwoClaimGarbage(t *testing.T) {
+	for i := range 50 {
+		dir := t.TempDir()
+		old := &Record{Owner: Owner{Uplink: "up", Netns: 99, Boot: "before"}, dir: dir}
+		text, err := old.text()
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, "up.json"), text, 0o644))
+		var all sync.WaitGroup
+		var files [2]string
+		for n := range 2 {
+			all.Go(func() {
+				r := &Record{Owner: Owner{Uplink: "up", Netns: uint64(n + 1), Boot: bootID(), PID: os.Getpid()}, dir: dir}
+				r.Owner.Start, _ = StartTime(r.Owner.PID)
+				if err := r.save(); err != nil {
+					t.Error(err)
+				}
+				files[n] = r.file
+			})
+		}
+		all.Wait()
+		if files[0] == files[1] {
+			t.Fatalf("time %d: both write to %s", i, files[0])
+		}
 	}
 }
