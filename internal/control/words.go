@@ -138,11 +138,12 @@ func (p *routeParser) destination(w string) {
 		return
 	}
 	_, err := netip.ParsePrefix(w)
+	address, _, _ := strings.Cut(w, "/")
 	switch {
 	case w == "default":
 		w, p.all = anywhere, true
-	case err != nil && isAddress(before(w, "/")) && !isAddress(w) && !strings.Contains(w, "%"):
-		p.fail(w, "the length of a prefix is a whole number from 0 to %d", netip.MustParseAddr(before(w, "/")).BitLen())
+	case err != nil && isAddress(address) && address != w && !strings.Contains(w, "%"):
+		p.fail(w, "the length of a prefix is a whole number from 0 to %d", netip.MustParseAddr(address).BitLen())
 	case err != nil && !isAddress(w):
 		p.fail(w, "neither a destination nor a word that is known here; a route is %s", RouteHelp)
 	}
@@ -169,10 +170,4 @@ func (p *routeParser) end() {
 	case p.scope == "link" && p.change.Via != "":
 		p.fail("scope", "a next hop is not of scope link: leave it out")
 	}
-}
-
-// before is what stands before the first sep, or all of it.
-func before(s, sep string) string {
-	s, _, _ = strings.Cut(s, sep)
-	return s
 }

@@ -156,11 +156,11 @@ func (r *reassembler) add(now time.Time, p *transit, c *forwarder.Consequence, l
 		}
 		r.datagrams[f.key] = d
 	}
-	if d.has(&f) {
-		return nil, nil, append(failed, because(aCopy, []*transit{p})...)
-	}
 	at, why := d.place(&f)
-	if why != "" {
+	switch {
+	case why == aCopy:
+		return nil, nil, append(failed, because(why, []*transit{p})...)
+	case why != "":
 		r.results[ReassemblyRefused].Add(1)
 		return nil, nil, append(append(failed, because(why, r.take(f.key))...), because(why, []*transit{p})...)
 	}
@@ -190,9 +190,6 @@ func (r *reassembler) judge(p *transit, lend func() *packet.Frame) (whole *packe
 	if d == nil {
 		d = &datagram{}
 	}
-	if d.has(&f) {
-		return nil, aCopy, then
-	}
 	at, why := d.place(&f)
 	if why != "" {
 		return nil, why, then
@@ -215,11 +212,9 @@ func because(why string, list []*transit) []*transit {
 // (RFC 791 3.2, RFC 8200 4.5).
 const aCopy = "a copy of a fragment that waits"
 
-// has says whether the same fragment waits already.
-func (d *datagram) has(f *fragment) bool {
-	return slices.ContainsFunc(d.fragments(), func(q fragment) bool {
-		return q.from == f.from && q.more == f.more && len(q.data) > 0 && bytes.Equal(q.data, f.data)
-	})
+// same says whether two fragments are one and its copy.
+func (f *fragment) same(q fragment) bool {
+	return q.from == f.from && q.more == f.more && len(q.data) > 0 && bytes.Equal(q.data, f.data)
 }
 
 // place finds where a fragment belongs, or says why it does not fit: it overlaps
@@ -232,6 +227,8 @@ func (d *datagram) place(f *fragment) (at int, why string) {
 		header, end = max(header, parts[i].header), max(end, parts[i].end())
 	}
 	switch {
+	case slices.ContainsFunc(parts, f.same):
+		return 0, aCopy
 	case len(f.data) == 0:
 		return 0, "a fragment without data"
 	case !fits(f.key.src, header+end):

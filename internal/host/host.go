@@ -206,7 +206,8 @@ func (it *Item) id() ID {
 }
 
 // settle brings about what is wanted of these items, kind by kind. What stood already and is to be what it was is
-// repaired, whoever asks, and however many attempts that takes. following says that something on the host has changed, and nobody has asked for what is wanted.
+// repaired, whoever asks, and however many attempts that takes. following says that something on the host has changed,
+// and nobody has asked for what is wanted.
 func (h *Host) settle(items []*Item, following bool) error {
 	for some := range slices.Chunk(items, chunk) {
 		if err := h.settleSome(some, following); err != nil {

@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vrouter/vrouter/internal/workload"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/vrouter/vrouter/internal/workload"
 )
 
 // Directory is where the records are. Its files go when the machine is started again, and so

@@ -2,11 +2,9 @@ package host
 
 import (
 	"errors"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -109,13 +107,7 @@ func (s *shy) look(*Item) (*deeds, error) {
 // What somebody has changed is made good and counted, however many attempts it takes, and whatever else is the reason
 // to look; what is asked for anew is not.
 func TestRepairsAreCounted(t *testing.T) {
-	w, err := newWatch()
-	must(t, err)
-	defer w.close()
-	h := &Host{
-		log: slog.New(slog.DiscardHandler), record: &Record{}, items: map[ID]*Item{}, watch: w, repairs: map[Kind]*atomic.Uint64{KindGuard: {}},
-		Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
-	}
+	h := bareHost(t, &Record{}, io.Discard)
 	now, was := time.Now(), uint64(0)
 	settle := func(what string, more uint64) {
 		t.Helper()
@@ -144,20 +136,26 @@ func TestRepairsAreCounted(t *testing.T) {
 	settle("what is asked for anew", 0)
 }
 
-// What cannot be taken away keeps nobody from what else is wanted, and is logged once, though it is tried each second.
-func TestWhatIsLeft(t *testing.T) {
+// bareHost has a record and nothing on the host.
+func bareHost(t *testing.T, r *Record, log io.Writer) *Host {
+	t.Helper()
 	w, err := newWatch()
 	must(t, err)
-	defer w.close()
-	var log strings.Builder
-	h := &Host{
-		log: slog.New(slog.NewTextHandler(&log, nil)), record: &Record{dir: t.TempDir()}, items: map[ID]*Item{}, watch: w, repairs: map[Kind]*atomic.Uint64{},
+	t.Cleanup(w.close)
+	return &Host{
+		log: slog.New(slog.NewTextHandler(log, nil)), record: r, items: map[ID]*Item{}, watch: w, repairs: map[Kind]*atomic.Uint64{KindGuard: {}},
 		Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
 	}
+}
+
+// What cannot be taken away keeps nobody from what else is wanted, and is logged once, though it is tried each second.
+func TestWhatIsLeft(t *testing.T) {
+	var log strings.Builder
+	h := bareHost(t, &Record{dir: t.TempDir()}, &log)
 	e := &Entry{ID: ID{Kind: "of a newer version", Name: "a"}, Netns: 1, old: true}
 	h.record.Objects = append(h.record.Objects, e)
 	h.items[e.ID] = &Item{entry: e, host: h}
-	err = h.Apply(nil)
+	err := h.Apply(nil)
 	var left *Left
 	if !errors.As(err, &left) || left.ID != e.ID || ButLeft(errors.Join(err, nil)) != nil {
 		t.Errorf("applied: %v", err)
@@ -174,87 +172,5 @@ func TestWhatIsLeft(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "\n"); n != 1 {
 		t.Errorf("%d lines of log:\n%s", n, log.String())
-	}
-}
-
-// plain is an object that is made by one deed, and whose entry is the same at each try.
-type plain struct {
-	restless
-	made int
-}
-
-func (p *plain) look(it *Item) (*deeds, error) {
-	e := &Entry{Netns: 1}
-	if it.entry != nil {
-		copied := *it.entry
-		e = &copied
-	}
-	d := &deeds{entry: e, do: func() error { p.made++; return nil }}
-	d.say("make it")
-	return d, nil
-}
-
-// What could not be written down is not done, however often it is tried, until it is written down.
-func TestNothingIsDoneUnwritten(t *testing.T) {
-	w, err := newWatch()
-	must(t, err)
-	defer w.close()
-	full := filepath.Join(t.TempDir(), "full")
-	must(t, os.WriteFile(full, nil, 0o644)) // no directory: as if the disk were full
-	h := &Host{
-		log: slog.New(slog.DiscardHandler), record: &Record{Owner: Owner{Uplink: "up", Netns: 1, Boot: bootID()}, dir: full}, items: map[ID]*Item{}, watch: w,
-		repairs: map[Kind]*atomic.Uint64{KindGuard: {}}, Stands: func(*Item) error { return nil }, Lost: func(*Item, string) {},
-	}
-	o := &plain{restless: restless{name: "a"}}
-	if err := h.Set(o); err == nil {
-		t.Fatal("it was written")
-	}
-	now := time.Now()
-	settle := func() {
-		now = now.Add(time.Minute)
-		for h.Settle(now) {
-		}
-	}
-	for range 3 {
-		settle()
-	}
-	if o.made != 0 {
-		t.Errorf("it was made %d times, and nothing is written", o.made)
-	}
-	must(t, os.Remove(full)) // there is room again
-	must(t, os.Mkdir(full, 0o755))
-	settle()
-	if o.made == 0 {
-		t.Error("it was not made when there was room again")
-	}
-	if got, err := readRecord(filepath.Join(full, "up.json")); err != nil || got.find(o.ID()) == nil {
-		t.Errorf("it is not written when it was made: %v", err)
-	}
-}
-
-// Two routers in two network namespaces that find garbage in the first place do not both take it.
-func TestTwoClaimGarbage(t *testing.T) {
-	for i := range 50 {
-		dir := t.TempDir()
-		old := &Record{Owner: Owner{Uplink: "up", Netns: 99, Boot: "before"}, dir: dir}
-		text, err := old.text()
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(dir, "up.json"), text, 0o644))
-		var all sync.WaitGroup
-		var files [2]string
-		for n := range 2 {
-			all.Go(func() {
-				r := &Record{Owner: Owner{Uplink: "up", Netns: uint64(n + 1), Boot: bootID(), PID: os.Getpid()}, dir: dir}
-				r.Owner.Start, _ = StartTime(r.Owner.PID)
-				if err := r.save(); err != nil {
-					t.Error(err)
-				}
-				files[n] = r.file
-			})
-		}
-		all.Wait()
-		if files[0] == files[1] {
-			t.Fatalf("time %d: both write to %s", i, files[0])
-		}
 	}
 }
